@@ -1,0 +1,1 @@
+"""One check a file; its docstring is the text of `gradcheck explain`."""

@@ -1,0 +1,212 @@
+"""What a run has found: frozen plain data, the only thing that a report sees. No numpy here.
+
+Field names and meanings are those of the report's `schema_version: 1`; whatever is beyond it is marked "beyond".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+#: Worst first. The verdict of a whole is the worst verdict of its parts.
+VERDICTS = ("refused", "fail", "inconclusive", "kink", "pass", "not_applicable")
+
+#: Every code that this version can report, and its stable name.
+CODES = {
+    "GC100": "unexplained-mismatch",
+    "GC108": "dropped-gradient",
+    "GC115": "non-finite",
+    "GC120": "wrong-shape",
+    "GC201": "reduction-ratio",
+    "GC202": "reduction-value",
+    "GC301": "per-sample-sum",
+    "GC601": "vacuous",
+    "GC901": "layer-raised",
+}
+
+
+def worst_verdict(verdicts: list[str], default: str = "pass") -> str:
+    """The worst of several verdicts, in the order of `VERDICTS`."""
+    return min(verdicts, key=VERDICTS.index, default=default)
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in a spec. Lines and columns count from 1."""
+
+    path: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Entries by verdict; they add up to the entries that were checked."""
+
+    passed: int = 0
+    fail: int = 0
+    inconclusive: int = 0
+    kink: int = 0
+
+    @property
+    def total(self) -> int:
+        """All entries that were checked."""
+        return self.passed + self.fail + self.inconclusive + self.kink
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.passed + other.passed,
+            self.fail + other.fail,
+            self.inconclusive + other.inconclusive,
+            self.kink + other.kink,
+        )
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The entry with the greatest |analytic - numeric| / error_bar."""
+
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+    error_bar: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One parameter, or one input: its entries, compared."""
+
+    name: str
+    shape: tuple[int, ...]
+    entries: int
+    checked: int
+    verdict: str
+    counts: Counts = Counts()
+    max_abs_error: float = 0.0
+    max_rel_error: float = 0.0
+    error_bar: float = 0.0
+    worst: Worst | None = None
+    detectable: float | None = None
+    directions: dict[str, int] | None = None
+    method: str = ""  # beyond: the scheme that gave the numeric gradient
+    reason: str = ""  # beyond: why this scheme, or why nothing was checked
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check of one spec. `measured` is the check's own plain data (numbers, strings, lists, dicts)."""
+
+    check: str
+    code: str
+    verdict: str
+    reason: str = ""
+    measured: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A known mistake, recognised because it predicts the wrong values; `explains` is the share it predicts."""
+
+    name: str
+    explains: float
+    formula: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry as evidence: both numbers, the error bar, and how many bars they are apart."""
+
+    index: tuple[int, ...] | None
+    analytic: float
+    numeric: float
+    error_bar: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to act on, or (severity note) to know."""
+
+    id: str
+    code: str
+    severity: str
+    layer: str
+    message: str
+    parameter: str | None = None
+    index: tuple[int, ...] | None = None
+    location: Location | None = None
+    diagnosis: Diagnosis | None = None
+    consequence_of: str | None = None
+    replay: str = ""
+    evidence: Entry | None = None  # beyond: the worst entry
+
+    @property
+    def name(self) -> str:
+        """The code's stable name."""
+        return CODES[self.code]
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One line of the table that shows the network. Shapes include the batch axis."""
+
+    name: str
+    type: str
+    options: str
+    output_shapes: tuple[tuple[int, ...], ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason why a spec was not run."""
+
+    path: str
+    line: int
+    column: int
+    message: str
+
+
+@dataclass(frozen=True)
+class SpecReport:
+    """All that was found about one spec; of a refused one only `errors`."""
+
+    path: str
+    name: str
+    verdict: str
+    seed: int
+    parameters: tuple[Row, ...] = ()
+    inputs: tuple[Row, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    errors: tuple[Refusal, ...] = ()
+    network: tuple[LayerRow, ...] = ()  # beyond, like all below
+    loss: str = ""
+    batch_size: int = 0
+    dtype: str = "float64"
+    replay: str = ""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Parameters, then inputs."""
+        return self.parameters + self.inputs
+
+    @property
+    def counts(self) -> Counts:
+        """Entries by verdict, over all rows."""
+        return sum((row.counts for row in self.rows), Counts())
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run."""
+
+    version: str
+    specs: tuple[SpecReport, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The worst verdict of the specs."""
+        return worst_verdict([spec.verdict for spec in self.specs])

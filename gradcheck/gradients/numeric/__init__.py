@@ -1,0 +1,1 @@
+"""The numeric witness: gradients from forward alone."""

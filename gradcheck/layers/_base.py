@@ -1,0 +1,80 @@
+"""The contract that every layer keeps, built-in or from a plugin."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from gradcheck.layers._columns import Columns
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class Layer(ABC):
+    """A differentiable function of its inputs and parameters, with a backward pass written by hand.
+
+    A subclass is a frozen dataclass whose fields are the options of the spec. It keeps nothing between calls:
+    forward returns what backward needs. Axis 0 of every input and output is the batch, and forward may be called
+    with any number of samples. `forward` and `backward` (and `init`, where there are parameters) suffice; the other
+    methods have defaults and let a layer say more than can be measured.
+    """
+
+    #: The name in a spec; by default the class name in snake_case.
+    spec_name: ClassVar[str]
+    #: Constants that have samples on axis 0.
+    per_sample: ClassVar[tuple[str, ...]] = ()
+    #: One input, no parameters, and y[i] depends on x[i] alone: forward may be called on any part of x.
+    elementwise: ClassVar[bool] = False
+
+    def init(self, rng: np.random.Generator, *x_shapes: Shape) -> dict[str, Array]:
+        """Draw the parameters, by name. One shape per input, batch axis included."""
+        return {}
+
+    def constants(self, rng: np.random.Generator, *x_shapes: Shape) -> dict[str, Array]:
+        """Draw, once, what forward takes by name and nobody differentiates."""
+        return {}
+
+    def check(self, *x_shapes: Shape) -> None:
+        """Raise ShapeError where the layer cannot work on inputs of these shapes (batch axis included)."""
+
+    @abstractmethod
+    def forward(self, *inputs: Any, **parameters: Any) -> tuple[Any, Any]:
+        """Inputs by position, parameters and constants by name -> (output, cache); several outputs as a tuple."""
+
+    @abstractmethod
+    def backward(self, dy: Any, cache: Any) -> tuple[Any, dict[str, Any]]:
+        """Vector-Jacobian product: upstream gradient -> (gradient of the input, gradients by parameter name).
+
+        A tuple of input gradients where there are several inputs; None for an integer or boolean one.
+        """
+
+    def branches(self, *inputs: Any, **parameters: Any) -> Array | None:
+        """Which smooth piece of a piecewise function each unit is on; None for a layer without kinks.
+
+        An integer array with the batch on axis 0; equal values mean the same piece. A negative value means that the
+        unit lies exactly on the border between pieces (relu at 0, a tie in max pooling), where there is no derivative.
+        Complex inputs are judged by their real parts. Of the output's shape for an elementwise layer.
+        """
+        return None
+
+    def perturbed(
+        self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, y: Array, **parameters: Any
+    ) -> Columns | None:
+        """Outputs after the k-th entry of parameter `name` has moved by steps[k], where they are cheap to say.
+
+        entries is an index as `numpy.nonzero` gives it, steps has shape (K,), x is the input and y the output before
+        the move. None (the default) means: call forward for each entry.
+        """
+        return None
+
+    def carry(self, columns: Columns, y: Array, **parameters: Any) -> Array | None:
+        """Outputs (K, N, ...) of K copies of the input that differ from it in one column each.
+
+        y is the output before the change. None (the default) means: call forward on the whole copies.
+        """
+        return None

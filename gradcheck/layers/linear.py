@@ -1,0 +1,78 @@
+"""Affine map of the last axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from gradcheck.errors import ShapeError
+from gradcheck.layers._base import Array, Layer, Shape
+from gradcheck.layers._columns import Columns
+
+
+@dataclass(frozen=True)
+class Linear(Layer):
+    """Affine map of the last axis.
+
+    forward     y  = x W + b         x (..., I)  weight W (I, O)    bias b (O,)    y (..., O)
+
+    backward    dx = dy Wᵀ           dx (..., I)
+                dW = Σ xᵀ dy         dW (I, O)     summed over every leading axis
+                db = Σ dy            db (O,)
+
+    Parameters are drawn uniformly from ±1/√I, PyTorch's default.
+    """
+
+    out_features: Annotated[int, Meta(ge=1)]
+    bias: bool = True
+
+    def check(self, *x_shapes: Shape) -> None:
+        """The last axis holds the features, so there must be one behind the batch axis."""
+        if len(x_shapes[0]) < 2:
+            raise ShapeError(f"needs an input (N, ..., in_features), got {x_shapes[0]}")
+
+    def init(self, rng: np.random.Generator, *x_shapes: Shape) -> dict[str, Array]:
+        """Weight (I, O) and bias (O,), uniform in ±1/√I."""
+        in_features = x_shapes[0][-1]
+        bound = 1 / np.sqrt(in_features)
+        parameters = {"weight": rng.uniform(-bound, bound, (in_features, self.out_features))}
+        if self.bias:
+            parameters["bias"] = rng.uniform(-bound, bound, self.out_features)
+        return parameters
+
+    def forward(self, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Any]:
+        """y = x W + b."""
+        y = x @ weight
+        if bias is not None:
+            y = y + bias
+        return y, (x, weight, bias is not None)
+
+    def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
+        """dx = dy Wᵀ, dW = Σ xᵀ dy, db = Σ dy."""
+        x, weight, has_bias = cache
+        flat_x, flat_dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+        gradients = {"weight": flat_x.T @ flat_dy}
+        if has_bias:
+            gradients["bias"] = flat_dy.sum(axis=0)
+        return dy @ weight.T, gradients
+
+    def perturbed(
+        self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, y: Array, **parameters: Any
+    ) -> Columns:
+        """W[i, j] + δ moves column j of y by δ x[..., i]; b[j] + δ moves it by δ."""
+        column = entries[-1]
+        moved = np.moveaxis(y[..., column], -1, 0)
+        move = steps.reshape(-1, *[1] * (y.ndim - 1))
+        if name == "weight":
+            move = move * np.moveaxis(x[..., entries[0]], -1, 0)
+        return Columns(y, column, moved + move)
+
+    def carry(self, columns: Columns, y: Array, **parameters: Any) -> Array:
+        """A column j of x that moves by d moves y by d W[j]."""
+        move = columns.values - columns.of_base()
+        rows = parameters["weight"][columns.index].reshape(len(columns.index), *[1] * (y.ndim - 1), -1)
+        carried: Array = y + move[..., None] * rows
+        return carried

@@ -1,0 +1,378 @@
+"""The graph of layers, then the loss: its structure, the numbers it is evaluated at, and its forward pass."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.errors import LayerFailure, ShapeError
+from gradcheck.layers._base import Layer
+from gradcheck.losses._base import Loss
+from gradcheck.naming import spec_name
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One layer in its place. `parameters` and `constants` map the names forward uses to names in the point.
+
+    A node that is not `trusted` comes from a plugin: what it does wrong is a finding, not a bug of ours.
+    """
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parameters: Mapping[str, str]
+    constants: Mapping[str, str]
+    trusted: bool = True
+
+    def keywords(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """What forward takes by name."""
+        return {name: arrays[key] for name, key in (*self.parameters.items(), *self.constants.items())}
+
+    def apply(self, arrays: Mapping[str, Array]) -> tuple[tuple[Array, ...], Any]:
+        """Call forward on its inputs in `arrays` -> (outputs, cache)."""
+        return self.call([arrays[name] for name in self.inputs], self.keywords(arrays))
+
+    def call(self, inputs: Sequence[Array], keywords: Mapping[str, Array]) -> tuple[tuple[Array, ...], Any]:
+        """Call forward on the given arrays -> (outputs, cache)."""
+        with guarded(self.name, "forward", self.trusted):
+            output, cache = self.layer.forward(*inputs, **keywords)
+        return (output if isinstance(output, tuple) else (output,)), cache
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the loss: weight × reduction(loss(predictions, data))."""
+
+    loss: Loss
+    reduction: str
+    weight: float
+    predictions: tuple[str, ...]
+    data: Mapping[str, str]
+    trusted: bool = True
+    name: str = "loss"
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether the reduction is applied outside."""
+        return not self.loss.reductions
+
+    @property
+    def contraction(self) -> str:
+        """Name of the random vector that `none` is contracted with."""
+        return f"{self.name}.contraction"
+
+    def apply(self, arrays: Mapping[str, Array], reduction: str | None = None) -> tuple[Any, Any]:
+        """Call forward -> (losses or scalar, cache). `reduction` is for the reducing form; default: the term's."""
+        keywords: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
+        if not self.elementwise:
+            keywords["reduction"] = reduction or self.reduction
+        with guarded(self.name, "forward", self.trusted):
+            losses, cache = self.loss.forward(*[arrays[name] for name in self.predictions], **keywords)
+        return losses, cache
+
+    def divisor(
+        self, reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
+    ) -> float | None:
+        """What the reduction divides the sum by; None where a reducing loss does not say."""
+        if reduction in ("sum", "none"):
+            return 1.0
+        declared = getattr(self.loss, "divisor", None)
+        if declared is not None:
+            return self._declared_divisor(declared, reduction, arrays)
+        if not self.elementwise:
+            return None
+        return float(np.prod(losses_shape) if reduction == "mean" else losses_shape[0])
+
+    def _declared_divisor(
+        self, declared: Callable[..., Any], reduction: str, arrays: Mapping[str, Array]
+    ) -> float:
+        offered: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
+        offered |= dict(
+            zip(positional_names(self.loss.forward), (arrays[p] for p in self.predictions), strict=False)
+        )
+        offered["reduction"] = reduction
+        taken = inspect.signature(declared).parameters
+        with guarded(self.name, "divisor", self.trusted):
+            return float(declared(**{name: value for name, value in offered.items() if name in taken}))
+
+
+@dataclass(frozen=True)
+class Point:
+    """Every number that a network is evaluated at, by name, in float64 (rounded to the spec's dtype beforehand).
+
+    arrays      data, parameters (`head.weight`) and constants (`bn.running_mean`)
+    inputs      the names of the network's inputs
+    parameters  the names of the parameters
+    batched     the names of the arrays that have samples on axis 0
+    """
+
+    arrays: Mapping[str, Array]
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    batched: frozenset[str]
+
+    @property
+    def batch_size(self) -> int:
+        """N."""
+        return len(self.arrays[self.inputs[0]])
+
+    def with_arrays(self, changes: Mapping[str, Array]) -> Point:
+        """The same point with some arrays replaced."""
+        return replace(self, arrays={**self.arrays, **changes})
+
+    def cast(self, dtype: Any) -> Point:
+        """Floating arrays in another precision; integers and booleans as they are."""
+        return self.with_arrays(
+            {
+                name: a.astype(dtype)
+                for name, a in self.arrays.items()
+                if a.dtype.kind == "f" and a.dtype != dtype
+            }
+        )
+
+    def take(self, samples: Array | Sequence[int]) -> Point:
+        """The point for some of the samples, in the order given."""
+        return self.with_arrays({name: self.arrays[name][samples] for name in self.batched})
+
+    def differentiable(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of `names` that are real numbers: integers and booleans are never perturbed."""
+        return tuple(name for name in names if self.arrays[name].dtype.kind == "f")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One forward pass: the point's arrays with all activations, and what every backward needs."""
+
+    arrays: Mapping[str, Array]
+    caches: Mapping[str, Any]
+    losses: tuple[Any, ...]
+    loss_caches: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in an order in which every input comes before its use, then the terms of the loss."""
+
+    nodes: tuple[Node, ...]
+    terms: tuple[Term, ...]
+
+    def forward(self, point: Point) -> Trace:
+        """Evaluate every layer and every term of the loss."""
+        arrays = dict(point.arrays)
+        caches = {}
+        for node in self.nodes:
+            outputs, caches[node.name] = node.apply(arrays)
+            arrays.update(zip(node.outputs, outputs, strict=True))
+        results = [term.apply(arrays) for term in self.terms]
+        return Trace(arrays, caches, tuple(r[0] for r in results), tuple(r[1] for r in results))
+
+    def objective(self, trace: Trace) -> float:
+        """The one scalar that is differentiated: Σ weight · reduced loss."""
+        return float(
+            sum(
+                t.weight * self._reduced(t, losses, trace)
+                for t, losses in zip(self.terms, trace.losses, strict=True)
+            )
+        )
+
+    def _reduced(self, term: Term, losses: Any, trace: Trace) -> float:
+        if not term.elementwise:
+            return float(losses)
+        if term.reduction == "none":
+            return float(np.sum(losses * trace.arrays[term.contraction]))
+        divisor = term.divisor(term.reduction, trace.arrays, losses.shape)
+        return float(np.sum(losses) / cast("float", divisor))
+
+    def node(self, name: str) -> Node:
+        """The layer of that name."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def owner(self, name: str) -> Node | None:
+        """The layer that a parameter belongs to; None for an input."""
+        return next((node for node in self.nodes if name in node.parameters.values()), None)
+
+    def producer(self, name: str) -> Node | None:
+        """The layer that an activation comes from; None for data."""
+        return next((node for node in self.nodes if name in node.outputs), None)
+
+    def affected(self, names: Iterable[str]) -> tuple[Node, ...]:
+        """The layers whose output can change when the named arrays change, in order."""
+        moved, found = set(names), []
+        for node in self.nodes:
+            if moved.intersection((*node.inputs, *node.parameters.values())):
+                moved.update(node.outputs)
+                found.append(node)
+        return tuple(found)
+
+
+class guarded:  # noqa: N801 - reads as a statement: with guarded(...)
+    """Turn whatever user code raises into a LayerFailure; let errors of our own through."""
+
+    def __init__(self, node: str, phase: str, trusted: bool) -> None:
+        self.node, self.phase, self.trusted = node, phase, trusted
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if (
+            error is None
+            or self.trusted
+            or not isinstance(error, Exception)
+            or isinstance(error, LayerFailure)
+        ):
+            return
+        message = f"{self.node}: {self.phase} raised {type(error).__name__}: {error}"
+        raise LayerFailure("GC901", self.node, self.phase, message) from error
+
+
+def positional_names(forward: Callable[..., Any]) -> list[str]:
+    """The names of the arguments that a bound forward takes by position, in order."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in inspect.signature(forward).parameters.values() if p.kind in kinds]
+
+
+@dataclass
+class Assembly:
+    """Builds a network layer by layer, learning every shape from the layers themselves.
+
+    data      inputs, targets and weights by name
+    inputs    the names of the network's inputs
+    batched   the names of the arrays that have samples on axis 0
+    weights   the user's own parameters by full name; the others are drawn
+    """
+
+    data: Mapping[str, Array]
+    inputs: tuple[str, ...]
+    batched: frozenset[str]
+    seed: int
+    dtype: str = "float64"
+    weights: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.arrays: dict[str, Array] = {name: self._rounded(array) for name, array in self.data.items()}
+        self.point_names = list(self.arrays)
+        self.parameters: list[str] = []
+        self.batched = frozenset(self.batched)
+        self.nodes: list[Node] = []
+        self.terms: list[Term] = []
+
+    def add(self, name: str, layer: Layer, inputs: tuple[str, ...], trusted: bool = True) -> Node:
+        """Append a layer. ShapeError says which two layers do not fit; LayerFailure is a plugin's own."""
+        shapes = [self.arrays[i].shape for i in inputs]
+        try:
+            with guarded(name, "check", trusted):
+                layer.check(*shapes)
+            with guarded(name, "init", trusted):
+                drawn = dict(layer.init(self._rng(name), *shapes))
+            with guarded(name, "constants", trusted):
+                constants = dict(layer.constants(self._rng(name, "constants"), *shapes))
+            node = Node(
+                name, layer, inputs, (name,),
+                {k: f"{name}.{k}" for k in drawn}, {k: f"{name}.{k}" for k in constants}, trusted,
+            )  # fmt: skip
+            self._keep(node, drawn, constants)
+            outputs, _ = node.apply(self.arrays)
+        except ShapeError as error:
+            raise ShapeError(f"{name} ({spec_name(type(layer))}) {error}; {self._origin(inputs)}") from None
+        if len(outputs) > 1:
+            node = replace(node, outputs=tuple(f"{name}.{k}" for k in range(len(outputs))))
+        for key, output in zip(node.outputs, outputs, strict=True):
+            self.arrays[key] = self._sound(node, output)
+        self.nodes.append(node)
+        return node
+
+    def add_term(self, term: Term) -> None:
+        """Append a term of the loss. ShapeError where the target does not fit."""
+        data: dict[str, Any] = {name: self.arrays[key] for name, key in term.data.items()}
+        try:
+            term.loss.check(*[self.arrays[p].shape for p in term.predictions], **data)
+            losses, _ = term.apply(self.arrays)
+        except ShapeError as error:
+            raise ShapeError(
+                f"{spec_name(type(term.loss))} {error}; {self._origin(term.predictions)}"
+            ) from None
+        self._check_losses(term, losses)
+        if term.elementwise and term.reduction == "none":
+            self.arrays[term.contraction] = self._rounded(
+                self._rng(term.contraction).standard_normal(losses.shape)
+            )
+            self.point_names.append(term.contraction)
+            self.batched |= {term.contraction}
+        self.terms.append(term)
+
+    def network(self) -> tuple[Network, Point]:
+        """The finished network, and the point that it was built at."""
+        arrays = {name: self.arrays[name] for name in self.point_names}
+        point = Point(arrays, self.inputs, tuple(self.parameters), self.batched)
+        return Network(tuple(self.nodes), tuple(self.terms)), point
+
+    def _keep(self, node: Node, drawn: Mapping[str, Array], constants: Mapping[str, Array]) -> None:
+        for local, array in drawn.items():
+            key = node.parameters[local]
+            own = self.weights.get(key)
+            if own is not None and own.shape != np.shape(array):
+                raise ShapeError(
+                    f"has {key} with shape {np.shape(array)}, the given weights have {own.shape}"
+                )
+            self.arrays[key] = self._rounded(np.asarray(array if own is None else own))
+            self.parameters.append(key)
+            self.point_names.append(key)
+        for local, array in constants.items():
+            key = node.constants[local]
+            self.arrays[key] = self._rounded(np.asarray(array))
+            self.point_names.append(key)
+            if local in node.layer.per_sample:
+                self.batched |= {key}
+
+    def _sound(self, node: Node, output: Any) -> Array:
+        if node.trusted:
+            return cast("Array", output)
+        n = self.arrays[self.inputs[0]].shape[0]
+        if not isinstance(output, np.ndarray) or output.ndim < 1 or output.shape[0] != n:
+            got = getattr(output, "shape", type(output).__name__)
+            message = (
+                f"{node.name}: forward returned {got}; expected an array with the batch of {n} on axis 0"
+            )
+            raise LayerFailure("GC120", node.name, "forward", message)
+        if not np.isfinite(output).all():
+            message = f"{node.name}: forward returned NaN or Inf for finite inputs"
+            raise LayerFailure("GC115", node.name, "forward", message)
+        return output
+
+    def _check_losses(self, term: Term, losses: Any) -> None:
+        n = self.arrays[self.inputs[0]].shape[0]
+        shape = np.shape(losses)
+        wrong = (not shape or shape[0] != n) if term.elementwise else shape != ()
+        if wrong:
+            expected = f"losses of shape ({n}, ...)" if term.elementwise else "a scalar"
+            message = f"{term.name}: forward returned shape {shape}; expected {expected}"
+            raise LayerFailure("GC120", term.name, "forward", message)
+        if not np.isfinite(losses).all():
+            message = f"{term.name}: forward returned NaN or Inf for finite inputs"
+            raise LayerFailure("GC115", term.name, "forward", message)
+
+    def _origin(self, inputs: tuple[str, ...]) -> str:
+        sources = []
+        for name in inputs:
+            producer = next((n for n in self.nodes if name in n.outputs), None)
+            source = f"{name} ({spec_name(type(producer.layer))})" if producer else f"the data `{name}`"
+            sources.append(f"{source} gives {self.arrays[name].shape}")
+        return ", ".join(sources)
+
+    def _rng(self, *names: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *"/".join(names).encode()])
+
+    def _rounded(self, array: Array) -> Array:
+        if array.dtype.kind != "f":
+            return array
+        return np.ascontiguousarray(array, dtype=self.dtype).astype(np.float64)

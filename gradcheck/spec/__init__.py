@@ -1,0 +1,1 @@
+"""YAML -> network, data, plan of checks."""

@@ -6,7 +6,6 @@ defined in it, without a leading underscore; one that cannot keep the contract i
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib
 import importlib.util
@@ -114,9 +113,7 @@ def _import(plugin: str) -> ModuleType:
         raise
     except BaseException as error:
         hint = "; a plugin is FILE.py or the dotted name of a module" if not is_file else ""
-        raise PluginError(
-            f"plugin {plugin}: importing it raised {type(error).__name__}: {error}{hint}"
-        ) from error
+        raise PluginError(f"plugin {plugin}: importing it raised {type(error).__name__}: {error}{hint}") from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -151,20 +148,14 @@ def _require_frozen(kind: Any, refuse: Callable[[str], None]) -> None:
     own = vars(kind)
     if "__dataclass_params__" in own:
         if not kind.__dataclass_params__.frozen:
-            refuse(
-                "is a dataclass that is not frozen; write @dataclass(frozen=True), because a layer keeps no state"
-            )
+            refuse("is a dataclass that is not frozen; write @dataclass(frozen=True), because a layer keeps no state")
         return
     annotations = inspect.get_annotations(kind)
     options = [name for name, hint in annotations.items() if "ClassVar" not in str(hint)]
     if options:
-        refuse(
-            f"has options ({', '.join(options)}) but is no dataclass; write @dataclass(frozen=True) above it"
-        )
+        refuse(f"has options ({', '.join(options)}) but is no dataclass; write @dataclass(frozen=True) above it")
     if "__init__" in own:
-        refuse(
-            "has an __init__ of its own; its options are the fields of a dataclass: write @dataclass(frozen=True)"
-        )
+        refuse("has an __init__ of its own; its options are the fields of a dataclass: write @dataclass(frozen=True)")
 
 
 def _require_signatures(folder: str, kind: Any, refuse: Callable[[str], None]) -> None:
@@ -198,9 +189,7 @@ def _require_reductions(kind: Any, forward: inspect.Signature, refuse: Callable[
     if names and not takes:
         refuse(f"has forward{forward}; a loss with reductions = {names!r} takes `reduction`")
     if not names and "reduction" in forward.parameters:
-        refuse(
-            "has a forward that takes `reduction` but no class attribute `reductions`; name those that it can do"
-        )
+        refuse("has a forward that takes `reduction` but no class attribute `reductions`; name those that it can do")
 
 
 def _accepts(method: Any, arguments: tuple[Any, ...]) -> bool:
@@ -215,9 +204,7 @@ def _accepts(method: Any, arguments: tuple[Any, ...]) -> bool:
         if method.__name__ not in ("init", "constants"):
             return False
         required = [
-            p
-            for p in signature.parameters.values()
-            if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
+            p for p in signature.parameters.values() if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
         ]
         return len(required) > len(arguments)
     return True

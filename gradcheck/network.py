@@ -79,9 +79,7 @@ class Term:
             losses, cache = self.loss.forward(*[arrays[name] for name in self.predictions], **keywords)
         return losses, cache
 
-    def divisor(
-        self, reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
-    ) -> float | None:
+    def divisor(self, reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]) -> float | None:
         """What the reduction divides the sum by; None where a reducing loss does not say."""
         if reduction in ("sum", "none"):
             return 1.0
@@ -92,13 +90,9 @@ class Term:
             return None
         return float(np.prod(losses_shape) if reduction == "mean" else losses_shape[0])
 
-    def _declared_divisor(
-        self, declared: Callable[..., Any], reduction: str, arrays: Mapping[str, Array]
-    ) -> float:
+    def _declared_divisor(self, declared: Callable[..., Any], reduction: str, arrays: Mapping[str, Array]) -> float:
         offered: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
-        offered |= dict(
-            zip(positional_names(self.loss.forward), (arrays[p] for p in self.predictions), strict=False)
-        )
+        offered |= dict(zip(positional_names(self.loss.forward), (arrays[p] for p in self.predictions), strict=False))
         offered["reduction"] = reduction
         taken = inspect.signature(declared).parameters
         with guarded(self.name, "divisor", self.trusted):
@@ -132,11 +126,7 @@ class Point:
     def cast(self, dtype: Any) -> Point:
         """Floating arrays in another precision; integers and booleans as they are."""
         return self.with_arrays(
-            {
-                name: a.astype(dtype)
-                for name, a in self.arrays.items()
-                if a.dtype.kind == "f" and a.dtype != dtype
-            }
+            {name: a.astype(dtype) for name, a in self.arrays.items() if a.dtype.kind == "f" and a.dtype != dtype}
         )
 
     def take(self, samples: Array | Sequence[int]) -> Point:
@@ -178,10 +168,7 @@ class Network:
     def objective(self, trace: Trace) -> float:
         """The one scalar that is differentiated: Σ weight · reduced loss."""
         return float(
-            sum(
-                t.weight * self._reduced(t, losses, trace)
-                for t, losses in zip(self.terms, trace.losses, strict=True)
-            )
+            sum(t.weight * self._reduced(t, losses, trace) for t, losses in zip(self.terms, trace.losses, strict=True))
         )
 
     def _reduced(self, term: Term, losses: Any, trace: Trace) -> float:
@@ -224,12 +211,7 @@ class guarded:  # noqa: N801 - reads as a statement: with guarded(...)
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if (
-            error is None
-            or self.trusted
-            or not isinstance(error, Exception)
-            or isinstance(error, LayerFailure)
-        ):
+        if error is None or self.trusted or not isinstance(error, Exception) or isinstance(error, LayerFailure):
             return
         message = f"{self.node}: {self.phase} raised {type(error).__name__}: {error}"
         raise LayerFailure("GC901", self.node, self.phase, message) from error
@@ -298,14 +280,10 @@ class Assembly:
             term.loss.check(*[self.arrays[p].shape for p in term.predictions], **data)
             losses, _ = term.apply(self.arrays)
         except ShapeError as error:
-            raise ShapeError(
-                f"{spec_name(type(term.loss))} {error}; {self._origin(term.predictions)}"
-            ) from None
+            raise ShapeError(f"{spec_name(type(term.loss))} {error}; {self._origin(term.predictions)}") from None
         self._check_losses(term, losses)
         if term.elementwise and term.reduction == "none":
-            self.arrays[term.contraction] = self._rounded(
-                self._rng(term.contraction).standard_normal(losses.shape)
-            )
+            self.arrays[term.contraction] = self._rounded(self._rng(term.contraction).standard_normal(losses.shape))
             self.point_names.append(term.contraction)
             self.batched |= {term.contraction}
         self.terms.append(term)
@@ -321,9 +299,7 @@ class Assembly:
             key = node.parameters[local]
             own = self.weights.get(key)
             if own is not None and own.shape != np.shape(array):
-                raise ShapeError(
-                    f"has {key} with shape {np.shape(array)}, the given weights have {own.shape}"
-                )
+                raise ShapeError(f"has {key} with shape {np.shape(array)}, the given weights have {own.shape}")
             self.arrays[key] = self._rounded(np.asarray(array if own is None else own))
             self.parameters.append(key)
             self.point_names.append(key)
@@ -340,9 +316,7 @@ class Assembly:
         n = self.arrays[self.inputs[0]].shape[0]
         if not isinstance(output, np.ndarray) or output.ndim < 1 or output.shape[0] != n:
             got = getattr(output, "shape", type(output).__name__)
-            message = (
-                f"{node.name}: forward returned {got}; expected an array with the batch of {n} on axis 0"
-            )
+            message = f"{node.name}: forward returned {got}; expected an array with the batch of {n} on axis 0"
             raise LayerFailure("GC120", node.name, "forward", message)
         if not np.isfinite(output).all():
             message = f"{node.name}: forward returned NaN or Inf for finite inputs"

@@ -1,0 +1,82 @@
+"""What tests share: a network made of layers in Python, checked as a spec would be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.findings import SpecReport
+from gradcheck.layers._base import Layer
+from gradcheck.losses._base import Loss
+from gradcheck.naming import spec_name
+from gradcheck.network import Assembly, Term
+from gradcheck.spec.case import Case, GradientPlan
+
+
+def case(
+    *layers: Layer,
+    x: np.ndarray | Mapping[str, np.ndarray],
+    loss: Loss | None = None,
+    target: Any = None,
+    reduction: str = "mean",
+    seed: int = 7,
+    dtype: str = "float64",
+    checks: Sequence[str] = ("gradient", "reduction", "per_sample"),
+    trusted: bool = False,
+    parameters: Mapping[str, np.ndarray] | None = None,
+    extra: Mapping[str, np.ndarray] | None = None,
+    **plan: Any,
+) -> Case:
+    """A chain of layers and a loss, as the reader of a spec would build it.
+
+    x           the input (N, ...), or several by name (all of them go to the first layer)
+    loss        by default a contraction of the squared output with fixed random weights
+    target      handed to the loss as `target` where it is given; `extra` is handed on by name
+    parameters  by full name (`linear_1.weight`); the others are drawn
+    """
+    inputs = dict(x) if isinstance(x, Mapping) else {"input": x}
+    data = {**inputs, **({} if target is None else {"target": np.asarray(target)}), **(extra or {})}
+    assembly = Assembly(data, tuple(inputs), frozenset(data), seed, dtype, parameters or {})
+    previous, seen = tuple(inputs), {}
+    for layer in layers:
+        kind = spec_name(type(layer))
+        seen[kind] = seen.get(kind, 0) + 1
+        previous = assembly.add(f"{kind}_{seen[kind]}", layer, previous, trusted=trusted).outputs
+    if loss is None:
+        loss = _Probe()
+    named = {name: name for name in data if name not in inputs}
+    assembly.add_term(Term(loss, reduction, 1.0, previous, named, trusted=trusted))
+    network, point = assembly.network()
+    return Case("test.yaml", "test", seed, dtype, network, point, tuple(checks), GradientPlan(**plan))
+
+
+def check(*layers: Layer, **options: Any) -> SpecReport:
+    """Run all checks on a chain of layers; the options are those of `case`."""
+    from gradcheck.pipeline import check_case
+
+    return check_case(case(*layers, **options))
+
+
+class _Probe(Loss):
+    """Σ over outputs of c y + y² / 2 with fixed c of both signs, one loss per sample.
+
+    Never a plain sum: a normalised layer hides behind it.
+    """
+
+    def forward(self, *predictions: Any, **data: Any) -> tuple[Any, Any]:
+        total: Any = 0.0
+        weights = []
+        for k, y in enumerate(predictions):
+            c = np.random.default_rng([k, *y.shape[1:]]).standard_normal(y.shape[1:]).astype(y.real.dtype)
+            weights.append(c)
+            total = total + (c * y + y * y / 2).reshape(len(y), -1).sum(axis=1)
+        return total, (predictions, weights)
+
+    def backward(self, upstream: Any, cache: Any) -> Any:
+        predictions, weights = cache
+        gradients = tuple(
+            (c + y) * upstream.reshape(-1, *[1] * (y.ndim - 1)) for c, y in zip(weights, predictions, strict=True)
+        )
+        return gradients if len(gradients) > 1 else gradients[0]

@@ -1,0 +1,34 @@
+"""Hyperbolic tangent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradcheck.layers._base import Array, Layer
+from gradcheck.maths import sigmoid
+
+
+@dataclass(frozen=True)
+class Tanh(Layer):
+    """Hyperbolic tangent.
+
+    forward     y  = tanh x                         x, y (...)
+
+    backward    dx = dy 4 σ(2x) σ(−2x)              dx   (...)
+
+    4 σ(2x) σ(−2x) is 1 − y², without the cancellation where y is close to ±1; σ is the logistic function.
+    """
+
+    elementwise = True
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        """y = tanh x."""
+        return np.tanh(x), x
+
+    def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
+        """dx = dy 4 σ(2x) σ(−2x)."""
+        x = cache
+        return dy * (4 * sigmoid(2 * x) * sigmoid(-2 * x)), {}

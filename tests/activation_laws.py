@@ -1,0 +1,91 @@
+"""What every elementwise layer must obey.
+
+The test file of a layer subclasses `ActivationLaws` and says what is its own: a scalar formula and its derivative,
+PyTorch's name for it, and mistakes to be found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import laws
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import check
+
+from gradcheck.layers._base import Layer
+from gradcheck.layers.linear import Linear
+
+POINTS = [-800.0, -50.0, -20.5, -1.5, -1e-9, 0.0, 1e-9, 0.7, 19.9, 20.1, 50.0, 800.0]
+H = 1e-30
+
+#: Every subclass runs the laws that it inherits, on its own layer.
+few = settings(laws.few, suppress_health_check=[HealthCheck.differing_executors])
+
+
+class ActivationLaws:
+    """Subclass as `TestLaws`."""
+
+    #: The layer, once with every option that changes what it computes.
+    layers: ClassVar[tuple[Layer, ...]]
+    #: Layers whose class overrides `backward` alone, wrongly.
+    mistakes: ClassVar[tuple[Layer, ...]]
+
+    def value(self, layer: Any, x: float) -> float:
+        """y at one scalar."""
+        raise NotImplementedError
+
+    def slope(self, layer: Any, x: float) -> float:
+        """dy/dx at one scalar; at a kink, what backward says there."""
+        raise NotImplementedError
+
+    def torch_function(self, layer: Any, torch: Any) -> Callable[[Any], Any]:
+        """PyTorch's function of a tensor."""
+        raise NotImplementedError
+
+    @pytest.mark.parametrize("law", laws.ALL, ids=laws.name)
+    def test_law(self, law):
+        for layer in self.layers:
+            law(layer, laws.normal(3, 4))
+
+    def test_is_its_scalar_formula_at_any_size(self):
+        x = np.array(POINTS).reshape(3, 4)
+        for layer in self.layers:
+            outcome = laws.run(layer, x, dy=(np.full(x.shape, -1.5),))
+            for index in np.ndindex(*x.shape):
+                at = f"at x = {x[index]}"
+                value, slope = self.value(layer, float(x[index])), self.slope(layer, float(x[index]))
+                np.testing.assert_allclose(outcome.y[0][index], value, rtol=1e-14, err_msg=at)
+                np.testing.assert_allclose(outcome.dx[0][index], -1.5 * slope, rtol=1e-14, err_msg=at)
+
+    @few
+    @given(st.lists(st.floats(-800, 800) | st.sampled_from(POINTS), min_size=1, max_size=8))
+    def test_a_complex_step_follows_backward_at_any_size(self, points):
+        x = np.array(points)
+        for layer in self.layers:
+            outcome = laws.run(layer, x, dy=(np.ones_like(x),))
+            stepped, _ = layer.forward(x + 1j * H)
+            np.testing.assert_allclose(stepped.real, outcome.y[0], rtol=1e-14, atol=1e-15)
+            np.testing.assert_allclose(stepped.imag / H, outcome.dx[0], rtol=1e-13, atol=1e-280)
+
+    @pytest.mark.torch
+    def test_is_pytorchs(self):
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+        for layer in self.layers:
+            laws.assert_matches_torch(layer, self.torch_function(layer, torch), np.array(POINTS[1:-1]).reshape(2, 5))
+
+    def test_nan_is_not_hidden(self):
+        x = np.array([[np.nan]])
+        for layer in self.layers:
+            assert np.isnan(layer.forward(x)[0]).all()
+
+    def test_the_checker_passes_it(self):
+        for layer in self.layers:
+            laws.assert_passes(check(Linear(4), layer, x=laws.normal(3, 2)))
+
+    def test_planted_mistakes_are_caught(self):
+        for layer in self.mistakes:
+            laws.assert_caught(check(Linear(4), layer, Linear(2), x=laws.normal(3, 2)), layer)

@@ -47,6 +47,11 @@ class Node:
             output, cache = self.layer.forward(*inputs, **keywords)
         return (output if isinstance(output, tuple) else (output,)), cache
 
+    def branches(self, inputs: Sequence[Array], keywords: Mapping[str, Array]) -> Array | None:
+        """The layer's `branches` at the given arrays."""
+        with guarded(self.name, "branches", self.trusted):
+            return self.layer.branches(*inputs, **keywords)
+
 
 @dataclass(frozen=True)
 class Term:
@@ -78,6 +83,14 @@ class Term:
         with guarded(self.name, "forward", self.trusted):
             losses, cache = self.loss.forward(*[arrays[name] for name in self.predictions], **keywords)
         return losses, cache
+
+    def branches(self, predictions: Sequence[Array], arrays: Mapping[str, Array]) -> Array | None:
+        """The loss's `branches` at the given predictions."""
+        with guarded(self.name, "branches", self.trusted):
+            return cast(
+                "Array | None",
+                self.loss.branches(*predictions, **{name: arrays[key] for name, key in self.data.items()}),
+            )
 
     def divisor(self, reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]) -> float | None:
         """What the reduction divides the sum by; None where a reducing loss does not say."""
@@ -125,9 +138,11 @@ class Point:
 
     def cast(self, dtype: Any) -> Point:
         """Floating arrays in another precision; integers and booleans as they are."""
-        return self.with_arrays(
-            {name: a.astype(dtype) for name, a in self.arrays.items() if a.dtype.kind == "f" and a.dtype != dtype}
-        )
+        return self.map(lambda array: array.astype(dtype, copy=False))
+
+    def map(self, function: Callable[[Array], Array]) -> Point:
+        """The point with a function applied to every floating array."""
+        return replace(self, arrays={k: function(a) if a.dtype.kind == "f" else a for k, a in self.arrays.items()})
 
     def take(self, samples: Array | Sequence[int]) -> Point:
         """The point for some of the samples, in the order given."""

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 #: Reductions of the elementwise form: what the sum of the losses is divided by.
 #: `none` is contracted with a random vector, so that it too gives one scalar to differentiate.
 ELEMENTWISE_REDUCTIONS = ("sum", "mean", "batch_mean", "none")
+#: Those of them that differ by a factor alone.
+DIVIDED_REDUCTIONS = ELEMENTWISE_REDUCTIONS[:3]
 
 
 class Loss(ABC):

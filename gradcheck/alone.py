@@ -1,0 +1,145 @@
+"""Every layer alone, under the upstream gradient that backward delivered to it: who is guilty, and what a kink excuses.
+
+A layer is guilty when its own backward is not the vector-Jacobian product of its own forward. One wrong layer taints
+every gradient on its input side; those layers pass alone, and their rows are its consequences. At a kink a layer passes
+when its value lies between the one-sided slopes of each of its outputs, and where several entries share a kink (a tie)
+also in the direction in which they move together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.gradients.analytic import Analytic
+from gradcheck.gradients.numeric.local import Interval, Local, joint_vjp, vjp
+from gradcheck.gradients.numeric.sweep import Stage
+from gradcheck.network import Node, Term
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One operand of one layer: which entries its backward has right, and the interval that says so.
+
+    right     entries whose value lies inside the interval (operand's shape)
+    together  whether the values at kinks also add up in the direction in which those entries move together
+    """
+
+    analytic: Array
+    interval: Interval
+    right: Array
+    together: bool
+
+    @property
+    def passes(self) -> bool:
+        """Whether the layer is right about this operand."""
+        return bool(self.right.all()) and self.together
+
+
+class Alone:
+    """Judges layers one by one, when asked, and remembers."""
+
+    def __init__(
+        self, stage: Stage, analytic: Analytic, spread: Mapping[str, Array], unsafe: Mapping[str, str], unit: float
+    ) -> None:
+        self.stage, self.analytic, self.spread, self.unsafe, self.unit = stage, analytic, spread, unsafe, unit
+        self._known: dict[tuple[str, str], Judgement] = {}
+
+    def judge(self, part: Node | Term, operand: str) -> Judgement:
+        """The layer's gradient for one of its operands, held against its own forward."""
+        key = part.name, operand
+        if key not in self._known:
+            self._known[key] = self._judge(part, operand)
+        return self._known[key]
+
+    def operands(self, part: Node | Term) -> tuple[str, ...]:
+        """What the layer's backward gives a gradient for: its inputs, then its parameters."""
+        names = part.predictions if isinstance(part, Term) else (*part.inputs, *part.parameters.values())
+        arrays = self.stage.arrays
+        return tuple(dict.fromkeys(name for name in names if arrays[name].dtype.kind == "f"))
+
+    def inputs_pass(self, part: Node | Term) -> bool:
+        """Whether the layer is right about the gradients that it hands on."""
+        names = part.predictions if isinstance(part, Term) else part.inputs
+        return all(self.judge(part, name).passes for name in self.operands(part) if name in names)
+
+    def _judge(self, part: Node | Term, operand: str) -> Judgement:
+        analytic = self._contribution(part, operand)
+        upstream = self._upstream(part)
+        if not all(np.isfinite(dy).all() for dy in upstream):
+            anything = np.full(analytic.shape, np.inf)
+            interval = Interval(-anything, anything, 0 * analytic, 0 * analytic, np.zeros(analytic.shape, dtype=bool))
+            return Judgement(analytic, interval, np.ones(analytic.shape, dtype=bool), together=True)
+        local = self._local(part, upstream)
+        interval = vjp(local, operand)
+        # what this layer receives is rounded already: its own rounding is all that counts here
+        rounding = 64 * self.unit * interval.size + 10 * self._spread(operand)
+        right = interval.contains(analytic, rounding)
+        return Judgement(analytic, interval, right, self._together(local, operand, analytic, interval, rounding))
+
+    def _together(self, local: Local, operand: str, analytic: Array, interval: Interval, rounding: Array) -> bool:
+        if not interval.kink.any() or operand not in local.samples or local.coupled:
+            return True
+        joint = joint_vjp(local, operand, interval.kink)
+        along = (analytic * interval.kink).reshape(len(analytic), -1).sum(axis=1)
+        slack = (rounding + interval.bar).reshape(len(analytic), -1).sum(axis=1)
+        return bool(joint.contains(along, slack).all())
+
+    def _spread(self, operand: str) -> Array | float:
+        return self.spread.get(operand, 0.0)
+
+    def _contribution(self, part: Node | Term, operand: str) -> Array:
+        found = self.analytic.contributions.get((part.name, operand))
+        if found is None:
+            return np.zeros(self.stage.arrays[operand].shape)
+        return np.asarray(found, dtype=np.float64)
+
+    def _upstream(self, part: Node | Term) -> tuple[Array, ...]:
+        if isinstance(part, Node):
+            return tuple(np.asarray(self.analytic.gradients[name], dtype=np.float64) for name in part.outputs)
+        position = next(k for k, term in enumerate(self.stage.network.terms) if term is part)
+        losses = np.asarray(self.analytic.trace.losses[position])
+        if not part.elementwise:
+            return (np.asarray(part.weight, dtype=np.float64),)
+        if part.reduction == "none":
+            return (part.weight * self.stage.arrays[part.contraction],)
+        divisor = part.divisor(part.reduction, self.stage.arrays, losses.shape) or 1.0
+        return (np.full(losses.shape, part.weight / divisor),)
+
+    def _local(self, part: Node | Term, upstream: tuple[Array, ...]) -> Local:
+        arrays, samples = self.stage.arrays, self.stage.samples
+        return Local(
+            forward=_forward(part),
+            branches=_branches(part),
+            names=_names(part),
+            arrays=arrays,
+            upstream=upstream,
+            samples=samples,
+            coupled=part.name in self.stage.coupled or (isinstance(part, Term) and not part.elementwise),
+            complex_safe=part.name not in self.unsafe,
+            smooth=part.trusted and _branches(part)(arrays) is None,
+        )
+
+
+def _names(part: Node | Term) -> tuple[str, ...]:
+    if isinstance(part, Term):
+        return (*part.predictions, *part.data.values())
+    return (*part.inputs, *part.parameters.values(), *part.constants.values())
+
+
+def _forward(part: Node | Term) -> Any:
+    if isinstance(part, Term):
+        return lambda arrays: (part.apply(arrays)[0],)
+    return lambda arrays: part.apply(arrays)[0]
+
+
+def _branches(part: Node | Term) -> Any:
+    if isinstance(part, Term):
+        return lambda arrays: part.branches([arrays[name] for name in part.predictions], arrays)
+    return lambda arrays: part.branches([arrays[name] for name in part.inputs], part.keywords(arrays))

@@ -1,0 +1,97 @@
+"""What a check hands to the pipeline, and the words that several checks use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.evidence import Evidence
+from gradcheck.findings import CheckResult, Entry, Finding, Row
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Results, findings and rows of one check.
+
+    gradients  arrays for `--dump`, by name
+    notes      what varies from run to run: it belongs on stderr
+    """
+
+    results: tuple[CheckResult, ...]
+    findings: tuple[Finding, ...] = ()
+    parameters: tuple[Row, ...] = ()
+    inputs: tuple[Row, ...] = ()
+    gradients: Mapping[str, Array] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def finding(
+    evidence: Evidence,
+    check: str,
+    number: int,
+    code: str,
+    layer: str,
+    message: str,
+    parameter: str | None = None,
+    entry: Entry | None = None,
+    consequence_of: str | None = None,
+    severity: str = "error",
+) -> Finding:
+    """A finding with its place in the spec and the command that repeats it."""
+    index = entry.index if entry else None
+    return Finding(
+        id=f"{check}-{number}",
+        code=code,
+        severity=severity,
+        layer=layer,
+        message=message,
+        parameter=parameter,
+        index=index if parameter else None,
+        location=evidence.case.locations.get(layer),
+        consequence_of=consequence_of,
+        replay=replay(evidence, parameter, index),
+        evidence=entry,
+    )
+
+
+def replay(evidence: Evidence, name: str | None, index: tuple[int, ...] | None) -> str:
+    """The command that repeats the run; just one entry of it where it is about one."""
+    if name is None or index is None or name not in evidence.estimates:
+        return evidence.replay
+    scheme = evidence.estimates[name].scheme
+    return f"{evidence.replay} --method {scheme} --entry '{entry_name(name, index)}'"
+
+
+def entry_name(name: str, index: tuple[int, ...]) -> str:
+    """`head.weight[3, 5]`."""
+    return f"{name}[{', '.join(map(str, index))}]"
+
+
+def entry_at(index: tuple[int, ...], analytic: Array, numeric: Array, bar: Array) -> Entry:
+    """One entry as evidence."""
+    a, n, b = float(analytic[index]), float(numeric[index]), float(bar[index])
+    distance = abs(a - n) if np.isfinite(a - n) else float("inf")
+    ratio = 0.0 if distance == 0 else (distance / b if b > 0 else float("inf"))
+    return Entry(index, a, n, b, ratio)
+
+
+def number(value: float) -> str:
+    """A number for a sentence: whole numbers whole, others with six digits."""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def contraction_bound(terms: int, unit: float) -> float:
+    """γ_K = K u / (1 - K u), the rounding of a contraction of K terms (Higham, Accuracy and Stability, 3.1)."""
+    return terms * unit / (1 - terms * unit)
+
+
+def unusable(evidence: Evidence) -> str:
+    """Why an identity of gradients cannot be asked: a backward that gave no usable gradient; empty if all did."""
+    failure = next(iter(evidence.analytic.failures), None)
+    return f"the backward pass failed at {failure.node}" if failure else ""

@@ -1,0 +1,143 @@
+"""Who is guilty of the entries that fail, and what is wrong only because of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.alone import Alone, Judgement
+from gradcheck.checks._base import entry_at, entry_name, finding
+from gradcheck.compare import FAIL, Comparison, excess
+from gradcheck.errors import LayerFailure
+from gradcheck.evidence import Evidence
+from gradcheck.findings import Entry, Finding
+from gradcheck.network import Node, Term
+
+Array = NDArray[Any]
+_CHECK = "gradient"
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """A layer (or `loss`) that is wrong by itself, and the finding that says so.
+
+    operand  what it is wrong about; None where its backward gave nothing that can be used
+    taints   whether what it hands back to the layers before it is wrong
+    """
+
+    layer: str
+    operand: str | None
+    finding: Finding
+    taints: bool
+
+
+class Blame:
+    """Turns failing entries into findings: the guilty first, then the consequences."""
+
+    def __init__(self, evidence: Evidence, alone: Alone, compared: Mapping[str, tuple[Comparison, Array]]) -> None:
+        self.evidence, self.alone = evidence, alone
+        self.network = evidence.case.network
+        self.failing = {name: pair for name, pair in compared.items() if (pair[1] == FAIL)[pair[0].selected].any()}
+        self.culprits: list[Culprit] = []
+        self.told: list[Finding] = []
+
+    def findings(self) -> list[Finding]:
+        """Every failing row has a finding of its own or is named as a consequence of one."""
+        for failure in self.evidence.analytic.failures:
+            self._add(failure.node, failure.parameter, self._of_failure(failure), failure.parameter is None)
+        for part in (*self.network.terms, *reversed(self.network.nodes)):
+            if self.failing and self._is_on_a_failing_path(part):
+                self._examine(part)
+        for name in self.failing:
+            if not any(culprit.finding.parameter == name for culprit in self.culprits):
+                self.told.append(self._consequence(name))
+        return self.told
+
+    def _examine(self, part: Node | Term) -> None:
+        """Ask a layer alone about each of its operands that can explain a failing row."""
+        if any(culprit.layer == part.name and culprit.operand is None for culprit in self.culprits):
+            return
+        parameters = () if isinstance(part, Term) else tuple(part.parameters.values())
+        for operand in self.alone.operands(part):
+            if operand in parameters and operand not in self.failing:
+                continue
+            if any(culprit.layer == part.name and culprit.operand == operand for culprit in self.culprits):
+                continue
+            judged = self.alone.judge(part, operand)
+            if not judged.passes:
+                is_parameter = operand in parameters
+                found = (
+                    self._of_row(part.name, operand, None) if is_parameter else self._of_input(part, operand, judged)
+                )
+                self._add(part.name, operand, found, not is_parameter)
+
+    def _add(self, layer: str, operand: str | None, found: Finding, taints: bool) -> None:
+        self.culprits.append(Culprit(layer, operand, found, taints))
+        self.told.append(found)
+
+    def _next(self) -> int:
+        return len(self.told) + 1
+
+    def _is_on_a_failing_path(self, part: Node | Term) -> bool:
+        if isinstance(part, Term):
+            return True
+        return any(part in self.network.affected([name]) for name in self.failing)
+
+    def _of_failure(self, failure: LayerFailure) -> Finding:
+        return finding(
+            self.evidence, _CHECK, self._next(), failure.code, failure.node, failure.message, failure.parameter
+        )
+
+    def _of_input(self, part: Node | Term, operand: str, judged: Judgement) -> Finding:
+        entry = _worst_alone(judged)
+        wrong = int(np.sum(~judged.right))
+        if wrong:
+            assert entry.index is not None
+            what = (
+                f"at {entry_name(operand, entry.index)} its backward says {entry.analytic:.6g}, its forward says "
+                f"{entry.numeric:.6g}; {wrong:,} of {judged.right.size:,} entries are wrong"
+            )
+        else:
+            what = "at a tie the shares that its backward hands out do not add up to the upstream gradient"
+        message = f"{part.name}: the gradient that it hands back to {operand} is not that of its own forward: {what}"
+        row = operand if operand in self.failing and operand in self.evidence.case.point.inputs else None
+        return finding(self.evidence, _CHECK, self._next(), "GC100", part.name, message, row, entry)
+
+    def _of_row(self, layer: str, name: str, consequence_of: str | None) -> Finding:
+        comparison, verdict = self.failing[name]
+        wrong = (verdict == FAIL) & comparison.selected
+        ratio = np.where(wrong, excess(comparison.distance, comparison.bar), -1.0)
+        index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
+        entry = entry_at(index, comparison.analytic, comparison.numeric, comparison.bar)
+        message = (
+            f"{name}: at {entry_name(name, index)} backward says {entry.analytic:.6g}, forward says "
+            f"{entry.numeric:.6g} ± {entry.error_bar:.1e}; {int(wrong.sum()):,} of {int(comparison.selected.sum()):,} "
+            "entries are wrong"
+        )
+        return finding(self.evidence, _CHECK, self._next(), "GC100", layer, message, name, entry, consequence_of)
+
+    def _consequence(self, name: str) -> Finding:
+        """A failing row whose own layer is right: wrong because of the guilty layer on its path nearest to the loss."""
+        path = [node.name for node in self.network.affected([name])]
+        owner = self.network.owner(name)
+        layer = owner.name if owner else (path[0] if path else self.network.terms[0].name)
+        parts = {*path, *(term.name for term in self.network.terms)}
+        cause = next(
+            (culprit.finding.id for culprit in self.culprits if culprit.taints and culprit.layer in parts), None
+        )
+        return self._of_row(layer, name, cause)
+
+
+def _worst_alone(judged: Judgement) -> Entry:
+    """The entry that lies farthest outside its interval, with the nearer end as the numeric value."""
+    interval = judged.interval
+    nearest = np.clip(judged.analytic, interval.low, interval.high)
+    distance = np.abs(judged.analytic - nearest)
+    distance = np.where(np.isfinite(distance), distance, np.inf)
+    ratio = np.where(judged.right, -1.0, excess(distance, interval.bar)) if not judged.right.all() else distance
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
+    return entry_at(index, judged.analytic, nearest, interval.bar)

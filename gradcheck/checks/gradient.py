@@ -1,0 +1,208 @@
+"""Is backward the derivative of forward?
+
+## What it is
+Every entry of every parameter and input: the analytic gradient, which the layers' backward passes give, against the
+numeric one, which comes from forward alone. Each entry is judged by an error bar of its own.
+
+## Why it is bad
+A wrong gradient still trains: more slowly, to a worse minimum, or only for some inputs. It looks like a bad learning
+rate, bad data or bad luck.
+
+## Typical causes
+A forgotten factor (1/N, f′), a sum over the wrong axis, a transposed matrix, a sign, only one output or only one
+sample followed through the chain rule, a kernel that is not flipped.
+
+## How to repair
+Start at the finding that is not a consequence of another: it names the layer whose backward is not the
+vector-Jacobian product of its own forward. Write the formula above its backward, shapes in columns, and compare.
+
+## How to silence
+`checks: {gradient: false}` in the spec switches it off; `--rtol R` widens what passes; `--ignore GC1` ignores findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.alone import Alone
+from gradcheck.checks._base import Outcome, finding
+from gradcheck.checks._blame import Blame
+from gradcheck.compare import FAIL, RESOLUTION, Comparison, Second, row, verdicts
+from gradcheck.evidence import Evidence
+from gradcheck.findings import CheckResult, Finding, Row, worst_verdict
+from gradcheck.gradients.numeric.estimate import Estimate
+from gradcheck.gradients.numeric.local import Interval
+from gradcheck.gradients.numeric.schemes import SCHEMES
+
+Array = NDArray[Any]
+NAME = "gradient"
+CODES = ("GC100", "GC108", "GC115", "GC120", "GC601", "GC901")
+#: The scheme that gives a second estimate, and the factor on the step for the same scheme's own second estimate.
+_SECOND = {"complex": "five_point", "central": "five_point", "forward": "central", "five_point": "richardson",
+           "richardson": "five_point"}  # fmt: skip
+_OTHER_STEP = {"complex": 2.0**40}
+_DEFAULT_OTHER_STEP = 0.25
+
+
+def run(evidence: Evidence) -> Outcome:
+    """Compare every entry, then find out which layer is guilty of what disagrees."""
+    alone = Alone(evidence.stage, evidence.analytic, evidence.spread, evidence.unsafe, evidence.unit)
+    rows: dict[str, Row] = {}
+    gradients: dict[str, Array] = {}
+    compared: dict[str, tuple[Comparison, Array]] = {}
+    for name in evidence.names:
+        comparison, verdict = _judge(evidence, alone, name)
+        compared[name] = comparison, verdict
+        method, reason = evidence.schemes[name]
+        rows[name] = row(name, comparison, verdict, method, reason)
+        gradients |= {
+            f"{name}/analytic": comparison.analytic,
+            f"{name}/numeric": comparison.numeric,
+            f"{name}/bar": comparison.bar,
+            f"{name}/verdict": np.array(["pass", "kink", "inconclusive", "fail"])[verdict],
+        }
+    findings = Blame(evidence, alone, compared).findings()
+    findings += _vacuous(evidence, rows, compared, len(findings))
+    point = evidence.case.point
+    result = CheckResult(NAME, "GC100", worst_verdict([r.verdict for r in rows.values()], "not_applicable"),
+                         measured=_measured(rows))  # fmt: skip
+    return Outcome(
+        (result,),
+        tuple(findings),
+        tuple(rows[name] for name in point.parameters if name in rows),
+        tuple(rows[name] for name in point.inputs if name in rows),
+        gradients,
+    )
+
+
+def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Array]:
+    """The comparison of one tensor and the verdicts of its entries."""
+    found = evidence.estimates[name]
+    selected = _selected(evidence, name)
+    bar = found.error + _analytic_error(evidence, name, found)
+    comparison = Comparison(
+        evidence.gradient(name), found.value, bar, selected,
+        RESOLUTION[evidence.case.dtype], evidence.case.gradient.rtol,
+    )  # fmt: skip
+    suspicious = np.flatnonzero(selected & ~comparison.passes & np.isfinite(comparison.analytic))
+    seconds: list[Second] = []
+    if suspicious.size:
+        comparison, seconds = _look_again(evidence, name, comparison, found, suspicious)
+    excused = _excused(evidence, alone, name, found, comparison)
+    return comparison, verdicts(comparison, excused & selected, seconds)
+
+
+def _analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
+    """Rounding of the analytic side: 10 s, s at least half of what is usual in the tensor, and 4 u Σ|gᵢ|."""
+    s = evidence.spread[name]
+    usual = float(np.sqrt(np.mean(np.square(s)))) if s.size else 0.0
+    error: Array = 10 * np.maximum(s, usual / 2) + 4 * evidence.unit * found.magnitude
+    return np.where(np.isfinite(error), error, 0.0)
+
+
+def _selected(evidence: Evidence, name: str) -> Array:
+    shape = evidence.estimates[name].value.shape
+    if not evidence.case.gradient.entries:
+        return np.ones(shape, dtype=bool)
+    selected = np.zeros(shape, dtype=bool)
+    for owner, index in evidence.case.gradient.entries:
+        if owner == name:
+            selected[index] = True
+    return selected
+
+
+def _look_again(
+    evidence: Evidence, name: str, comparison: Comparison, found: Estimate, suspicious: Array
+) -> tuple[Comparison, list[Second]]:
+    """Further estimates of the entries that did not pass; a real scheme yields to a sharper one."""
+    factor = _OTHER_STEP.get(found.scheme, _DEFAULT_OTHER_STEP)
+    others = [
+        evidence.again(name, found.scheme, factor * found.step, suspicious),
+        evidence.again(name, _SECOND[found.scheme], None, suspicious),
+    ]
+    analytic_error = comparison.bar - found.error
+    seconds = [_second(other, analytic_error) for other in others]
+    if SCHEMES[found.scheme].is_complex:
+        return comparison, seconds
+    sharper = seconds[1].bar < comparison.bar
+    first = Second(comparison.numeric, comparison.bar)
+    adopted = replace(
+        comparison,
+        numeric=np.where(sharper, seconds[1].numeric, comparison.numeric),
+        bar=np.where(sharper, seconds[1].bar, comparison.bar),
+    )
+    kept = Second(np.where(sharper, first.numeric, seconds[1].numeric), np.where(sharper, first.bar, seconds[1].bar))
+    return adopted, [seconds[0], kept]
+
+
+def _second(other: Estimate, analytic_error: Array) -> Second:
+    return Second(other.value, np.where(other.checked, other.error + analytic_error, np.inf))
+
+
+def _excused(evidence: Evidence, alone: Alone, name: str, found: Estimate, comparison: Comparison) -> Array:
+    """Entries at a kink for which every layer on the path passes alone."""
+    doubtful = ~comparison.passes & np.isfinite(comparison.analytic) & comparison.selected
+    nothing = np.zeros(found.value.shape, dtype=bool)
+    if not (found.kink.any() or doubtful.any()):
+        return nothing
+    network = evidence.case.network
+    path = network.affected([name])
+    owners = [node for node in path if name in (*node.inputs, *node.parameters.values())]
+    beyond = [node for node in path if node not in owners or name not in node.inputs]
+    black_boxes = doubtful & any(not part.trusted for part in (*path, *network.terms))
+    candidates = found.kink | black_boxes
+    if not candidates.any():
+        return nothing
+    downstream = [*network.terms, *(node for node in path if _receives(node, path))]
+    if not all(alone.inputs_pass(part) for part in downstream):
+        return nothing
+    right = np.ones(found.value.shape, dtype=bool)
+    for part in (*owners, *(term for term in network.terms if name in term.predictions)):
+        judged = alone.judge(part, name)
+        right &= judged.right & judged.together
+    if black_boxes.any() and not _meets_kink(alone, (*downstream, *beyond)):
+        black_boxes = nothing
+    return right & (found.kink | black_boxes)
+
+
+def _receives(node: Any, path: Sequence[Any]) -> bool:
+    """Whether a layer on the path gets its input from another layer on it."""
+    outputs = {output for other in path for output in other.outputs}
+    return any(name in outputs for name in node.inputs)
+
+
+def _meets_kink(alone: Alone, parts: Sequence[Any]) -> bool:
+    intervals: list[Interval] = [alone.judge(part, name).interval for part in parts for name in alone.operands(part)]
+    return any(interval.kink.any() for interval in intervals)
+
+
+def _vacuous(
+    evidence: Evidence, rows: dict[str, Row], compared: dict[str, tuple[Comparison, Array]], number: int
+) -> list[Finding]:
+    """A note for every tensor whose true gradient is zero everywhere, as far as anyone can tell."""
+    notes = []
+    for name, found in rows.items():
+        comparison, verdict = compared[name]
+        if not comparison.vacuous or (verdict == FAIL).any() or not found.checked:
+            continue
+        owner = evidence.case.network.owner(name)
+        message = (
+            f"{name}: nothing was tested here; the gradient is zero within its error bar ({found.error_bar:.1e}) in "
+            "every entry, so a backward that says zero passes whatever its rule is"
+        )
+        notes.append(
+            finding(evidence, NAME, number + len(notes) + 1, "GC601", owner.name if owner else name, message, name,
+                    severity="note")
+        )  # fmt: skip
+    return notes
+
+
+def _measured(rows: dict[str, Row]) -> dict[str, Any]:
+    entries = sum(r.checked for r in rows.values())
+    worst = max((r.max_rel_error for r in rows.values()), default=0.0)
+    return {"entries": entries, "max_rel_error": worst}

@@ -1,0 +1,232 @@
+"""Is the gradient of the batch the sum of the gradients of its samples?
+
+## What it is
+A minibatch loss is one scalar, and its gradient the sum of the gradients gᵢ of single samples: batch(sum) = Σ gᵢ and
+batch(mean) = Σ gᵢ / D, with gᵢ the gradient of the sum-reduced loss of sample i alone and D the whole batch's divisor.
+Judged by rounding alone: |g - Σ gᵢ| ≤ γ_K Σ|gᵢ| + 10 s.
+
+## Why it is bad
+Then the samples do not count as one thinks: some twice, some not at all, or each weighted by the group it is in. Large
+batches and small ones, or one device and many, train different models.
+
+## Typical causes
+Only the last sample followed backward; a statistic or a buffer shared by the samples; the mean of per-sample means,
+each divided by its own number of targets.
+
+## How to repair
+Sum over the batch axis in backward wherever forward broadcasts over it. Divide once, by the divisor of the whole batch.
+
+## How to silence
+`checks: {per_sample: false}` in the spec switches it off; `--ignore GC3` ignores its findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.checks._base import Outcome, contraction_bound, entry_at, finding, number, unusable
+from gradcheck.evidence import Evidence, reductions
+from gradcheck.findings import CheckResult, Finding, worst_verdict
+from gradcheck.gradients.analytic import Analytic, Objective, gradient
+from gradcheck.network import Node, Term
+
+Array = NDArray[Any]
+NAME = "per_sample"
+CODES = ("GC301",)
+_INNER_TERMS = 64
+
+
+def run(evidence: Evidence) -> Outcome:
+    """Every term of the loss by itself."""
+    reason = _not_applicable(evidence)
+    if reason:
+        return Outcome((CheckResult(NAME, "GC301", "not_applicable", reason),))
+    results: list[CheckResult] = []
+    findings: list[Finding] = []
+    notes: list[str] = []
+    for position, term in enumerate(evidence.case.network.terms):
+        if "sum" not in reductions(term):
+            reason = f"{term.name} has no reduction `sum`, so there is no gradient of one sample to add up"
+            results.append(CheckResult(NAME, "GC301", "not_applicable", reason))
+            continue
+        result, found, note = _term(evidence, position, term, len(findings))
+        results.append(result)
+        findings += found
+        notes.append(note)
+    return Outcome(tuple(results), tuple(findings), notes=tuple(notes))
+
+
+def _not_applicable(evidence: Evidence) -> str:
+    if evidence.case.point.batch_size == 1:
+        return "the batch has one sample, which is its own sum"
+    if evidence.stage.coupled:
+        names = " and ".join(sorted(evidence.stage.coupled))
+        return f"{names} couples the samples of a batch (measured), so a sample alone has another gradient"
+    return unusable(evidence)
+
+
+class Sum:
+    """Σ gᵢ over batches of one: for parameters the sum, for what has samples on axis 0 the rows put together."""
+
+    def __init__(self, evidence: Evidence, position: int) -> None:
+        point = evidence.case.point.cast(evidence.case.dtype)
+        network = evidence.case.network
+        objective = Objective(position, "sum")
+        start = perf_counter()
+        self.batch: Analytic = gradient(network, point, objective)
+        self.batch_seconds = perf_counter() - start
+        start = perf_counter()
+        self.samples = [gradient(network, point.take([i]), objective) for i in range(point.batch_size)]
+        self.samples_seconds = perf_counter() - start
+        self.batched = evidence.stage.samples
+
+    def gradient(self, name: str) -> Array:
+        """Put together in float64, so that only the rounding of the gradients themselves counts."""
+        each = [np.asarray(sample.gradients[name], dtype=np.float64) for sample in self.samples]
+        return np.concatenate(each) if name in self.batched else np.sum(each, axis=0)
+
+    def magnitude(self, name: str) -> Array:
+        """Σ|gᵢ|."""
+        each = [np.abs(np.asarray(sample.gradients[name], dtype=np.float64)) for sample in self.samples]
+        return np.concatenate(each) if name in self.batched else np.sum(each, axis=0)
+
+
+def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding], str]:
+    total = Sum(evidence, position)
+    arrays = evidence.stage.arrays
+    shape = np.shape(evidence.analytic.trace.losses[position])
+    worst: dict[str, float] = {}
+    findings: list[Finding] = []
+    for reduction in reductions(term):
+        divisor = term.divisor(reduction, arrays, shape)
+        if divisor is None:
+            continue
+        batch = total.batch if reduction == "sum" else gradient(
+            evidence.case.network, evidence.case.point.cast(evidence.case.dtype), Objective(position, reduction)
+        )  # fmt: skip
+        wrong = _disagreeing(evidence, batch, total, divisor)
+        wrong_numeric = _disagreeing_numeric(evidence, position, reduction, divisor)
+        worst[reduction] = _greatest(evidence, batch, total, divisor)
+        if not findings and (wrong or wrong_numeric):
+            findings.append(
+                _finding(evidence, term, reduction, divisor, batch, total, wrong or wrong_numeric, told + 1)
+            )
+    cost = _cost(evidence, total)
+    measured = {
+        "term": term.name,
+        "largest_difference": worst,
+        "partial_derivatives": {"batch": cost[0], "per_sample": cost[1]},
+        "sentences": _sentences(worst, cost, evidence.case.point.batch_size, not findings),
+    }
+    times = total.samples_seconds / total.batch_seconds if total.batch_seconds else float("nan")
+    note = (
+        f"per-sample backpropagation: {evidence.case.point.batch_size} times the partial derivatives "
+        f"({cost[1]:,} instead of {cost[0]:,}), {times:.0f} times the time of one batch"
+    )
+    return CheckResult(NAME, "GC301", worst_verdict(["fail"] if findings else []), measured=measured), findings, note
+
+
+def _bound(evidence: Evidence, total: Sum, name: str) -> Array:
+    """γ_K Σ|gᵢ| + 10 s, for the sum-reduced loss."""
+    spread = evidence.spread[name] * _scale(evidence)
+    usual = float(np.sqrt(np.mean(np.square(spread)))) / 2 if spread.size else 0.0
+    gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
+    bound: Array = gamma * total.magnitude(name) + 10 * np.maximum(spread, usual)
+    return bound
+
+
+def _scale(evidence: Evidence) -> float:
+    """What turns a gradient of the declared objective into one of the sums: the greatest D / weight."""
+    network, arrays = evidence.case.network, evidence.stage.arrays
+    scales = [1.0]
+    for term, losses in zip(network.terms, evidence.analytic.trace.losses, strict=True):
+        divisor = term.divisor(term.reduction, arrays, np.shape(losses)) or float(evidence.case.point.batch_size)
+        scales.append(abs(divisor / term.weight) if term.weight else 1.0)
+    return max(scales)
+
+
+def _disagreeing(evidence: Evidence, batch: Analytic, total: Sum, divisor: float) -> list[str]:
+    """Of parameters, inputs and activations, those whose batch gradient is not Σ gᵢ / D."""
+    wrong = []
+    for name, found in batch.gradients.items():
+        difference = np.abs(divisor * np.asarray(found, dtype=np.float64) - total.gradient(name))
+        if not np.all(difference <= _bound(evidence, total, name)):
+            wrong.append(name)
+    return wrong
+
+
+def _disagreeing_numeric(evidence: Evidence, position: int, reduction: str, divisor: float) -> list[str]:
+    wrong = []
+    scale = _scale(evidence)
+    for name, found in evidence.estimates.items():
+        alone = found.reduced.get((position, "per_sample"))
+        if alone is None:
+            continue
+        difference = np.abs(divisor * found.reduced[position, reduction] - alone)
+        if not np.all(difference <= 2 * scale * found.error):
+            wrong.append(name)
+    return wrong
+
+
+def _greatest(evidence: Evidence, batch: Analytic, total: Sum, divisor: float) -> float:
+    """The greatest difference among parameters and inputs, relative to the greatest gradient of its tensor."""
+    greatest = 0.0
+    for name in evidence.names:
+        expected = total.gradient(name)
+        size = float(np.max(np.abs(expected), initial=0.0))
+        difference = float(np.max(np.abs(divisor * np.asarray(batch.gradients[name], float) - expected), initial=0.0))
+        greatest = max(greatest, difference / size if size else difference)
+    return greatest
+
+
+def _finding(
+    evidence: Evidence, term: Term, reduction: str, divisor: float, batch: Analytic, total: Sum,
+    wrong: list[str], told: int,
+) -> Finding:  # fmt: skip
+    layer = _guilty(evidence, wrong)
+    name = next((n for n in wrong if n in evidence.names), wrong[0])
+    expected = total.gradient(name) / divisor
+    found = np.asarray(batch.gradients[name], dtype=np.float64)
+    bar = _bound(evidence, total, name) / divisor
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(np.abs(found - expected) - bar)), found.shape))
+    entry = entry_at(index, found, expected, bar)
+    parameter = name if name in evidence.names else None
+    per = f" / {number(divisor)}" if divisor != 1 else ""
+    message = (
+        f"{name}: under `{reduction}` the gradient of the batch is not the sum of its samples' gradients{per}: at "
+        f"{list(index)} the batch says {entry.analytic:.6g}, the samples alone give {entry.numeric:.6g}"
+    )
+    return finding(evidence, NAME, told, "GC301", layer, message, parameter, entry)
+
+
+def _guilty(evidence: Evidence, wrong: list[str]) -> str:
+    """The layer nearest to the loss that turns agreeing gradients into disagreeing ones."""
+    network = evidence.case.network
+    parts: tuple[Term | Node, ...] = (*network.terms, *reversed(network.nodes))
+    for part in parts:
+        names = part.predictions if isinstance(part, Term) else (*part.inputs, *part.parameters.values())
+        if any(name in wrong for name in names):
+            return part.name
+    return network.terms[0].name
+
+
+def _cost(evidence: Evidence, total: Sum) -> tuple[int, int]:
+    """Partial derivatives with respect to the parameters: of one batch, and of its samples one by one."""
+    entries = sum(evidence.stage.arrays[name].size for name in evidence.case.point.parameters)
+    return entries, entries * len(total.samples)
+
+
+def _sentences(worst: Mapping[str, float], cost: tuple[int, int], samples: int, holds: bool) -> list[str]:
+    if not holds:
+        return ["the gradient of the batch is not the sum of its samples' gradients"]
+    greatest = max(worst.values(), default=0.0)
+    return [
+        f"the gradient of the batch is the sum of the gradients of its {samples} samples "
+        f"(largest difference {greatest:.0e} of the greatest entry)",
+        f"Computed one by one, those are {samples} times the partial derivatives: {cost[1]:,} instead of {cost[0]:,}",
+    ]

@@ -1,0 +1,217 @@
+"""Do `sum` and `mean` differ by the divisor that is declared?
+
+## What it is
+The loss and all its gradients under each reduction, analytic and numeric: `sum` must be D times `mean`, D the number
+that the mean divides by. Judged by the rounding of the sums alone: |g(sum) - D g(mean)| ≤ γ_K Σ|gᵢ| + 10 s.
+
+## Why it is bad
+A loss that is averaged wrongly agrees with its own finite difference perfectly, so no gradient check sees it. What is
+wrong is the objective: the learning rate, the balance between terms and the weight of each sample.
+
+## Typical causes
+Divided by the samples where the outputs count too; ignored targets counted as valid; a mean of means over groups of
+different sizes; weights normalised by their number instead of their sum.
+
+## How to repair
+Sum first and divide once, by the number of losses that were summed. Let `divisor` return that number.
+
+## How to silence
+`checks: {reduction: false}` in the spec switches it off; `--ignore GC2` ignores its findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.checks._base import Outcome, contraction_bound, finding, number, unusable
+from gradcheck.checks._divisors import describe, fitting
+from gradcheck.evidence import Evidence, reductions
+from gradcheck.findings import CheckResult, Finding, worst_verdict
+from gradcheck.gradients.analytic import Objective, gradient
+from gradcheck.network import Term
+
+Array = NDArray[Any]
+NAME = "reduction"
+CODES = ("GC201", "GC202")
+#: Numbers added up inside a backward before the sum over the batch: a generous bound for one layer.
+_INNER_TERMS = 64
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """sum / mean over all entries: the common factor, how far single entries are from it, and whether it is D."""
+
+    factor: float
+    spread: float
+    holds: bool
+
+
+def run(evidence: Evidence) -> Outcome:
+    """Every term of the loss by itself."""
+    results: list[CheckResult] = []
+    findings: list[Finding] = []
+    for position, term in enumerate(evidence.case.network.terms):
+        result, found = _term(evidence, position, term, len(findings))
+        results.append(result)
+        findings += found
+    return Outcome(tuple(results), tuple(findings))
+
+
+def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding]]:
+    known = reductions(term)
+    reason = unusable(evidence)
+    if not reason and ("sum" not in known or len(known) < 2):
+        reason = f"{term.name} offers only {' and '.join(known)}; two reductions, one of them `sum`, can be compared"
+    if reason:
+        return CheckResult(NAME, "GC201", "not_applicable", reason), []
+    measured: dict[str, Any] = {"term": term.name, "reductions": {}, "sentences": []}
+    findings: list[Finding] = []
+    for reduction in known:
+        if reduction != "sum":
+            facts, found = _against_sum(evidence, position, term, reduction, told + len(findings))
+            measured["reductions"][reduction] = facts
+            measured["sentences"] += facts.pop("sentences")
+            findings += found
+    if term.elementwise:
+        measured["sentences"].append(
+            "The reduction of this loss is applied outside it, so this proves that its backward is linear in the "
+            "upstream gradient, and nothing more."
+        )
+    verdict = worst_verdict([facts["verdict"] for facts in measured["reductions"].values()])
+    code = findings[0].code if findings else "GC201"
+    return CheckResult(NAME, code, verdict, measured=measured), findings
+
+
+def _against_sum(
+    evidence: Evidence, position: int, term: Term, reduction: str, told: int
+) -> tuple[dict[str, Any], list[Finding]]:
+    """One reduction against `sum`: values, analytic gradients, numeric gradients."""
+    arrays = evidence.stage.arrays
+    shape = np.shape(evidence.analytic.trace.losses[position])
+    declared = term.divisor(reduction, arrays, shape)
+    values = _values(evidence, position, term, reduction)
+    value_ratio = values[0] / values[1] if values[1] else float("nan")
+    divisor = declared if declared is not None else (value_ratio if np.isfinite(value_ratio) else 1.0)
+    analytic = _analytic(evidence, position, reduction, divisor)
+    numeric = _numeric(evidence, position, reduction, divisor)
+    terms = int(np.prod(shape)) + _INNER_TERMS
+    value_holds = abs(values[0] - divisor * values[1]) <= contraction_bound(terms, evidence.unit) * values[2]
+    named = describe(term, reduction, declared, arrays, shape)
+    facts: dict[str, Any] = {
+        "verdict": "pass" if value_holds and analytic.holds and numeric.holds else "fail",
+        "expected": declared,
+        "expected_words": named,
+        "fits": fitting(divisor if declared is None else analytic.factor, term, arrays, shape),
+        "value_ratio": value_ratio,
+        "analytic_ratio": analytic.factor,
+        "analytic_spread": analytic.spread,
+        "numeric_ratio": numeric.factor,
+        "numeric_spread": numeric.spread,
+    }
+    facts["sentences"] = _sentences(reduction, facts)
+    findings = []
+    if not (analytic.holds and numeric.holds):
+        side = "both gradients" if not analytic.holds and not numeric.holds else (
+            "the analytic gradient" if not analytic.holds else "the numeric gradient")  # fmt: skip
+        message = (
+            f"{term.name}: {side} under `sum` should be {named or 'one common factor'} times the one under "
+            f"`{reduction}`; measured {number(analytic.factor)} (analytic) and {number(numeric.factor)} (numeric)"
+            f"{_fit_words(facts['fits'])}"
+        )
+        findings.append(finding(evidence, NAME, told + 1, "GC201", term.name, message))
+    if not value_holds and not findings:
+        message = (
+            f"{term.name}: the loss under `sum` should be {named} times the one under `{reduction}`; measured "
+            f"{number(value_ratio)}"
+        )
+        findings.append(finding(evidence, NAME, told + 1, "GC202", term.name, message))
+    return facts, findings
+
+
+def _values(evidence: Evidence, position: int, term: Term, reduction: str) -> tuple[float, float, float]:
+    """(loss under sum, loss under the reduction, Σ|losses|), in the analytic precision."""
+    trace = evidence.analytic.trace
+    if not term.elementwise:
+        total, reduced = (float(term.apply(trace.arrays, r)[0]) for r in ("sum", reduction))
+        return total, reduced, abs(total)
+    losses = np.asarray(trace.losses[position])
+    divisor = term.divisor(reduction, trace.arrays, losses.shape) or 1.0
+    return float(losses.sum()), float(np.sum(losses / losses.dtype.type(divisor))), float(np.abs(losses).sum())
+
+
+def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float) -> Ratio:
+    network, point = evidence.case.network, evidence.case.point.cast(evidence.case.dtype)
+    total = gradient(network, point, Objective(position, "sum")).gradients
+    reduced = gradient(network, point, Objective(position, reduction)).gradients
+    scale = _scale(evidence, position)
+    terms = evidence.case.point.batch_size + _INNER_TERMS
+    bounds = {
+        name: scale * (contraction_bound(terms, evidence.unit) * evidence.estimates[name].magnitude
+                       + 10 * _usual(evidence.spread[name]))
+        for name in evidence.names
+    }  # fmt: skip
+    return _ratio({n: np.asarray(total[n], float) for n in bounds}, {n: np.asarray(reduced[n], float) for n in bounds},
+                  bounds, divisor)  # fmt: skip
+
+
+def _numeric(evidence: Evidence, position: int, reduction: str, divisor: float) -> Ratio:
+    found = evidence.estimates
+    total = {name: e.reduced[position, "sum"] for name, e in found.items()}
+    reduced = {name: e.reduced[position, reduction] for name, e in found.items()}
+    scale = _scale(evidence, position)
+    bounds = {name: 2 * scale * e.error for name, e in found.items()}
+    return _ratio(total, reduced, bounds, divisor)
+
+
+def _scale(evidence: Evidence, position: int) -> float:
+    """What turns an error of the declared objective into one of the sum: D / weight."""
+    term = evidence.case.network.terms[position]
+    shape = np.shape(evidence.analytic.trace.losses[position])
+    divisor = term.divisor(term.reduction, evidence.stage.arrays, shape)
+    if divisor is None:
+        total, reduced, _ = _values(evidence, position, term, term.reduction)
+        divisor = total / reduced if reduced else 1.0
+    return abs(divisor / term.weight) if term.weight else 1.0
+
+
+def _usual(spread: Array) -> Array:
+    """s, at least half of what is usual in the tensor."""
+    floor = float(np.sqrt(np.mean(np.square(spread)))) / 2 if spread.size else 0.0
+    return np.maximum(spread, floor)
+
+
+def _ratio(
+    total: Mapping[str, Array], reduced: Mapping[str, Array], bounds: Mapping[str, Array], divisor: float
+) -> Ratio:
+    """The factor that fits best, Σ g(sum) g(mean) / Σ g(mean)², and whether every entry obeys the declared one."""
+    up = sum(float(np.sum(total[n] * reduced[n])) for n in bounds)
+    down = sum(float(np.sum(reduced[n] ** 2)) for n in bounds)
+    factor = up / down if down else float("nan")
+    greatest = max((float(np.max(np.abs(total[n]), initial=0.0)) for n in bounds), default=0.0)
+    spread = max((float(np.max(np.abs(total[n] - factor * reduced[n]), initial=0.0)) for n in bounds), default=0.0)
+    holds = all(bool(np.all(np.abs(total[n] - divisor * reduced[n]) <= bounds[n])) for n in bounds)
+    return Ratio(factor, spread / greatest if greatest else 0.0, holds)
+
+
+def _sentences(reduction: str, facts: dict[str, Any]) -> list[str]:
+    measured = number(round(facts["analytic_ratio"], 9))
+    spread = f"spread {max(facts['analytic_spread'], facts['numeric_spread']):.0e}"
+    if not np.isfinite(facts["analytic_ratio"]):
+        return [f"sum / {reduction}: all gradients are zero, so there is no ratio to measure"]
+    if facts["expected"] is None:
+        fits = ", ".join(facts["fits"]) or "nothing that was counted here"
+        return [f"sum / {reduction}: no divisor is declared; measured {measured} ({spread}), which fits {fits}"]
+    first = f"sum / {reduction}: expected {facts['expected_words']}, measured {measured} ({spread})"
+    if facts["verdict"] == "fail":
+        return [first]
+    return [first, f"A step under `sum` is {measured} times as long as under `{reduction}`: "
+                   f"divide the learning rate by {measured} when you change to `sum`"]  # fmt: skip
+
+
+def _fit_words(fits: list[str]) -> str:
+    return f", which fits {', '.join(fits)}" if fits else ""

@@ -1,0 +1,155 @@
+"""Two gradients and an error bar side by side -> a verdict for every entry.
+
+With a the analytic value, n the numeric one, bar the error bar of the comparison, which never depends on a - n, and
+w = r max(|n|, 1e-3 max|n|) what must be told apart (r = 1e-6 for a float64 backward, 1e-3 for a float32 one):
+
+    pass          |a - n| ≤ bar ≤ w
+    fail          |a - n| > bar, and a second estimate by another step or scheme disagrees too
+    inconclusive  everything else
+    kink          the entry sits on or next to a point without a derivative, and every layer on its path passed alone
+
+A tensor whose max|n| lies below its own bars is vacuous: there nothing but |a - n| ≤ bar can be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.findings import Counts, Row, Worst, worst_verdict
+
+Array = NDArray[Any]
+#: What must be told apart, relative to the entry, by precision of the analytic side.
+RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
+_FLOOR = 1e-3
+PASS, KINK, INCONCLUSIVE, FAIL = range(4)
+_NAMES = ("pass", "kink", "inconclusive", "fail")
+
+
+@dataclass(frozen=True)
+class Second:
+    """Another estimate of the same entries: value and error bar."""
+
+    numeric: Array
+    bar: Array
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One tensor, entry by entry. All arrays have its shape; `selected` says which entries count."""
+
+    analytic: Array
+    numeric: Array
+    bar: Array
+    selected: Array
+    resolution: float
+    rtol: float = 0.0
+
+    @property
+    def distance(self) -> Array:
+        """|a - n|; infinite where either side is not finite."""
+        with np.errstate(invalid="ignore"):
+            distance = np.abs(self.analytic - self.numeric)
+        return np.where(np.isfinite(distance), distance, np.inf)
+
+    @property
+    def told_apart(self) -> Array:
+        """w."""
+        size = np.where(np.isfinite(self.numeric), np.abs(self.numeric), 0.0)
+        widened: Array = self.resolution * np.maximum(size, _FLOOR * np.max(size, initial=0.0))
+        return widened
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether the tensor's gradient is nowhere greater than its own error bar."""
+        return bool(np.all(np.abs(self.numeric) <= self.bar))
+
+    @property
+    def agrees(self) -> Array:
+        """|a - n| ≤ bar, whatever the bar."""
+        return np.asarray(self.distance <= self.bar)
+
+    @property
+    def passes(self) -> Array:
+        """Entries that need no second look."""
+        fine = np.asarray(self.bar <= self.told_apart) | self.vacuous
+        widened = self.distance <= self.rtol * np.abs(self.numeric)
+        return (self.agrees & fine) | widened
+
+
+def verdicts(comparison: Comparison, kink: Array, seconds: Sequence[Second]) -> Array:
+    """A verdict for every entry, as an index into the order pass, kink, inconclusive, fail.
+
+    kink     entries that sit at a kink, where every layer on the path has passed alone
+    seconds  further estimates; one of them must disagree with the analytic value too before an entry fails, and none
+             may side with it against the first estimate
+    """
+    result = np.full(comparison.analytic.shape, INCONCLUSIVE)
+    result[comparison.passes] = PASS
+    disagree = np.zeros(result.shape, dtype=bool)
+    contradict = np.zeros(result.shape, dtype=bool)
+    for second in seconds:
+        with np.errstate(invalid="ignore"):
+            sides = np.abs(comparison.analytic - second.numeric) <= second.bar
+            apart = np.abs(comparison.numeric - second.numeric) > comparison.bar + second.bar
+            disagree |= np.abs(comparison.analytic - second.numeric) > second.bar
+        contradict |= sides & apart
+    result[~comparison.passes & ~comparison.agrees & disagree & ~contradict] = FAIL
+    result[kink] = KINK
+    result[~np.isfinite(comparison.analytic) | ~np.isfinite(comparison.numeric)] = FAIL
+    return result
+
+
+def row(name: str, comparison: Comparison, verdict: Array, method: str, reason: str = "") -> Row:
+    """The report's row: counts, worst entry, greatest errors over the entries that have a derivative."""
+    selected = comparison.selected
+    counted = [int(np.sum(verdict[selected] == k)) for k in range(4)]
+    counts = Counts(counted[PASS], counted[FAIL], counted[INCONCLUSIVE], counted[KINK])
+    smooth = selected & (verdict != KINK)
+    distance, bar = comparison.distance, comparison.bar
+    size = np.abs(comparison.numeric)
+    clear = smooth & (size > bar)
+    relative = np.divide(distance, size, out=np.zeros_like(distance), where=clear)
+    seen = np.divide(bar, size, out=np.full_like(distance, np.inf), where=clear)
+    detectable = float(np.min(seen[clear])) if clear.any() else None
+    shape = comparison.analytic.shape
+    return Row(
+        name=name,
+        shape=shape,
+        entries=int(comparison.analytic.size),
+        checked=counts.total,
+        verdict=worst_verdict([_NAMES[k] for k in range(4) if counted[k]], "not_applicable"),
+        counts=counts,
+        max_abs_error=float(np.max(distance[smooth], initial=0.0)),
+        max_rel_error=float(np.max(relative[clear], initial=0.0)),
+        error_bar=float(np.max(bar[smooth], initial=0.0)),
+        worst=worst_entry(comparison, verdict),
+        detectable=detectable,
+        method=method,
+        reason=reason,
+    )
+
+
+def worst_entry(comparison: Comparison, verdict: Array) -> Worst | None:
+    """The entry with the greatest |a - n| / bar, among those that have a derivative where there are any."""
+    eligible = comparison.selected & (verdict != KINK)
+    if not eligible.any():
+        eligible = comparison.selected
+    if not eligible.any():
+        return None
+    ratio = np.where(eligible, excess(comparison.distance, comparison.bar), -1.0)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
+    return Worst(
+        index, float(comparison.analytic[index]), float(comparison.numeric[index]), float(comparison.bar[index])
+    )
+
+
+def excess(distance: Array, bar: Array) -> Array:
+    """|a - n| / bar; 0 where both are 0, infinite where only the bar is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = distance / bar
+    return np.where(distance == 0, 0.0, np.where(np.isfinite(ratio), ratio, np.inf))

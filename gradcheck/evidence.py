@@ -1,0 +1,142 @@
+"""Both witnesses heard: the analytic and the numeric gradient of everything that a case asks for, with their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.errors import UsageError
+from gradcheck.gradients.analytic import Analytic, gradient, spread
+from gradcheck.gradients.numeric.coupling import coupling
+from gradcheck.gradients.numeric.estimate import Estimate, Question, estimate
+from gradcheck.gradients.numeric.kinks import KinkWatch
+from gradcheck.gradients.numeric.noise import forward_noise
+from gradcheck.gradients.numeric.observables import Observables
+from gradcheck.gradients.numeric.safety import unsafe
+from gradcheck.gradients.numeric.schemes import SCHEMES
+from gradcheck.gradients.numeric.sweep import Stage
+from gradcheck.losses._base import DIVIDED_REDUCTIONS
+from gradcheck.network import Term
+from gradcheck.spec.case import Case
+
+Array = NDArray[Any]
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the checks judge.
+
+    stage      the network at its point in float64
+    analytic   the backward pass, in the case's precision
+    spread     its rounding, by name
+    estimates  the numeric gradients of parameters and inputs, by name
+    schemes    by name, which scheme was chosen, and why if it is not the complex step
+    unsafe     the layers whose complex step is not their derivative, and why
+    replay     the command that repeats this run, without an entry
+    """
+
+    case: Case
+    stage: Stage
+    analytic: Analytic
+    spread: Mapping[str, Array]
+    estimates: Mapping[str, Estimate]
+    schemes: Mapping[str, tuple[str, str]]
+    unsafe: Mapping[str, str]
+    question: Question
+    watch: KinkWatch
+    replay: str
+
+    @property
+    def unit(self) -> float:
+        """Unit roundoff u of the analytic side."""
+        return float(np.finfo(self.case.dtype).eps) / 2
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Parameters and real inputs, in the order of the report."""
+        return tuple(self.estimates)
+
+    def gradient(self, name: str) -> Array:
+        """The analytic gradient in float64."""
+        return np.asarray(self.analytic.gradients[name], dtype=np.float64)
+
+    def again(self, name: str, scheme: str, step: float | None, entries: Array) -> Estimate:
+        """Another numeric estimate of some entries (flat indices) by another scheme or step."""
+        question = replace(self.question, others={})
+        return estimate(self.stage, name, SCHEMES[scheme], question, None, step, entries)
+
+
+def reductions(term: Term) -> tuple[str, ...]:
+    """The reductions under which a term can be looked at."""
+    return DIVIDED_REDUCTIONS if term.elementwise else term.loss.reductions
+
+
+def gather(case: Case, replay: str, progress: Progress) -> Evidence:
+    """Hear both witnesses. UsageError where `complex` is demanded and a layer is not safe under it."""
+    network, point = case.network, case.point
+    analytic = gradient(network, point.cast(case.dtype))
+    stage = _stage(case)
+    reasons = unsafe(network, stage.arrays)
+    names = _names(case)
+    chosen = {name: _scheme(case, name, reasons) for name in names}
+    question = _question(stage, analytic)
+    watch = KinkWatch(network, stage.arrays)
+    estimates: dict[str, Estimate] = {}
+    total = sum(stage.arrays[name].size for name in names)
+    done = 0
+    for name in names:
+        progress(done, total, name)
+        scheme = SCHEMES[chosen[name][0]]
+        estimates[name] = estimate(stage, name, scheme, question, watch, case.gradient.step)
+        done += stage.arrays[name].size
+    progress(done, total, "")
+    rounded = spread(network, point.cast(case.dtype), analytic, list(analytic.gradients))
+    return Evidence(case, stage, analytic, rounded, estimates, chosen, reasons, question, watch, replay)
+
+
+def _stage(case: Case) -> Stage:
+    arrays = case.network.forward(case.point).arrays
+    observables = Observables(case.network, case.point, "per_sample" in case.checks)
+    return Stage(case.network, case.point, coupling(case.network, case.point, arrays), observables, arrays)
+
+
+def _names(case: Case) -> tuple[str, ...]:
+    names = (*case.point.parameters, *case.point.inputs)
+    if case.gradient.entries:
+        asked = {name for name, _ in case.gradient.entries}
+        names = tuple(name for name in names if name in asked)
+    return case.point.differentiable(names)
+
+
+def _question(stage: Stage, analytic: Analytic) -> Question:
+    weights = []
+    others: dict[Any, Array] = {}
+    for position, term in enumerate(stage.network.terms):
+        shape = np.shape(analytic.trace.losses[position])
+        of = lambda r, k=position, s=shape: stage.observables.weights(k, r, stage.arrays, s)  # noqa: E731
+        weights.append(term.weight * of(term.reduction))
+        others |= {(position, reduction): of(reduction) for reduction in reductions(term)}
+        alone = stage.observables.per_sample_weights(position)
+        if alone is not None:
+            others[position, "per_sample"] = alone
+    return Question(np.sum(weights, axis=0), others, forward_noise(stage))
+
+
+def _scheme(case: Case, name: str, reasons: Mapping[str, str]) -> tuple[str, str]:
+    """The scheme for a tensor, and the reason where the complex step was not the choice."""
+    method = case.gradient.method
+    path = [node.name for node in case.network.affected([name])] + [term.name for term in case.network.terms]
+    offender = next((part for part in path if part in reasons), None)
+    if method not in ("auto", "complex"):
+        return method, ""
+    if offender is None:
+        return "complex", ""
+    sentence = f"{offender} {reasons[offender]}"
+    if method == "complex":
+        raise UsageError(f"--method complex cannot be used on {case.path}: {sentence}; use --method auto or central")
+    return "central", f"not the complex step, because {sentence}"

@@ -1,0 +1,33 @@
+"""Points next to a point: the same numbers moved by one unit in the last place, the batch in another order.
+
+What such a move changes in a gradient is rounding, and nothing else: both witnesses measure their own with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.network import Point
+
+Array = NDArray[Any]
+
+
+def moved(array: Array, seed: int) -> Array:
+    """Every value times 1 ± one unit in the last place; the sign depends on the value alone.
+
+    So zeros stay zero and ties stay tied: a move never leaves the branch that a piecewise function has taken there.
+    """
+    bits = np.abs(array).view(f"u{array.dtype.itemsize}").astype(np.uint64)
+    scattered = (bits + np.uint64(2 * seed + 1)) * np.uint64(0x9E3779B97F4A7C15)
+    sign = 1.0 - 2.0 * ((scattered >> np.uint64(61)) & np.uint64(1)).astype(array.dtype)
+    result: Array = array * (1 + sign * np.finfo(array.dtype).eps).astype(array.dtype)
+    return result
+
+
+def moved_point(point: Point, seed: int) -> tuple[Point, Array]:
+    """The point with all floating arrays moved and the batch permuted -> (point, the order of the samples)."""
+    order = np.random.default_rng([seed, point.batch_size]).permutation(point.batch_size)
+    return point.take(order).map(lambda array: moved(array, seed)), order

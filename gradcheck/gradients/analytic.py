@@ -1,0 +1,231 @@
+"""The analytic witness: the gradient that the layers' own backward passes give.
+
+Everything that a backward returns is held against the contract here, so that a forgotten gradient, a wrong shape or a
+NaN is named at the layer that produced it. What is missing or unusable is NaN in the result: it can never pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.errors import LayerFailure
+from gradcheck.gradients._moves import moved, moved_point
+from gradcheck.network import Network, Node, Point, Term, Trace, guarded
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Analytic:
+    """One backward pass.
+
+    gradients      by name of the parameter, the input or the activation; of the array's shape
+    contributions  what one layer (or `loss`) alone has added to them, by (layer, name)
+    failures       what the layers' backward passes did against the contract, nearest to the loss first
+    trace          the forward pass that it belongs to
+    """
+
+    gradients: Mapping[str, Array]
+    contributions: Mapping[tuple[str, str], Array]
+    failures: tuple[LayerFailure, ...]
+    trace: Trace
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Which scalar is differentiated: every term as declared, or one term under a reduction of choice.
+
+    term       position of the term; None: all terms, each with its weight
+    reduction  None: the term's own
+    """
+
+    term: int | None = None
+    reduction: str | None = None
+
+    def weight(self, position: int, term: Term) -> float:
+        """Factor of a term."""
+        if self.term is None:
+            return term.weight
+        return 1.0 if position == self.term else 0.0
+
+
+DECLARED = Objective()
+
+
+def gradient(network: Network, point: Point, objective: Objective = DECLARED) -> Analytic:
+    """Gradient of the objective with respect to every parameter, input and activation, in the point's precision."""
+    trace = network.forward(point)
+    return _backward(network, point, trace, objective, seed=None)
+
+
+def spread(network: Network, point: Point, base: Analytic, names: Sequence[str], draws: int = 4) -> dict[str, Array]:
+    """s, the rounding of the analytic gradient: its greatest change over `draws` moves of all numbers by 1 ulp.
+
+    Batch permuted; inputs, parameters and upstream gradient moved. By name, of the gradient's shape.
+    """
+    changes = {name: np.zeros(base.gradients[name].shape) for name in names}
+    for seed in range(draws):
+        other, order = moved_point(point, seed)
+        analytic = _backward(network, other, network.forward(other), DECLARED, seed)
+        for name, change in changes.items():
+            found = np.asarray(analytic.gradients[name], dtype=np.float64)
+            expected = np.asarray(base.gradients[name], dtype=np.float64)
+            if name in point.batched:
+                expected = expected[order]
+                back = np.argsort(order)
+                np.maximum(change, np.abs(found - expected)[back], out=change)
+            else:
+                np.maximum(change, np.abs(found - expected), out=change)
+    return changes
+
+
+def _backward(network: Network, point: Point, trace: Trace, objective: Objective, seed: int | None) -> Analytic:
+    walk = _Walk(network, point, trace)
+    for position, term in enumerate(network.terms):
+        weight = objective.weight(position, term)
+        if weight:
+            walk.through_loss(position, term, weight, objective.reduction or term.reduction, seed)
+    for node in reversed(network.nodes):
+        walk.through(node)
+    return Analytic(walk.finished(), walk.contributions, tuple(walk.failures), trace)
+
+
+class _Walk:
+    """A backward pass on its way from the loss to the inputs."""
+
+    def __init__(self, network: Network, point: Point, trace: Trace) -> None:
+        self.network, self.point, self.trace = network, point, trace
+        self.gradients: dict[str, Array] = {}
+        self.contributions: dict[tuple[str, str], Array] = {}
+        self.failures: list[LayerFailure] = []
+
+    def through_loss(self, position: int, term: Term, weight: float, reduction: str, seed: int | None) -> None:
+        losses, cache = self.trace.losses[position], self.trace.loss_caches[position]
+        if not term.elementwise and reduction != term.reduction:
+            losses, cache = term.apply(self.trace.arrays, reduction)
+        upstream = _upstream(term, weight, reduction, losses, self.trace.arrays)
+        if seed is not None:
+            upstream = moved(np.asarray(upstream), seed)[()]
+        predictions = [self.trace.arrays[name] for name in term.predictions]
+        try:
+            with guarded(term.name, "backward", term.trusted):
+                result = term.loss.backward(upstream, cache)
+        except LayerFailure as failure:
+            self.failures.append(failure)
+            result = tuple(None for _ in predictions)
+        gradients = result if isinstance(result, tuple) else (result,)
+        self._add_inputs(term.name, term.predictions, predictions, gradients)
+
+    def through(self, node: Node) -> None:
+        outputs = [self.trace.arrays[name] for name in node.outputs]
+        dy = tuple(self._at(name, y) for name, y in zip(node.outputs, outputs, strict=True))
+        inputs = [self.trace.arrays[name] for name in node.inputs]
+        dx, parameters = self._call(node, dy if len(dy) > 1 else dy[0])
+        single = tuple(None for _ in inputs) if parameters is None else (dx,)
+        self._add_inputs(node.name, node.inputs, inputs, dx if isinstance(dx, tuple) else single)
+        self._add_parameters(node, parameters)
+
+    def _call(self, node: Node, dy: Any) -> tuple[Any, dict[str, Any] | None]:
+        """(dx, gradients by parameter name); (None, None) where backward gave nothing that can be used."""
+        try:
+            with guarded(node.name, "backward", node.trusted):
+                result = node.layer.backward(dy, self.trace.caches[node.name])
+        except LayerFailure as failure:
+            self.failures.append(failure)
+            return None, None
+        if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
+            return result[0], dict(result[1])
+        message = (
+            f"{node.name}: backward did not return a pair (gradient of the input, gradients by parameter name); "
+            "write `return dx, {...}`, with {} where there are no parameters"
+        )
+        self.failures.append(LayerFailure("GC120", node.name, "backward", message))
+        return None, None
+
+    def finished(self) -> dict[str, Array]:
+        """Zeros where nothing arrived: what the loss does not depend on has no influence on it."""
+        arrays = self.trace.arrays
+        names = (*self.point.parameters, *self.point.inputs, *(o for n in self.network.nodes for o in n.outputs))
+        for name in names:
+            self._at(name, arrays[name])
+        return self.gradients
+
+    def _at(self, name: str, array: Array) -> Array:
+        return self.gradients.setdefault(name, np.zeros_like(array))
+
+    def _add_inputs(self, where: str, names: Sequence[str], inputs: Sequence[Array], gradients: Sequence[Any]) -> None:
+        if len(gradients) != len(inputs):
+            message = f"{where}: backward returned {len(gradients)} input gradients for {len(inputs)} inputs"
+            self.failures.append(LayerFailure("GC120", where, "backward", message))
+            gradients = [None] * len(inputs)
+        failed = any(failure.node == where for failure in self.failures)
+        for name, x, found in zip(names, inputs, gradients, strict=True):
+            if x.dtype.kind == "f":
+                self._accumulate(
+                    where, name, self._sound(where, f"the gradient of its input {name}", x, found, failed, None)
+                )
+
+    def _add_parameters(self, node: Node, gradients: dict[str, Any] | None) -> None:
+        failed = gradients is None
+        found = gradients or {}
+        for local, key in node.parameters.items():
+            what = f"the gradient of `{local}`"
+            if not failed and local not in found:
+                has = ", ".join(f"`{name}`" for name in found) or "none"
+                message = f"{key}: backward forgets {what}; the gradients that it returns: {has}"
+                self.failures.append(LayerFailure("GC108", node.name, "backward", message, key))
+            forgotten = failed or local not in found
+            array = self.trace.arrays[key]
+            self._accumulate(node.name, key, self._sound(node.name, what, array, found.get(local), forgotten, key))
+        surplus = [name for name in found if name not in node.parameters]
+        if surplus and all(local in found for local in node.parameters):
+            message = f"{node.name}: backward returns a gradient for {', '.join(surplus)}, which init does not return"
+            self.failures.append(LayerFailure("GC120", node.name, "backward", message))
+
+    def _accumulate(self, where: str, name: str, gradient: Array) -> None:
+        known = self.contributions.get((where, name))
+        self.contributions[where, name] = gradient if known is None else known + gradient
+        self.gradients[name] = self.gradients[name] + gradient if name in self.gradients else gradient
+
+    def _sound(
+        self, where: str, what: str, array: Array, found: Any, already_failed: bool, parameter: str | None
+    ) -> Array:
+        """The gradient as it was returned if it is usable, else NaN; says once what is wrong with it."""
+        unusable = np.full_like(array, np.nan)
+        subject = parameter or where
+        if found is None or not isinstance(found, (np.ndarray, np.generic, float)):
+            if not already_failed:
+                kind = "None" if found is None else type(found).__name__
+                message = f"{subject}: backward returned {kind} for {what}; expected an array of shape {array.shape}"
+                self.failures.append(LayerFailure("GC108", where, "backward", message, parameter))
+            return unusable
+        found = np.asarray(found)
+        if found.shape != array.shape:
+            message = f"{subject}: {what} has shape {found.shape}; expected {array.shape}"
+            self.failures.append(LayerFailure("GC120", where, "backward", message, parameter))
+            return unusable
+        if not np.isfinite(found).all() and not self._tainted():
+            count = int(found.size - np.isfinite(found).sum())
+            message = f"{subject}: {what} is NaN or Inf in {count} of {found.size} entries"
+            self.failures.append(LayerFailure("GC115", where, "backward", message, parameter))
+        return found
+
+    def _tainted(self) -> bool:
+        return any(failure.parameter is None for failure in self.failures)
+
+
+def _upstream(term: Term, weight: float, reduction: str, losses: Any, arrays: Mapping[str, Array]) -> Any:
+    """d objective / d losses: weight / divisor for each of them; the scalar weight for the reducing form."""
+    if not term.elementwise:
+        return np.asarray(losses).dtype.type(weight)
+    dtype = losses.dtype
+    if reduction == "none":
+        return (weight * arrays[term.contraction]).astype(dtype)
+    divisor = term.divisor(reduction, arrays, losses.shape)
+    assert divisor is not None
+    return np.full(losses.shape, weight / divisor, dtype=dtype)

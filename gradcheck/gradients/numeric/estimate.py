@@ -1,0 +1,203 @@
+"""The numeric gradient of one tensor: a value and an error for every entry, from the forward alone.
+
+Real schemes, with D(h) the scheme at step h, p its order, ε the measured noise of the forward, w its weights:
+
+    value  = D(h)          error = 2 |D(h) - D(2h)| / (2ᵖ - 1)  +  6 ε ‖w‖ / h  +  2 u |x| / h · |D(h)|
+                                   truncation                     noise             rounding of x + h
+
+The complex step has no truncation and no cancellation; with gᵢ the gradients of the samples and s the greatest change of
+some entries when every number moves by one unit in the last place:
+
+    error = 16 u Σ|gᵢ| + 64 u max|g| + 10 s
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.gradients._moves import moved
+from gradcheck.gradients.numeric.kinks import KinkWatch
+from gradcheck.gradients.numeric.schemes import Scheme
+from gradcheck.gradients.numeric.sweep import Moves, Stage, perturbed_observables
+
+Array = NDArray[Any]
+_UNIT = float(np.finfo(np.float64).eps) / 2
+_SAMPLED = 6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The numeric gradient of one tensor, by one scheme. All arrays have the tensor's shape.
+
+    value      the derivative of the objective
+    error      how far it may be off
+    magnitude  Σ over samples of |derivative|: what rounding errors are proportional to
+    kink       whether the entry's perturbation met a point without a derivative
+    reduced    the derivative under each column of weights that was asked for, by its key
+    checked    which entries were evaluated; the others are 0
+    """
+
+    scheme: str
+    step: float
+    value: Array
+    error: Array
+    magnitude: Array
+    kink: Array
+    reduced: Mapping[Any, Array]
+    checked: Array
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a sweep: the weights of the objective, and of everything else that is linear in the same losses.
+
+    objective  (columns,)
+    others     further vectors of weights by key
+    noise      standard deviation of each column's rounding error: (columns,)
+    """
+
+    objective: Array
+    others: Mapping[Any, Array]
+    noise: Array
+
+
+def step_for(scheme: Scheme, array: Array) -> float:
+    """The scheme's relative step at the array's own scale, a power of two."""
+    if scheme.is_complex:
+        return scheme.relative_step()
+    scale = float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
+    return float(scheme.relative_step() * 2.0 ** np.round(np.log2(scale))) if scale > 0 else scheme.relative_step()
+
+
+def estimate(
+    stage: Stage,
+    name: str,
+    scheme: Scheme,
+    question: Question,
+    watch: KinkWatch | None = None,
+    step: float | None = None,
+    entries: Array | None = None,
+) -> Estimate:
+    """Differentiate by every entry of the named array, or by some (flat indices)."""
+    array = stage.arrays[name]
+    h = step or step_for(scheme, array)
+    sweep = _Sweep(stage, name, scheme, question, watch, h)
+    found = sweep.run(np.arange(array.size) if entries is None else np.unique(entries))
+    if scheme.is_complex:
+        return _with_rounding(stage, sweep, found)
+    unit = 2 * _UNIT * np.abs(array) / h * np.abs(found.value)
+    return replace(found, error=found.error + unit)
+
+
+class _Sweep:
+    """One pass over the entries of one tensor."""
+
+    def __init__(
+        self, stage: Stage, name: str, scheme: Scheme, question: Question, watch: KinkWatch | None, step: float
+    ) -> None:
+        self.stage, self.name, self.scheme, self.question, self.watch, self.step = (
+            stage, name, scheme, question, watch, step,
+        )  # fmt: skip
+        self.shape = stage.arrays[name].shape
+        self.fused = stage.sample_by_sample(name)
+
+    def run(self, entries: Array) -> Estimate:
+        size = int(np.prod(self.shape))
+        results = {key: np.zeros(size) for key in ("value", "wide", "magnitude", "noise", *self.question.others)}
+        kink, checked = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+        features = int(np.prod(self.shape[1:])) if self.fused else size
+        moving = np.unique(entries % features) if self.fused else entries
+        for moves in Moves(self.name, moving, self.shape, self.fused).chunks(self.stage.chunk(self.name)):
+            derivative, wide, met = self._derivatives(moves)
+            where = self._positions(moves)
+            for key, row in self._contracted(derivative, wide).items():
+                results[key][where] = row
+            kink[where] = met if self.fused else met.any(axis=1)
+            checked[where] = True
+        arrays = {key: row.reshape(self.shape) for key, row in results.items()}
+        order = max(self.scheme.order, 1)
+        truncation = np.abs(arrays["value"] - arrays["wide"]) / (2.0**order - 1)
+        error = np.zeros(self.shape) if self.scheme.is_complex else 2 * truncation + arrays["noise"]
+        return Estimate(
+            self.scheme.name, self.step, arrays["value"], error, arrays["magnitude"], kink.reshape(self.shape),
+            {key: arrays[key] for key in self.question.others}, checked.reshape(self.shape),
+        )  # fmt: skip
+
+    def _derivatives(self, moves: Moves) -> tuple[Array, Array, Array]:
+        """(K, columns) at step h, the same at 2h, and which copies and samples met a kink (K, N)."""
+        seen: dict[complex, Array] = {}
+        copies, samples = len(moves), self.stage.point.batch_size
+        if self.watch is not None:
+            self.watch.start(copies, samples)
+
+        def at(offset: complex) -> Array:
+            if offset not in seen:
+                steps = np.full(copies, offset * self.step)
+                seen[offset] = perturbed_observables(self.stage, moves, steps, self.watch)
+            return seen[offset]
+
+        derivative = self.scheme.combine([at(offset) for offset in self.scheme.offsets], self.step)
+        met = self.watch.met.copy() if self.watch is not None else np.zeros((copies, samples), dtype=bool)
+        if self.scheme.is_complex:
+            return derivative, derivative, met
+        wide = self.scheme.combine([at(2 * offset) for offset in self.scheme.offsets], 2 * self.step)
+        return derivative, wide, met
+
+    def _contracted(self, derivative: Array, wide: Array) -> dict[Any, Array]:
+        question = self.question
+        noise = (
+            6 * self.scheme.noise_gain() / self.step * self._rms(question.objective * question.noise, len(derivative))
+        )
+        return {
+            "value": self._weighted(derivative, question.objective),
+            "wide": self._weighted(wide, question.objective),
+            "magnitude": self._weighted(np.abs(derivative), np.abs(question.objective)),
+            "noise": noise,
+            **{key: self._weighted(derivative, weights) for key, weights in question.others.items()},
+        }
+
+    def _weighted(self, columns: Array, weights: Array) -> Array:
+        if not self.fused:
+            product: Array = columns @ weights
+            return product
+        blocks = columns.reshape(len(columns), -1, self.shape[0])
+        return np.einsum("kbn,bn->kn", blocks, weights.reshape(-1, self.shape[0]))
+
+    def _rms(self, deviations: Array, copies: int) -> Array:
+        if not self.fused:
+            return np.full(copies, np.sqrt(np.sum(deviations**2)))
+        per_sample = np.sqrt(np.sum(deviations.reshape(-1, self.shape[0]) ** 2, axis=0))
+        return np.broadcast_to(per_sample, (copies, self.shape[0]))
+
+    def _positions(self, moves: Moves) -> Array:
+        """Flat positions in the tensor: (K,), or (K, N) where all samples were moved at once."""
+        if not self.fused:
+            return moves.entries
+        features = int(np.prod(self.shape[1:]))
+        positions: Array = moves.entries[:, None] + features * np.arange(self.shape[0])
+        return positions
+
+
+def _with_rounding(stage: Stage, sweep: _Sweep, found: Estimate) -> Estimate:
+    """The error of a complex step, with its rounding measured on some entries at moved points."""
+    flat = np.abs(found.value).reshape(-1)
+    evenly = np.linspace(0, flat.size - 1, _SAMPLED).astype(int)
+    sampled = np.unique(np.concatenate([evenly, np.argsort(flat)[-2:]]))
+    sampled = sampled[found.checked.reshape(-1)[sampled]]
+    change = 0.0
+    for seed in (1, 2):
+        point = stage.point.map(lambda array, seed=seed: moved(array, seed))  # type: ignore[misc]
+        nearby = _Sweep(
+            Stage(stage.network, point, stage.coupled, stage.observables),
+            sweep.name, sweep.scheme, replace(sweep.question, others={}), None, sweep.step,
+        ).run(sampled)  # fmt: skip
+        difference = np.abs(nearby.value.reshape(-1)[sampled] - found.value.reshape(-1)[sampled])
+        change = max(change, float(np.max(difference, initial=0.0)))
+    greatest = float(np.max(flat, initial=0.0))
+    error = 16 * _UNIT * found.magnitude + 64 * _UNIT * greatest + 10 * change
+    return replace(found, error=error)

@@ -1,0 +1,207 @@
+"""One layer alone: what its vector-Jacobian product is for a given upstream gradient, from its forward alone.
+
+    v_e = Σₒ dyₒ ∂yₒ/∂e        for an entry e of one of its inputs or parameters, over all outputs o
+
+Where output o has a kink at the point, ∂yₒ/∂e is any slope between its one-sided slopes [loₒ, hiₒ] along e, so v_e lies in
+Σₒ dyₒ [loₒ, hiₒ]. Each output by itself: the one-sided slopes of a loss say nothing about a correct backward
+(relu(t) - relu(-t) has both slopes 1, and every correct backward with relu'(0) = 0 says 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.gradients.numeric._copies import Copies
+from gradcheck.gradients.numeric.estimate import step_for
+from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES
+from gradcheck.gradients.numeric.sweep import CHUNK, Moves
+
+Array = NDArray[Any]
+_UNIT = float(np.finfo(np.float64).eps) / 2
+
+
+@dataclass(frozen=True)
+class Local:
+    """A layer, or a term of the loss, cut out of its network.
+
+    forward      arrays by name -> outputs
+    branches     arrays by name -> the pieces that its units are on; None where it has no kinks, or does not say
+    names        what forward takes
+    arrays       their values
+    upstream     dy, one array per output
+    samples      the names that have samples on axis 0
+    coupled      whether one sample can change another
+    complex_safe whether its complex step is its derivative
+    smooth       whether it is known to have no kinks
+    """
+
+    forward: Callable[[Mapping[str, Array]], Sequence[Array]]
+    branches: Callable[[Mapping[str, Array]], Array | None]
+    names: tuple[str, ...]
+    arrays: Mapping[str, Array]
+    upstream: tuple[Array, ...]
+    samples: frozenset[str]
+    coupled: bool
+    complex_safe: bool
+    smooth: bool
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where the vector-Jacobian product lies: between low - bar and high + bar. All arrays have the operand's shape.
+
+    size  Σₒ |dyₒ ∂yₒ/∂e|: what rounding errors are proportional to
+    kink  whether an output has a kink along the entry
+    """
+
+    low: Array
+    high: Array
+    bar: Array
+    size: Array
+    kink: Array
+
+    def contains(self, value: Array, rounding: Array | float = 0.0) -> Array:
+        """Whether each value lies inside, give or take the bar and some rounding of its own."""
+        bar = self.bar + rounding
+        return np.asarray((value >= self.low - bar) & (value <= self.high + bar))
+
+
+def vjp(local: Local, operand: str, entries: Array | None = None) -> Interval:
+    """The interval for every entry of the operand, or for some (flat indices; elsewhere it is all of ℝ)."""
+    array = local.arrays[operand]
+    fused = operand in local.samples and not local.coupled
+    features = int(np.prod(array.shape[1:])) if fused else array.size
+    wanted = np.arange(array.size) if entries is None else np.asarray(entries)
+    moving = np.unique(wanted % features) if fused else wanted
+    flat = {key: np.full(array.size, fill) for key, fill in _UNKNOWN.items()}
+    widest = max(array.size, *(dy.size for dy in local.upstream))
+    for moves in Moves(operand, moving, array.shape, fused).chunks(max(1, CHUNK // widest)):
+        where = moves.entries[:, None] + features * np.arange(len(array)) if fused else moves.entries
+        for key, values in _slopes(
+            local, moves, lambda step, moves=moves: moves.applied(array, np.full(len(moves), step))
+        ).items():  # type: ignore[misc]
+            flat[key][where] = values if fused else values.sum(axis=1)
+    return _interval({key: values.reshape(array.shape) for key, values in flat.items()})
+
+
+def joint_vjp(local: Local, operand: str, entries: Array) -> Interval:
+    """The interval along the direction in which the marked entries (bool, operand's shape) move together: (N,).
+
+    At a tie each entry alone may have any share of the upstream gradient; only together must the shares be the whole.
+    For an operand with samples on axis 0 and an uncoupled layer.
+    """
+    array = local.arrays[operand]
+    moves = Moves(operand, np.zeros(1, dtype=int), array.shape, fused=True)
+    found = _slopes(local, moves, lambda step: (array + step * entries)[None])
+    return _interval({key: values[0] for key, values in found.items()})
+
+
+_UNKNOWN = {"low": -np.inf, "high": np.inf, "bar": 0.0, "size": 0.0, "kink": 0.0}
+
+
+def _interval(found: Mapping[str, Array]) -> Interval:
+    return Interval(found["low"], found["high"], found["bar"], found["size"], found["kink"] > 0)
+
+
+def _slopes(local: Local, moves: Moves, moved: Callable[[complex], Array]) -> dict[str, Array]:
+    """Low, high, bar, size and kink of each copy and sample: (K, N)."""
+    copies = Copies(local.arrays, local.samples, len(local.upstream[0]) if local.upstream[0].ndim else 1, len(moves))
+
+    def at(step: complex) -> list[Array]:
+        return _outputs(local, copies, {moves.name: moved(step)})
+
+    base = [np.asarray(y)[None] for y in local.forward({name: local.arrays[name] for name in local.names})]
+    stepped = [y.imag / COMPLEX_STEP for y in at(1j * COMPLEX_STEP)] if local.complex_safe else None
+    if stepped is not None and local.smooth:
+        return _summed(
+            [_smooth(dy, slope, 8 * _UNIT * np.abs(slope)) for dy, slope in zip(local.upstream, stepped, strict=True)]
+        )
+    h = step_for(SCHEMES["central"], local.arrays[moves.name])
+    differences = [at(k * h) for k in (-2, -1, 1, 2)]
+    left_piece = _changes_piece(local, copies, {k: {moves.name: moved(k * h)} for k in (-1, 1)})
+    parts = []
+    for k, dy in enumerate(local.upstream):
+        sampled = [outputs[k] for outputs in differences]
+        parts.append(_piecewise(dy, base[k], sampled, h, stepped[k] if stepped else None, left_piece))
+    return _summed(parts)
+
+
+def _smooth(dy: Array, slope: Array, error: Array) -> dict[str, Array]:
+    """Contributions of outputs that have one slope: (K, N, ...)."""
+    product = dy * slope
+    return {
+        "low": product,
+        "high": product,
+        "bar": np.abs(dy) * error,
+        "size": np.abs(product),
+        "kink": np.zeros_like(product),
+    }
+
+
+def _piecewise(
+    dy: Array, y: Array, sampled: list[Array], h: float, stepped: Array | None, left_piece: Array | None
+) -> dict[str, Array]:
+    """Contributions of outputs that may have a kink: between the one-sided slopes where they do."""
+    below2, below, above, above2 = sampled
+    left, right = (y - below) / h, (above - y) / h
+    central, wider = (above - below) / (2 * h), (above2 - below2) / (4 * h)
+    noise = 8 * _UNIT * np.maximum(np.abs(above), np.abs(below)) / h
+    gap, wide_gap = np.abs(right - left), np.abs((above2 - y) - (y - below2)) / (2 * h)
+    if left_piece is None:
+        # a smooth gap shrinks with h, a kink's gap stays
+        kink = (gap > 0.75 * wide_gap) & (gap > 1e-3 * np.maximum(np.abs(left), np.abs(right)) + 64 * noise)
+    else:
+        where = (
+            left_piece.any(axis=1) if gap.ndim == 1 else left_piece.reshape(*left_piece.shape, *[1] * (gap.ndim - 2))
+        )
+        kink = (gap > 8 * noise) & where
+    slope = central if stepped is None else stepped
+    error = np.abs(central - wider) + noise if stepped is None else 8 * _UNIT * np.abs(slope)
+    smooth = _smooth(dy, slope, error)
+    ends = dy * left, dy * right
+    return {
+        "low": np.where(kink, np.minimum(*ends), smooth["low"]),
+        "high": np.where(kink, np.maximum(*ends), smooth["high"]),
+        "bar": np.where(kink, 2 * np.abs(dy) * noise, smooth["bar"]),
+        "size": smooth["size"],
+        "kink": (kink & (dy != 0)).astype(float),
+    }
+
+
+def _summed(parts: list[dict[str, Array]]) -> dict[str, Array]:
+    """Over all outputs of each sample; the bar gains the rounding of the sum."""
+    total = {key: sum(_per_sample(part[key]) for part in parts) for key in parts[0]}
+    total["bar"] = total["bar"] + 64 * _UNIT * total["size"]
+    return total  # type: ignore[return-value]
+
+
+def _per_sample(array: Array) -> Array:
+    return array.reshape(*array.shape[:2], -1).sum(axis=2) if array.ndim > 1 else array.reshape(-1, 1)
+
+
+def _outputs(local: Local, copies: Copies, changed: Mapping[str, Array]) -> list[Array]:
+    """The outputs of every copy: (K, N, ...), (K,) for a scalar."""
+    (name,) = changed
+    if name in local.samples and not local.coupled:
+        flat = local.forward(copies.stacked(local.names, changed))
+        return [y.reshape(copies.count, copies.batch_size, *y.shape[1:]) for y in map(np.asarray, flat)]
+    each = [local.forward(copies.one(k, local.names, changed)) for k in range(copies.count)]
+    return [np.stack(outputs) for outputs in zip(*each, strict=True)]
+
+
+def _changes_piece(local: Local, copies: Copies, moved: Mapping[int, Mapping[str, Array]]) -> Array | None:
+    """Which copies and samples (K, N) leave their piece; None for a layer that does not say."""
+    base = local.branches(local.arrays)
+    if base is None:
+        return None
+    left = np.zeros((copies.count, copies.batch_size), dtype=bool)
+    for changed in moved.values():
+        for k in range(copies.count):
+            found = local.branches(copies.one(k, local.names, changed))
+            left[k] |= (np.asarray(found) != base).reshape(copies.batch_size, -1).any(axis=1)
+    return left

@@ -1,0 +1,70 @@
+"""Difference schemes as rows of a table, with one evaluator.
+
+D f(x) = part( Σₖ wₖ f(x + oₖ h) ) / h      offsets oₖ, weights wₖ; part is the real or the imaginary part
+
+A real scheme of order p errs by truncation, C hᵖ, and by the noise ε of the forward, ε ‖w‖ / h. With C of the order of
+1 at the scale of the argument the best relative step is u^(1/(p+1)), u the unit roundoff. The complex step subtracts
+nothing: it has neither truncation nor cancellation, whatever h (Squire & Trapp 1998).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+#: The step of the complex scheme: small enough that h² vanishes beside 1, a power of two so that dividing is exact.
+COMPLEX_STEP = 2.0**-100
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One row. `order` is the power of h in the truncation error; 0 for the complex step, which has none."""
+
+    name: str
+    offsets: tuple[complex, ...]
+    weights: tuple[float, ...]
+    order: int
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the arguments are complex."""
+        return self.order == 0
+
+    def relative_step(self) -> float:
+        """Step at an argument of size 1: u^(1/(p+1)) rounded to a power of two."""
+        if self.is_complex:
+            return COMPLEX_STEP
+        unit = float(np.finfo(np.float64).eps)
+        return float(2.0 ** np.round(np.log2(unit) / (self.order + 1)))
+
+    def noise_gain(self) -> float:
+        """‖w‖₂: how much independent noise of the evaluations grows, before it is divided by h."""
+        return float(np.linalg.norm(self.weights))
+
+    def combine(self, values: list[Array], step: Array | float) -> Array:
+        """The derivative from the evaluations at x + oₖ h, in the order of the offsets."""
+        if self.is_complex:
+            result: Array = np.imag(values[0]) / step
+            return result
+        pairs = sorted(zip(self.offsets, self.weights, values, strict=True), key=lambda row: -abs(row[0]))
+        return sum(weight * value for _, weight, value in pairs) / step  # type: ignore[return-value]
+
+
+SCHEMES = {
+    scheme.name: scheme
+    for scheme in (
+        Scheme("forward", (0, 1), (-1, 1), 1),
+        Scheme("central", (-1, 1), (-1 / 2, 1 / 2), 2),
+        Scheme("five_point", (-2, -1, 1, 2), (1 / 12, -2 / 3, 2 / 3, -1 / 12), 4),
+        # (64 D(h/4) - 20 D(h/2) + D(h)) / 45 with D the central difference
+        Scheme(
+            "richardson", (-1, -0.5, -0.25, 0.25, 0.5, 1), (-1 / 90, 20 / 45, -128 / 45, 128 / 45, -20 / 45, 1 / 90), 6
+        ),
+        Scheme("complex", (1j,), (1,), 0),
+    )
+}

@@ -1,0 +1,177 @@
+"""The road: spec -> network -> two gradients -> comparison -> checks -> findings -> report."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gradcheck.checks
+from gradcheck.catalogue import Catalogue
+from gradcheck.checks._base import Outcome as CheckOutcome
+from gradcheck.errors import LayerFailure, SpecError
+from gradcheck.evidence import gather
+from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, SpecReport, worst_verdict
+from gradcheck.naming import spec_name
+from gradcheck.network import Node, Term
+from gradcheck.spec.case import Case
+
+if TYPE_CHECKING:
+    from gradcheck.spec.read import Overrides
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of one spec leaves.
+
+    report     for stdout
+    gradients  arrays for `--dump`: `<name>/analytic`, `<name>/numeric`, `<name>/bar`, `<name>/verdict`
+    notes      what varies from run to run, for stderr
+    """
+
+    report: SpecReport
+    gradients: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def run_spec(
+    path: str,
+    text: str,
+    catalogue: Catalogue,
+    overrides: Overrides | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Read one spec and run all its checks. What is wrong with the spec or with a plugin is in the report."""
+    from gradcheck.spec.read import Overrides, PluginFailure, read_case
+
+    overrides = overrides or Overrides()
+    try:
+        with np.errstate(all="ignore"):
+            case = read_case(path, text, catalogue, overrides)
+    except SpecError as error:
+        refusals = tuple(Refusal(p.path, p.line, p.column, p.message) for p in error.problems)
+        return Outcome(SpecReport(path, path, "refused", overrides.seed or 0, errors=refusals))
+    except PluginFailure as error:
+        command = _command(path, catalogue, error.seed)
+        finding = _raised(error.failure, error.locations, command)
+        report = SpecReport(
+            path, error.name, "fail", error.seed, findings=(finding,), replay=command,
+            checks=(CheckResult("gradient", finding.code, "fail", finding.message),),
+        )  # fmt: skip
+        return Outcome(report)
+    return run_case(case, _command(path, catalogue, case.seed), progress)
+
+
+def check_case(case: Case) -> SpecReport:
+    """Run all checks of a case -> its report."""
+    return run_case(case, _command(case.path, None, case.seed)).report
+
+
+def run_case(case: Case, replay: str, progress: Progress | None = None) -> Outcome:
+    """Hear both witnesses, then run the checks in order."""
+    try:
+        with np.errstate(all="ignore"):
+            evidence = gather(case, replay, progress or _silent)
+            outcomes = [check(evidence) for check in _checks(case)]
+    except LayerFailure as failure:
+        finding = _raised(failure, case.locations, replay)
+        outcomes = [CheckOutcome((CheckResult("gradient", finding.code, "fail", finding.message),), (finding,))]
+    results = tuple(result for outcome in outcomes for result in outcome.results)
+    rows = tuple(row for outcome in outcomes for row in (*outcome.parameters, *outcome.inputs))
+    applicable = [result.verdict for result in results if result.verdict != "not_applicable"]
+    report = SpecReport(
+        path=case.path,
+        name=case.name,
+        verdict=worst_verdict([*applicable, *(row.verdict for row in rows if row.checked)], "not_applicable"),
+        seed=case.seed,
+        parameters=tuple(row for outcome in outcomes for row in outcome.parameters)
+        or _unchecked(case, case.point.parameters),
+        inputs=tuple(row for outcome in outcomes for row in outcome.inputs)
+        or _unchecked(case, case.point.differentiable(case.point.inputs)),
+        checks=results,
+        findings=tuple(finding for outcome in outcomes for finding in outcome.findings),
+        network=tuple(_layer_row(case, node) for node in case.network.nodes),
+        loss=", ".join(_loss_words(term) for term in case.network.terms),
+        batch_size=case.point.batch_size,
+        dtype=case.dtype,
+        replay=_repeat_worst(rows, replay),
+    )
+    gradients = {name: array for outcome in outcomes for name, array in outcome.gradients.items()}
+    return Outcome(report, gradients, tuple(note for outcome in outcomes for note in outcome.notes))
+
+
+def check_names() -> list[str]:
+    """The checks, found by walking their folder."""
+    return sorted(m.name for m in pkgutil.iter_modules(gradcheck.checks.__path__) if not m.name.startswith("_"))
+
+
+def _checks(case: Case) -> list[Callable[..., CheckOutcome]]:
+    return [import_module(f"gradcheck.checks.{name}").run for name in case.checks]
+
+
+def _command(path: str, catalogue: Catalogue | None, seed: int) -> str:
+    plugins = catalogue.sources if catalogue else ()
+    return " ".join(
+        ["gradcheck run", quote(path), *(f"--plugin {quote(plugin)}" for plugin in plugins), f"--seed {seed}"]
+    )
+
+
+def _raised(failure: LayerFailure, locations: Mapping[str, Location], replay: str) -> Finding:
+    return Finding(
+        "gradient-1", failure.code, "error", failure.node, failure.message, failure.parameter,
+        location=locations.get(failure.node), replay=replay,
+    )  # fmt: skip
+
+
+def _repeat_worst(rows: tuple[Row, ...], replay: str) -> str:
+    """The command that repeats the worst entry of all."""
+    checked = [row for row in rows if row.worst is not None]
+    if not checked:
+        return replay
+    worst = worst_verdict([row.verdict for row in checked])
+    row = max((row for row in checked if row.verdict == worst), key=_ratio)
+    assert row.worst is not None
+    index = ", ".join(map(str, row.worst.index))
+    return f"{replay} --method {row.method} --entry '{row.name}[{index}]'"
+
+
+def _ratio(row: Row) -> float:
+    worst = row.worst
+    assert worst is not None
+    distance = abs(worst.analytic - worst.numeric)
+    if not np.isfinite(distance):
+        return float("inf")
+    return distance / worst.error_bar if worst.error_bar else (float("inf") if distance else 0.0)
+
+
+def _unchecked(case: Case, names: tuple[str, ...]) -> tuple[Row, ...]:
+    arrays = case.point.arrays
+    return tuple(Row(name, arrays[name].shape, arrays[name].size, 0, "not_applicable") for name in names)
+
+
+def _layer_row(case: Case, node: Node) -> LayerRow:
+    arrays = case.network.forward(case.point).arrays
+    layer = node.layer
+    options = (
+        [(f.name, getattr(layer, f.name)) for f in fields(layer)] if hasattr(layer, "__dataclass_fields__") else []
+    )  # type: ignore[arg-type]
+    words = ", ".join(f"{name}={value}" for name, value in options)
+    count = sum(arrays[key].size for key in node.parameters.values())
+    return LayerRow(node.name, spec_name(type(layer)), words, tuple(arrays[o].shape for o in node.outputs), count)
+
+
+def _loss_words(term: Term) -> str:
+    weight = "" if term.weight == 1 else f"{term.weight:g} × "
+    return f"{weight}{spec_name(type(term.loss))} ({term.reduction})"
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    """Progress that nobody watches."""

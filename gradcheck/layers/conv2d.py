@@ -1,0 +1,93 @@
+"""Two-dimensional convolution, as networks have it: a cross-correlation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradcheck.errors import ShapeError
+from gradcheck.layers._base import Array, Layer, Shape
+from gradcheck.layers._windows import Count, MarginPair, Pair, Windows, pair
+
+
+@dataclass(frozen=True)
+class Conv2d(Layer):
+    """Two-dimensional convolution (cross-correlation) of images.
+
+    forward     y  = W X + b         x (N, C, H, W)   weight W (O, C/G, kh, kw)   bias b (O,)   y (N, O, P, Q)
+                                     X (N, G, K, PQ)  the windows of x: column pq is what output pixel (p, q) sees,
+                                                      K = C/G kh kw pixels; W is (G, O/G, K) in this product
+
+    backward    dX = Wᵀ dy           dX (N, G, K, PQ)
+                dx = Σ dX            dx (N, C, H, W)     summed over the windows that read the pixel
+                dW = Σ dy Xᵀ         dW (O, C/G, kh, kw) summed over N
+                db = Σ dy            db (O,)             summed over N, P, Q
+
+    Entry by entry, y[n, o, p, q] = b[o] + Σ_cij x[n, c, p s + i d − a, q s + j d − a] W[o, c, i, j] with stride s,
+    dilation d and padding a of zeros; c runs over the channels of o's group, one of G = groups.
+    Parameters are drawn uniformly from ±1/√K, PyTorch's default.
+    """
+
+    out_channels: Count
+    kernel_size: Pair
+    stride: Pair = 1
+    padding: MarginPair = 0
+    dilation: Pair = 1
+    groups: Count = 1
+    bias: bool = True
+
+    def check(self, *x_shapes: Shape) -> None:
+        """Images that hold a whole kernel, and channels that the groups divide."""
+        self._windows.check(x_shapes[0])
+        for channels, count in {"input channels": x_shapes[0][1], "out_channels": self.out_channels}.items():
+            if count % self.groups:
+                raise ShapeError(f"needs {channels} divisible by groups={self.groups}, got {count}")
+
+    def init(self, rng: np.random.Generator, *x_shapes: Shape) -> dict[str, Array]:
+        """Weight (O, C/G, kh, kw) and bias (O,), uniform in ±1/√(C/G kh kw)."""
+        kernel = (x_shapes[0][1] // self.groups, *self._windows.kernel)
+        bound = 1 / np.sqrt(np.prod(kernel))
+        parameters = {"weight": rng.uniform(-bound, bound, (self.out_channels, *kernel))}
+        if self.bias:
+            parameters["bias"] = rng.uniform(-bound, bound, self.out_channels)
+        return parameters
+
+    def forward(self, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Any]:
+        """y = W X + b."""
+        windows = self._windows.read(x)
+        n, p, q = len(x), *windows.shape[4:]
+        X = windows.reshape(n, self.groups, -1, p * q)
+        W = weight.reshape(self.groups, -1, X.shape[2])
+        y = _product(W, X).reshape(n, -1, p, q)
+        if bias is not None:
+            y = y + bias[:, None, None]
+        return y, (x.shape, X, weight, bias is not None)
+
+    def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
+        """dX = Wᵀ dy, given back to the pixels; dW = Σ dy Xᵀ, db = Σ dy."""
+        x_shape, X, weight, has_bias = cache
+        n, p, q = len(dy), *dy.shape[2:]
+        W = weight.reshape(self.groups, -1, X.shape[2])
+        flat_dy = dy.reshape(n, self.groups, -1, p * q)
+        dX = (W.mT @ flat_dy).reshape(n, x_shape[1], -1, p, q)
+        gradients = {"weight": (flat_dy @ X.mT).sum(axis=0).reshape(weight.shape)}
+        if has_bias:
+            gradients["bias"] = dy.sum(axis=(0, 2, 3))
+        return self._windows.give_back(np.moveaxis(dX, 2, 0), x_shape), gradients
+
+    @property
+    def _windows(self) -> Windows:
+        return Windows(pair(self.kernel_size), pair(self.stride), pair(self.padding), pair(self.dilation))
+
+
+def _product(W: Array, X: Array) -> Array:
+    """W X. A real W takes the real and the imaginary part of X apart, as two columns: half the work of a complex W."""
+    y: Array
+    if X.dtype.kind != "c" or W.dtype.kind == "c":
+        y = W @ X
+        return y
+    parts = W @ np.ascontiguousarray(X).view(X.real.dtype)
+    y = parts.view(np.result_type(parts, np.complex64))
+    return y

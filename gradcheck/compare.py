@@ -8,7 +8,7 @@ w = r max(|n|, 1e-3 max|n|) what must be told apart (r = 1e-6 for a float64 back
     inconclusive  everything else
     kink          the entry sits on or next to a point without a derivative, and every layer on its path passed alone
 
-A tensor whose max|n| lies below its own bars is vacuous: there nothing but |a - n| ≤ bar can be asked.
+A tensor whose max|n| lies below its own errors is vacuous: there nothing but |a - n| ≤ bar can be asked.
 """
 
 from __future__ import annotations
@@ -40,10 +40,16 @@ class Second:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One tensor, entry by entry. All arrays have its shape; `selected` says which entries count."""
+    """One tensor, entry by entry. All arrays have its shape.
+
+    error     of the numeric side alone
+    bar       of the comparison: the numeric error and the rounding of the analytic side
+    selected  which entries count
+    """
 
     analytic: Array
     numeric: Array
+    error: Array
     bar: Array
     selected: Array
     resolution: float
@@ -65,8 +71,8 @@ class Comparison:
 
     @property
     def vacuous(self) -> bool:
-        """Whether the tensor's gradient is nowhere greater than its own error bar."""
-        return bool(np.all(np.abs(self.numeric) <= self.bar))
+        """Whether the numeric gradient is nowhere greater than its own error."""
+        return bool(np.all(np.abs(self.numeric) <= self.error))
 
     @property
     def agrees(self) -> Array:

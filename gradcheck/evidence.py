@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def gather(case: Case, replay: str, progress: Progress) -> Evidence:
         estimates[name] = estimate(stage, name, scheme, question, watch, case.gradient.step)
         done += stage.arrays[name].size
     progress(done, total, "")
-    rounded = spread(network, point.cast(case.dtype), analytic, list(analytic.gradients))
+    rounded = spread(network, point.cast(case.dtype), analytic)
     return Evidence(case, stage, analytic, rounded, estimates, chosen, reasons, question, watch, replay)
 
 
@@ -117,14 +118,17 @@ def _question(stage: Stage, analytic: Analytic) -> Question:
     weights = []
     others: dict[Any, Array] = {}
     for position, term in enumerate(stage.network.terms):
-        shape = np.shape(analytic.trace.losses[position])
-        of = lambda r, k=position, s=shape: stage.observables.weights(k, r, stage.arrays, s)  # noqa: E731
+        of = partial(_weights, stage, position, np.shape(analytic.trace.losses[position]))
         weights.append(term.weight * of(term.reduction))
         others |= {(position, reduction): of(reduction) for reduction in reductions(term)}
         alone = stage.observables.per_sample_weights(position)
         if alone is not None:
             others[position, "per_sample"] = alone
     return Question(np.sum(weights, axis=0), others, forward_noise(stage))
+
+
+def _weights(stage: Stage, position: int, losses_shape: tuple[int, ...], reduction: str) -> Array:
+    return stage.observables.weights(position, reduction, stage.arrays, losses_shape)
 
 
 def _scheme(case: Case, name: str, reasons: Mapping[str, str]) -> tuple[str, str]:

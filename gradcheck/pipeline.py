@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,7 @@ def run_case(case: Case, replay: str, progress: Progress | None = None) -> Outco
     except LayerFailure as failure:
         finding = _raised(failure, case.locations, replay)
         outcomes = [CheckOutcome((CheckResult("gradient", finding.code, "fail", finding.message),), (finding,))]
+    arrays = case.network.forward(case.point).arrays
     results = tuple(result for outcome in outcomes for result in outcome.results)
     rows = tuple(row for outcome in outcomes for row in (*outcome.parameters, *outcome.inputs))
     applicable = [result.verdict for result in results if result.verdict != "not_applicable"]
@@ -98,7 +99,7 @@ def run_case(case: Case, replay: str, progress: Progress | None = None) -> Outco
         or _unchecked(case, case.point.differentiable(case.point.inputs)),
         checks=results,
         findings=tuple(finding for outcome in outcomes for finding in outcome.findings),
-        network=tuple(_layer_row(case, node) for node in case.network.nodes),
+        network=tuple(_layer_row(node, arrays) for node in case.network.nodes),
         loss=", ".join(_loss_words(term) for term in case.network.terms),
         batch_size=case.point.batch_size,
         dtype=case.dtype,
@@ -157,15 +158,18 @@ def _unchecked(case: Case, names: tuple[str, ...]) -> tuple[Row, ...]:
     return tuple(Row(name, arrays[name].shape, arrays[name].size, 0, "not_applicable") for name in names)
 
 
-def _layer_row(case: Case, node: Node) -> LayerRow:
-    arrays = case.network.forward(case.point).arrays
-    layer = node.layer
-    options = (
-        [(f.name, getattr(layer, f.name)) for f in fields(layer)] if hasattr(layer, "__dataclass_fields__") else []
-    )  # type: ignore[arg-type]
-    words = ", ".join(f"{name}={value}" for name, value in options)
+def _layer_row(node: Node, arrays: Mapping[str, NDArray[Any]]) -> LayerRow:
     count = sum(arrays[key].size for key in node.parameters.values())
-    return LayerRow(node.name, spec_name(type(layer)), words, tuple(arrays[o].shape for o in node.outputs), count)
+    shapes = tuple(arrays[output].shape for output in node.outputs)
+    return LayerRow(node.name, spec_name(type(node.layer)), _options(node.layer), shapes, count)
+
+
+def _options(layer: Any) -> str:
+    """The options that are not at their defaults."""
+    known = fields(layer) if is_dataclass(layer) else ()
+    given = [(option.name, getattr(layer, option.name)) for option in known]
+    defaults = {option.name: option.default for option in known}
+    return ", ".join(f"{name}={value}" for name, value in given if value != defaults[name])
 
 
 def _loss_words(term: Term) -> str:

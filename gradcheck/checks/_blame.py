@@ -49,7 +49,8 @@ class Blame:
         """Every failing row has a finding of its own or is named as a consequence of one."""
         for failure in self.evidence.analytic.failures:
             self._add(failure.node, failure.parameter, self._of_failure(failure), failure.parameter is None)
-        for part in (*self.network.terms, *reversed(self.network.nodes)):
+        parts: tuple[Node | Term, ...] = (*self.network.terms, *reversed(self.network.nodes))
+        for part in parts:
             if self.failing and self._is_on_a_failing_path(part):
                 self._examine(part)
         for name in self.failing:

@@ -38,6 +38,7 @@ from gradcheck.findings import CheckResult, Finding, Row, worst_verdict
 from gradcheck.gradients.numeric.estimate import Estimate
 from gradcheck.gradients.numeric.local import Interval
 from gradcheck.gradients.numeric.schemes import SCHEMES
+from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
 NAME = "gradient"
@@ -86,7 +87,7 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     selected = _selected(evidence, name)
     bar = found.error + _analytic_error(evidence, name, found)
     comparison = Comparison(
-        evidence.gradient(name), found.value, bar, selected,
+        evidence.gradient(name), found.value, found.error, bar, selected,
         RESOLUTION[evidence.case.dtype], evidence.case.gradient.rtol,
     )  # fmt: skip
     suspicious = np.flatnonzero(selected & ~comparison.passes & np.isfinite(comparison.analytic))
@@ -134,6 +135,7 @@ def _look_again(
     adopted = replace(
         comparison,
         numeric=np.where(sharper, seconds[1].numeric, comparison.numeric),
+        error=np.where(sharper, seconds[1].bar - analytic_error, comparison.error),
         bar=np.where(sharper, seconds[1].bar, comparison.bar),
     )
     kept = Second(np.where(sharper, first.numeric, seconds[1].numeric), np.where(sharper, first.bar, seconds[1].bar))
@@ -152,31 +154,32 @@ def _excused(evidence: Evidence, alone: Alone, name: str, found: Estimate, compa
         return nothing
     network = evidence.case.network
     path = network.affected([name])
+    parts: tuple[Node | Term, ...] = (*path, *network.terms)
     owners = [node for node in path if name in (*node.inputs, *node.parameters.values())]
-    beyond = [node for node in path if node not in owners or name not in node.inputs]
-    black_boxes = doubtful & any(not part.trusted for part in (*path, *network.terms))
+    black_boxes = doubtful & any(not part.trusted for part in parts)
     candidates = found.kink | black_boxes
     if not candidates.any():
         return nothing
-    downstream = [*network.terms, *(node for node in path if _receives(node, path))]
+    downstream: list[Node | Term] = [*network.terms, *(node for node in path if _receives(node, path))]
     if not all(alone.inputs_pass(part) for part in downstream):
         return nothing
     right = np.ones(found.value.shape, dtype=bool)
-    for part in (*owners, *(term for term in network.terms if name in term.predictions)):
+    first: list[Node | Term] = [*owners, *(term for term in network.terms if name in term.predictions)]
+    for part in first:
         judged = alone.judge(part, name)
         right &= judged.right & judged.together
-    if black_boxes.any() and not _meets_kink(alone, (*downstream, *beyond)):
+    if black_boxes.any() and not _meets_kink(alone, parts):
         black_boxes = nothing
-    return right & (found.kink | black_boxes)
+    return np.asarray(right & (found.kink | black_boxes))
 
 
-def _receives(node: Any, path: Sequence[Any]) -> bool:
+def _receives(node: Node, path: Sequence[Node]) -> bool:
     """Whether a layer on the path gets its input from another layer on it."""
     outputs = {output for other in path for output in other.outputs}
     return any(name in outputs for name in node.inputs)
 
 
-def _meets_kink(alone: Alone, parts: Sequence[Any]) -> bool:
+def _meets_kink(alone: Alone, parts: Sequence[Node | Term]) -> bool:
     intervals: list[Interval] = [alone.judge(part, name).interval for part in parts for name in alone.operands(part)]
     return any(interval.kink.any() for interval in intervals)
 
@@ -185,7 +188,7 @@ def _vacuous(
     evidence: Evidence, rows: dict[str, Row], compared: dict[str, tuple[Comparison, Array]], number: int
 ) -> list[Finding]:
     """A note for every tensor whose true gradient is zero everywhere, as far as anyone can tell."""
-    notes = []
+    notes: list[Finding] = []
     for name, found in rows.items():
         comparison, verdict = compared[name]
         if not comparison.vacuous or (verdict == FAIL).any() or not found.checked:

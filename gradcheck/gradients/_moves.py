@@ -1,4 +1,4 @@
-"""Points next to a point: the same numbers moved by one unit in the last place, the batch in another order.
+"""Numbers next to numbers: each moved by one unit in the last place.
 
 What such a move changes in a gradient is rounding, and nothing else: both witnesses measure their own with it.
 """
@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from gradcheck.network import Point
 
 Array = NDArray[Any]
 
@@ -25,9 +23,3 @@ def moved(array: Array, seed: int) -> Array:
     sign = 1.0 - 2.0 * ((scattered >> np.uint64(61)) & np.uint64(1)).astype(array.dtype)
     result: Array = array * (1 + sign * np.finfo(array.dtype).eps).astype(array.dtype)
     return result
-
-
-def moved_point(point: Point, seed: int) -> tuple[Point, Array]:
-    """The point with all floating arrays moved and the batch permuted -> (point, the order of the samples)."""
-    order = np.random.default_rng([seed, point.batch_size]).permutation(point.batch_size)
-    return point.take(order).map(lambda array: moved(array, seed)), order

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
-from gradcheck.gradients._moves import moved, moved_point
+from gradcheck.gradients._moves import moved
 from gradcheck.network import Network, Node, Point, Term, Trace, guarded
 
 Array = NDArray[Any]
@@ -63,24 +63,19 @@ def gradient(network: Network, point: Point, objective: Objective = DECLARED) ->
     return _backward(network, point, trace, objective, seed=None)
 
 
-def spread(network: Network, point: Point, base: Analytic, names: Sequence[str], draws: int = 4) -> dict[str, Array]:
+def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> dict[str, Array]:
     """s, the rounding of the analytic gradient: its greatest change over `draws` moves of all numbers by 1 ulp.
 
-    Batch permuted; inputs, parameters and upstream gradient moved. By name, of the gradient's shape.
+    Inputs, parameters and upstream gradient are moved; by name, of the gradient's shape. The batch keeps its order: a
+    backward that follows one sample only would change with the order too, and its mistake would pass for rounding.
     """
-    changes = {name: np.zeros(base.gradients[name].shape) for name in names}
+    changes = {name: np.zeros(gradient.shape) for name, gradient in base.gradients.items()}
     for seed in range(draws):
-        other, order = moved_point(point, seed)
+        other = point.map(lambda array, seed=seed: moved(array, seed))  # type: ignore[misc]
         analytic = _backward(network, other, network.forward(other), DECLARED, seed)
         for name, change in changes.items():
-            found = np.asarray(analytic.gradients[name], dtype=np.float64)
-            expected = np.asarray(base.gradients[name], dtype=np.float64)
-            if name in point.batched:
-                expected = expected[order]
-                back = np.argsort(order)
-                np.maximum(change, np.abs(found - expected)[back], out=change)
-            else:
-                np.maximum(change, np.abs(found - expected), out=change)
+            difference = np.abs(np.asarray(analytic.gradients[name], float) - np.asarray(base.gradients[name], float))
+            np.maximum(change, difference, out=change)
     return changes
 
 
@@ -204,16 +199,16 @@ class _Walk:
                 message = f"{subject}: backward returned {kind} for {what}; expected an array of shape {array.shape}"
                 self.failures.append(LayerFailure("GC108", where, "backward", message, parameter))
             return unusable
-        found = np.asarray(found)
-        if found.shape != array.shape:
-            message = f"{subject}: {what} has shape {found.shape}; expected {array.shape}"
+        gradient: Array = np.asarray(found)
+        if gradient.shape != array.shape:
+            message = f"{subject}: {what} has shape {gradient.shape}; expected {array.shape}"
             self.failures.append(LayerFailure("GC120", where, "backward", message, parameter))
             return unusable
-        if not np.isfinite(found).all() and not self._tainted():
-            count = int(found.size - np.isfinite(found).sum())
-            message = f"{subject}: {what} is NaN or Inf in {count} of {found.size} entries"
+        if not np.isfinite(gradient).all() and not self._tainted():
+            count = int(gradient.size - np.isfinite(gradient).sum())
+            message = f"{subject}: {what} is NaN or Inf in {count} of {gradient.size} entries"
             self.failures.append(LayerFailure("GC115", where, "backward", message, parameter))
-        return found
+        return gradient
 
     def _tainted(self) -> bool:
         return any(failure.parameter is None for failure in self.failures)
@@ -225,7 +220,7 @@ def _upstream(term: Term, weight: float, reduction: str, losses: Any, arrays: Ma
         return np.asarray(losses).dtype.type(weight)
     dtype = losses.dtype
     if reduction == "none":
-        return (weight * arrays[term.contraction]).astype(dtype)
+        return np.asarray(weight * arrays[term.contraction], dtype=dtype)
     divisor = term.divisor(reduction, arrays, losses.shape)
     assert divisor is not None
     return np.full(losses.shape, weight / divisor, dtype=dtype)

@@ -166,7 +166,8 @@ class _Sweep:
             product: Array = columns @ weights
             return product
         blocks = columns.reshape(len(columns), -1, self.shape[0])
-        return np.einsum("kbn,bn->kn", blocks, weights.reshape(-1, self.shape[0]))
+        per_sample: Array = np.einsum("kbn,bn->kn", blocks, weights.reshape(-1, self.shape[0]))
+        return per_sample
 
     def _rms(self, deviations: Array, copies: int) -> Array:
         if not self.fused:

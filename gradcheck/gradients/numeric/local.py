@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,9 +83,7 @@ def vjp(local: Local, operand: str, entries: Array | None = None) -> Interval:
     widest = max(array.size, *(dy.size for dy in local.upstream))
     for moves in Moves(operand, moving, array.shape, fused).chunks(max(1, CHUNK // widest)):
         where = moves.entries[:, None] + features * np.arange(len(array)) if fused else moves.entries
-        for key, values in _slopes(
-            local, moves, lambda step, moves=moves: moves.applied(array, np.full(len(moves), step))
-        ).items():  # type: ignore[misc]
+        for key, values in _slopes(local, moves, partial(_applied, moves, array)).items():
             flat[key][where] = values if fused else values.sum(axis=1)
     return _interval({key: values.reshape(array.shape) for key, values in flat.items()})
 
@@ -99,6 +98,10 @@ def joint_vjp(local: Local, operand: str, entries: Array) -> Interval:
     moves = Moves(operand, np.zeros(1, dtype=int), array.shape, fused=True)
     found = _slopes(local, moves, lambda step: (array + step * entries)[None])
     return _interval({key: values[0] for key, values in found.items()})
+
+
+def _applied(moves: Moves, array: Array, step: complex) -> Array:
+    return moves.applied(array, np.full(len(moves), step))
 
 
 _UNKNOWN = {"low": -np.inf, "high": np.inf, "bar": 0.0, "size": 0.0, "kink": 0.0}
@@ -175,9 +178,9 @@ def _piecewise(
 
 def _summed(parts: list[dict[str, Array]]) -> dict[str, Array]:
     """Over all outputs of each sample; the bar gains the rounding of the sum."""
-    total = {key: sum(_per_sample(part[key]) for part in parts) for key in parts[0]}
+    total: dict[str, Array] = {key: np.sum([_per_sample(part[key]) for part in parts], axis=0) for key in parts[0]}
     total["bar"] = total["bar"] + 64 * _UNIT * total["size"]
-    return total  # type: ignore[return-value]
+    return total
 
 
 def _per_sample(array: Array) -> Array:

@@ -41,4 +41,5 @@ def _observables_along(stage: Stage, k: int) -> Array:
     moving = {*stage.point.parameters, *stage.point.inputs}
     arrays = {n: a * factor if n in moving and a.dtype.kind == "f" else a for n, a in stage.point.arrays.items()}
     moved = Stage(stage.network, stage.point.with_arrays(arrays), stage.coupled, stage.observables)
-    return moved.observables.evaluate(moved.copies(1), {}, moved.coupled)[0]
+    values: Array = moved.observables.evaluate(moved.copies(1), {}, moved.coupled)[0]
+    return values

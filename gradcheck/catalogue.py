@@ -11,10 +11,14 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import CodeType, ModuleType
+from typing import Any, NoReturn
+
+import msgspec
 
 from gradcheck.errors import PluginError
 from gradcheck.layers._base import Layer
@@ -22,9 +26,28 @@ from gradcheck.losses._base import Loss
 from gradcheck.naming import spec_name
 
 Unit = type[Layer] | type[Loss]
+Refuse = Callable[[str], NoReturn]
 _PACKAGE = Path(__file__).parent
 _FOLDERS: dict[str, type] = {"layers": Layer, "losses": Loss}
 _NOUNS = {"layers": "layer", "losses": "loss"}
+
+#: What the spec says about every layer and loss, so that no option of one may be called so.
+_RESERVED = {"layers": ("name", "inputs"), "losses": ("reduction", "weight", "inputs", "target")}
+#: Method -> how many arguments it is called with after self, and the signature to show.
+_METHODS = {
+    "layers": {
+        "forward": (1, "forward(self, x, ...)"),
+        "backward": (2, "backward(self, dy, cache)"),
+        "init": (2, "init(self, rng, x_shape)"),
+        "constants": (2, "constants(self, rng, *x_shapes)"),
+    },
+    "losses": {
+        "forward": (1, "forward(self, prediction, ...)"),
+        "backward": (2, "backward(self, upstream, cache)"),
+    },
+}
+#: Those of them that take more: one more for each further input, and parameters and data by name.
+_OPEN_ENDED = ("forward", "init", "constants")
 
 
 class Catalogue:
@@ -33,6 +56,7 @@ class Catalogue:
     def __init__(self, plugins: tuple[str, ...] = ()) -> None:
         self._plugins: dict[str, dict[str, Unit]] = {folder: {} for folder in _FOLDERS}
         self._loaded: set[str] = set()
+        self.sources = plugins
         for plugin in plugins:
             self.load(plugin)
 
@@ -53,33 +77,29 @@ class Catalogue:
         return kind.__module__.startswith(f"{__package__}.")
 
     def load(self, plugin: str) -> None:
-        """Load a plugin, given as FILE.py or as the dotted name of a module."""
+        """Load a plugin, given as FILE.py or as the dotted name of a module. PluginError says why it cannot be."""
         module = _import(plugin)
         if module.__name__ in self._loaded:
             return
         self._loaded.add(module.__name__)
-        found = 0
-        for kind in list(vars(module).values()):
-            folder = _folder_of(kind, module)
-            if folder is None:
-                continue
-            _require_contract(plugin, folder, kind)
-            self._offer(plugin, folder, kind)
-            found += 1
-        if not found:
+        offered = _offered(module)
+        if not offered:
             raise PluginError(
                 f"plugin {plugin}: it defines no class that extends gradcheck.Layer or gradcheck.Loss; "
                 "add one, without a leading underscore in its name"
             )
+        for kind, folder in offered.items():
+            _require_contract(plugin, folder, kind)
+            self._offer(plugin, folder, kind)
 
     def _offer(self, plugin: str, folder: str, kind: Unit) -> None:
         name = spec_name(kind)
         if name in self.names(folder):
             owner = self._plugins[folder].get(name)
-            whose = f"of the plugin {inspect.getfile(owner)}" if owner else "that ships with gradcheck"
+            whose = f"{owner.__name__} of the plugin {inspect.getfile(owner)}" if owner else "that ships with gradcheck"
             raise PluginError(
-                f"plugin {plugin}: class {kind.__name__} would be called `{name}`, "
-                f"the name of a {_NOUNS[folder]} {whose}; rename it or give it a class attribute `spec_name`"
+                f"plugin {plugin}: class {kind.__name__} would be called `{name}`, the name of the {_NOUNS[folder]} "
+                f"{whose}; rename it or give it a class attribute `spec_name`"
             )
         self._plugins[folder][name] = kind
 
@@ -90,16 +110,30 @@ def _builtin_names(folder: str) -> list[str]:
 
 def _builtin(folder: str, name: str) -> Unit:
     module = importlib.import_module(f"{__package__}.{folder}.{name}")
-    for kind in vars(module).values():
-        if _folder_of(kind, module) == folder and spec_name(kind) == name:
-            return kind  # type: ignore[no-any-return]
+    for kind, home in _offered(module).items():
+        if home == folder and spec_name(kind) == name:
+            return kind
     raise AssertionError(f"{module.__file__} defines no class that is called `{name}` in a spec")
 
 
-def _folder_of(kind: Any, module: ModuleType) -> str | None:
-    if not inspect.isclass(kind) or kind.__module__ != module.__name__ or kind.__name__.startswith("_"):
-        return None
-    return next((folder for folder, base in _FOLDERS.items() if issubclass(kind, base)), None)
+def _offered(module: ModuleType) -> dict[Unit, str]:
+    """The layers and losses that are defined in the module, each once, and their folders."""
+    own: list[Any] = [
+        kind
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and kind.__module__ == module.__name__ and not kind.__name__.startswith("_")
+    ]
+    return {kind: folder for kind in own for folder, base in _FOLDERS.items() if issubclass(kind, base)}
+
+
+# Importing ------------------------------------------------------------------------------------------------------------
+
+
+class _SourceLoader(SourceFileLoader):
+    """Runs what the file says now: bytecode counts as fresh for a second after an edit of equal length."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _import(plugin: str) -> ModuleType:
@@ -108,103 +142,145 @@ def _import(plugin: str) -> ModuleType:
     if is_file and not path.is_file():
         raise PluginError(f"plugin {plugin}: there is no such file")
     try:
-        return _import_file(path) if is_file else importlib.import_module(plugin)
+        return _import_file(path.resolve()) if is_file else importlib.import_module(plugin)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        hint = "; a plugin is FILE.py or the dotted name of a module" if not is_file else ""
-        raise PluginError(f"plugin {plugin}: importing it raised {type(error).__name__}: {error}{hint}") from error
+        where = _line_of(error, path) if is_file else ""
+        hint = "" if is_file else "; a plugin is FILE.py or the dotted name of a module"
+        reason = f"importing it raised {type(error).__name__}{where}: {error}{hint}"
+        raise PluginError(f"plugin {plugin}: {reason}") from error
 
 
 def _import_file(path: Path) -> ModuleType:
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]
     name = f"gradcheck_plugin_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _SourceLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
     return module
 
 
+def _line_of(error: BaseException, path: Path) -> str:
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path.resolve())]
+    return f" in line {lines[-1]}" if lines else ""
+
+
+# The contract ---------------------------------------------------------------------------------------------------------
+
+
 def _require_contract(plugin: str, folder: str, kind: Any) -> None:
-    def refuse(reason: str) -> None:
+    def refuse(reason: str) -> NoReturn:
         raise PluginError(f"plugin {plugin}: class {kind.__name__} {reason}")
 
-    for method in sorted(getattr(kind, "__abstractmethods__", ())):
-        refuse(f"has no method `{method}`; a {_NOUNS[folder]} needs forward and backward")
+    missing = " and ".join(f"no method `{method}`" for method in sorted(kind.__abstractmethods__, reverse=True))
+    if missing:
+        refuse(f"has {missing}; a {_NOUNS[folder]} needs forward and backward")
+    _require_names(kind, folder, refuse)
     _require_frozen(kind, refuse)
-    _require_signatures(folder, kind, refuse)
+    _require_options(kind, folder, refuse)
+    _require_signatures(kind, folder, refuse)
+    if folder == "losses":
+        _require_reductions(kind, refuse)
 
 
-def _require_frozen(kind: Any, refuse: Callable[[str], None]) -> None:
-    own = vars(kind)
-    if "__dataclass_params__" in own:
-        if not kind.__dataclass_params__.frozen:
-            refuse("is a dataclass that is not frozen; write @dataclass(frozen=True), because a layer keeps no state")
-        return
-    annotations = inspect.get_annotations(kind)
-    options = [name for name, hint in annotations.items() if "ClassVar" not in str(hint)]
-    if options:
-        refuse(f"has options ({', '.join(options)}) but is no dataclass; write @dataclass(frozen=True) above it")
-    if "__init__" in own:
+def _require_names(kind: Any, folder: str, refuse: Refuse) -> None:
+    own = vars(kind).get("spec_name", "a_name")
+    if not (isinstance(own, str) and own.isidentifier()):
+        refuse(f"has spec_name = {own!r}; expected a name of letters, digits and underscores, such as 'scaled_tanh'")
+    attribute = {"layers": "per_sample", "losses": "reductions"}[folder]
+    names = getattr(kind, attribute)
+    if not (isinstance(names, tuple) and all(isinstance(name, str) for name in names)):
+        example = {"layers": "('mask',)", "losses": "('sum', 'mean')"}[folder]
+        refuse(f"has {attribute} = {names!r}; expected a tuple of names, such as {example}")
+
+
+def _require_frozen(kind: Any, refuse: Refuse) -> None:
+    parameters = getattr(kind, "__dataclass_params__", None)
+    if parameters and not parameters.frozen:
+        refuse("is a dataclass that is not frozen; write @dataclass(frozen=True), because a layer keeps no state")
+    if "__dataclass_params__" not in vars(kind):
+        hints = inspect.get_annotations(kind).items()
+        options = [name for name, hint in hints if "ClassVar" not in str(hint)]
+        if options:
+            refuse(f"has options ({', '.join(options)}) but is no dataclass; write @dataclass(frozen=True) above it")
+    owner = next(base for base in kind.__mro__ if "__init__" in vars(base))
+    if owner is not object and "__dataclass_params__" not in vars(owner):
         refuse("has an __init__ of its own; its options are the fields of a dataclass: write @dataclass(frozen=True)")
 
 
-def _require_signatures(folder: str, kind: Any, refuse: Callable[[str], None]) -> None:
-    calls: dict[str, tuple[tuple[Any, ...], str]] = {"backward": ((None, None), "backward(self, dy, cache)")}
-    if folder == "losses":
-        calls["backward"] = ((None, None), "backward(self, upstream, cache)")
-    if folder == "layers":
-        calls["init"] = ((None, None), "init(self, rng, x_shape)")
-        calls["constants"] = ((None, None), "constants(self, rng, *x_shapes)")
-    for method, (arguments, expected) in calls.items():
+def _require_options(kind: Any, folder: str, refuse: Refuse) -> None:
+    options = getattr(kind, "__dataclass_fields__", {})
+    for reserved in _RESERVED[folder]:
+        if reserved in options:
+            refuse(f"has an option `{reserved}`, which a spec says about every {_NOUNS[folder]}; rename it")
+    if not options:
+        return
+    try:
+        msgspec.json.schema(kind)
+    except Exception as error:
+        reason = str(error).splitlines()[-1]
+        refuse(f"has an option that a spec cannot give: {reason}; use bool, int, float, str, None or lists of them")
+
+
+def _require_signatures(kind: Any, folder: str, refuse: Refuse) -> None:
+    for method, (arguments, expected) in _METHODS[folder].items():
         if not callable(getattr(kind, method)):
             refuse(f"has a `{method}` that is not a method; expected {expected}")
-        if not _accepts(getattr(kind, method), arguments):
-            found = f"{method}{inspect.signature(getattr(kind, method))}"
-            refuse(f"has {found}; expected {expected}")
+        signature = _called_on_an_instance(kind, method)
+        if not _takes(signature, arguments, method in _OPEN_ENDED):
+            refuse(f"has {method}{inspect.signature(getattr(kind, method))}; expected {expected}")
+
+
+def _called_on_an_instance(kind: Any, method: str) -> inspect.Signature:
+    """The signature of the method without self, if it has one."""
+    signature = inspect.signature(getattr(kind, method))
+    if isinstance(inspect.getattr_static(kind, method), staticmethod | classmethod):
+        return signature
+    positional = list(signature.parameters.values())
+    if positional and positional[0].kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        positional = positional[1:]
+    return signature.replace(parameters=positional)
+
+
+def _takes(signature: inspect.Signature, arguments: int, or_more: bool) -> bool:
+    """Whether it can be called with that many arguments by position, or with more if that is all right."""
+    parameters = signature.parameters.values()
+    positional = sum(p.kind <= p.POSITIONAL_OR_KEYWORD for p in parameters)
+    enough = positional >= arguments or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return enough and (or_more or len(_required(signature)) <= arguments)
+
+
+def _required(signature: inspect.Signature) -> list[str]:
+    return [
+        p.name
+        for p in signature.parameters.values()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+
+
+def _require_reductions(kind: Any, refuse: Refuse) -> None:
     forward = inspect.signature(kind.forward)
-    positional = [p for p in forward.parameters.values() if p.kind <= inspect.Parameter.VAR_POSITIONAL]
-    if len(positional) < 2 and not any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in positional):
-        refuse(f"has forward{forward}; expected forward(self, x, ...)")
-    if folder == "losses":
-        _require_reductions(kind, forward, refuse)
-
-
-def _require_reductions(kind: Any, forward: inspect.Signature, refuse: Callable[[str], None]) -> None:
-    names = kind.reductions
-    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-        refuse(f"has reductions = {names!r}; expected a tuple of names, such as ('sum', 'mean')")
-    takes = "reduction" in forward.parameters or any(
-        p.kind is inspect.Parameter.VAR_KEYWORD for p in forward.parameters.values()
-    )
-    if names and not takes:
-        refuse(f"has forward{forward}; a loss with reductions = {names!r} takes `reduction`")
-    if not names and "reduction" in forward.parameters:
+    anything = any(p.kind is p.VAR_KEYWORD for p in forward.parameters.values())
+    if kind.reductions and not anything and "reduction" not in forward.parameters:
+        refuse(f"has forward{forward}; a loss with reductions = {kind.reductions!r} takes `reduction`")
+    if not kind.reductions and "reduction" in forward.parameters:
         refuse("has a forward that takes `reduction` but no class attribute `reductions`; name those that it can do")
-
-
-def _accepts(method: Any, arguments: tuple[Any, ...]) -> bool:
-    """Whether an unbound method, or one that is static or of the class, can be called with these after self.
-
-    Several inputs mean several shapes: an init that needs more than the given ones is accepted.
-    """
-    signature = inspect.signature(method)
-    try:
-        signature.bind(None, *arguments)
-    except TypeError:
-        if method.__name__ not in ("init", "constants"):
-            return False
-        required = [
-            p for p in signature.parameters.values() if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
-        ]
-        return len(required) > len(arguments)
-    return True
+    if not hasattr(kind, "divisor"):
+        return
+    if not callable(kind.divisor):
+        refuse("has a `divisor` that is not a method; expected divisor(self, target, reduction)")
+    divisor = _called_on_an_instance(kind, "divisor")
+    unknown = [name for name in _required(divisor) if name not in (*forward.parameters, "reduction")]
+    if unknown and not anything:
+        found = inspect.signature(kind.divisor)
+        refuse(f"has divisor{found}; it takes by name what forward takes, which has no `{unknown[0]}`")

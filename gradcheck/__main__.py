@@ -1,6 +1,8 @@
 """`python -m gradcheck` is `gradcheck`."""
 
+import sys
+
 from gradcheck.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

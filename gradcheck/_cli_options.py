@@ -1,0 +1,85 @@
+"""The kinds of values that options take. A wrong one is refused in a sentence, before anything heavy is imported."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from gradcheck import report as _formats
+from gradcheck._cli_select import code_prefix
+from gradcheck.errors import UsageError
+
+_ENTRY = re.compile(r"(?P<name>.+)\[(?P<index>[\s\d,]*)\]", re.DOTALL)
+#: `auto` and the schemes, named here because the module that holds them imports numpy.
+METHODS = ("auto", "complex", "central", "five_point", "forward", "richardson")
+
+
+def formats() -> dict[str, str]:
+    """Name -> module of every report format. A file in gradcheck/report is one; a trailing `_` is not in its name."""
+    stems = sorted(path.stem for path in Path(_formats.__path__[0]).glob("*.py") if not path.stem.startswith("_"))
+    return {stem.rstrip("_"): f"{_formats.__name__}.{stem}" for stem in stems}
+
+
+def number(what: str, zero: bool) -> Callable[[str], float]:
+    """A reader of finite numbers that are positive, or (`zero`) not negative."""
+    expected = "a finite number, 0 or greater" if zero else "a finite number greater than 0"
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+            raise click.BadParameter(f"{what} is {text!r}; expected {expected}, such as 1e-6.")
+        return value
+
+    return read
+
+
+def seed(text: str) -> int:
+    """A whole number from 0."""
+    if not re.fullmatch(r"[0-9]{1,19}", text):
+        raise click.BadParameter(f"the seed is {text!r}; expected a whole number from 0, such as 7.")
+    return int(text)
+
+
+def codes(text: str) -> tuple[str, ...]:
+    """Codes, beginnings of codes, or names, with commas between them -> codes and beginnings."""
+    try:
+        return tuple(code_prefix(word.strip()) for word in text.split(","))
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def entry(text: str) -> tuple[str, tuple[int, ...]]:
+    """`head.weight[3, 5]` -> name and index."""
+    match = _ENTRY.fullmatch(text.strip())
+    numbers = [word.strip() for word in match["index"].split(",")] if match else []
+    if numbers and not numbers[-1]:  # `x[3,]` as Python writes it, and `x[]` for a scalar
+        numbers.pop()
+    if match is None or not all(word.isdecimal() for word in numbers):
+        raise click.BadParameter(f"{text!r} is no entry; write it like 'head.weight[3, 5]', counting from 0.")
+    return match["name"], tuple(map(int, numbers))
+
+
+def report_file(text: str) -> tuple[str, Path]:
+    """`json=report.json` -> format and path."""
+    fmt, _, path = text.partition("=")
+    if not path or fmt not in formats():
+        known = ", ".join(formats())
+        raise click.BadParameter(f"{text!r} is not FMT=PATH, such as json=report.json; FMT is one of {known}.")
+    return fmt, output_file(path)
+
+
+def output_file(text: str) -> Path:
+    """A path, refused now rather than after a long run: it must lie in a folder and not be one."""
+    path = Path(text)
+    if path.is_dir():
+        raise click.BadParameter(f"{text} is a folder; name a file in it.")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"{text} cannot be written: there is no folder {path.parent}.")
+    return path

@@ -1,0 +1,93 @@
+"""What `gradcheck list` and `gradcheck explain` print: the docstrings of layers, losses and checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from gradcheck import checks as _checks
+from gradcheck.catalogue import Catalogue
+from gradcheck.findings import CODES
+
+_FORMULAS = ("forward", "backward")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A layer or a loss in words. `options` as a spec writes them; `formulas` are the paragraphs with the formulas."""
+
+    name: str
+    summary: str
+    formulas: tuple[str, ...]
+    options: tuple[str, ...]
+
+    @property
+    def formula(self) -> str:
+        """The first formula on its own: `y = x W + b`."""
+        first = self.formulas[0].splitlines()[0] if self.formulas else ""
+        return re.sub(r"\s+", " ", re.split(r"\s{3,}", first.removeprefix("forward").strip())[0])
+
+
+def units(catalogue: Catalogue, folder: str) -> list[Unit]:
+    """All `layers` or `losses`, by name."""
+    return [_unit(name, catalogue.find(folder, name)) for name in catalogue.names(folder)]
+
+
+def list_units(catalogue: Catalogue, folder: str) -> str:
+    """A paragraph for each layer or loss."""
+    return "\n\n".join(_paragraph(unit) for unit in units(catalogue, folder))
+
+
+def list_checks() -> str:
+    """A paragraph for each check: what it asks, and the codes of its findings."""
+    return "\n\n".join(
+        "\n".join([f"{name}: {_doc(check).splitlines()[0]}", *(f"    {code} {CODES[code]}" for code in check.CODES)])
+        for name, check in _all_checks()
+    )
+
+
+def explain(code: str) -> str:
+    """The text of every check that reports findings with this code."""
+    texts = [
+        f"{code} {CODES[code]} (check: {name})\n\n{_doc(check)}" for name, check in _all_checks() if code in check.CODES
+    ]
+    return "\n\n".join(texts)
+
+
+def _all_checks() -> Iterator[tuple[str, ModuleType]]:
+    for found in pkgutil.iter_modules(_checks.__path__):
+        if not found.name.startswith("_"):
+            yield found.name, importlib.import_module(f"{_checks.__name__}.{found.name}")
+
+
+def _doc(documented: Any) -> str:
+    return inspect.cleandoc(documented.__doc__ or "(no docstring)")
+
+
+def _unit(name: str, kind: Any) -> Unit:
+    paragraphs = re.split(r"\n\s*\n", _doc(kind))
+    formulas = tuple(text for text in paragraphs if text.startswith(_FORMULAS))
+    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+    return Unit(name, paragraphs[0].splitlines()[0], formulas, tuple(map(_option, fields)))
+
+
+def _option(field: dataclasses.Field[Any]) -> str:
+    if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        return f"{field.name} (required)"
+    value = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    words = {None: "null", True: "true", False: "false"}
+    return f"{field.name}: {words[value] if value is None or isinstance(value, bool) else value}"
+
+
+def _paragraph(unit: Unit) -> str:
+    lines = [f"{unit.name}: {unit.summary}"]
+    lines += [f"    {line}" for formula in unit.formulas for line in formula.splitlines()]
+    lines.append(f"    options     {', '.join(unit.options) or 'none'}")
+    return "\n".join(lines)

@@ -1,0 +1,234 @@
+"""Options in, report out, exit code.
+
+Help, version and usage errors import no numpy: what is heavy is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+import traceback
+from dataclasses import replace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradcheck import __version__
+from gradcheck._cli_options import METHODS, codes, entry, formats, number, output_file, report_file, seed
+from gradcheck._cli_run import Request, run
+from gradcheck._cli_select import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING,
+    EXIT_OK,
+    EXIT_REFUSED,
+    FAIL_ON,
+    Selection,
+    code_prefix,
+)
+from gradcheck._cli_sources import STDIN, read, specs_of
+from gradcheck._cli_streams import prepare_streams, say, to_stdout
+from gradcheck.errors import GradcheckError, NothingSelected, SpecError, UsageError
+from gradcheck.findings import CODES
+
+DEBUG = "GRADCHECK_DEBUG"
+_COMPLETE = "_GRADCHECK_COMPLETE"
+_EXIT_CODES = """\b
+Exit codes:
+  0    everything selected was checked and agreed
+  1    an error was found, or nothing could be concluded about a row
+  2    could not run as asked: a bad option, spec, plugin or data
+  3    a bug in gradcheck itself
+  5    nothing was selected: no spec, no check, nothing to check
+  130  interrupted; what was finished is kept"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line -> exit code. Whatever happens ends in one of the codes above."""
+    prepare_streams()
+    try:
+        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return EXIT_REFUSED
+    except NothingSelected as error:
+        say(f"gradcheck: {error}")
+        return EXIT_NOTHING
+    except GradcheckError as error:
+        say(f"gradcheck: {error}")
+        return EXIT_REFUSED
+    except KeyboardInterrupt:
+        say("gradcheck: interrupted")
+        return EXIT_INTERRUPTED
+    except BaseException as error:
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        kind = type(error).__name__
+        say(
+            f"gradcheck: {kind}: {error}\nThis is a bug in gradcheck, not in your spec: please report it, with the "
+            f"command and the traceback that {DEBUG}=1 shows."
+        )
+        return EXIT_BUG
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if instruction := os.environ.get(_COMPLETE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "gradcheck", _COMPLETE, instruction)
+    with cli.make_context("gradcheck", arguments) as context:
+        result: int | None = cli.invoke(context)
+        return result or EXIT_OK
+
+
+class _Commands(click.Group):
+    """A group that asks "did you mean" about commands, as click does about options."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+        if close and close[0] != args[0]:
+            ctx.fail(f"There is no command {args[0]!r}; did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gradcheck", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Prove or refute that a hand-written backward pass is the derivative of its forward pass.
+
+    A YAML spec describes a network and a loss; `gradcheck run SPEC` checks it.
+    """
+
+
+_plugins = click.option(
+    "--plugin", "plugins", multiple=True, metavar="FILE.py|MODULE",
+    help="Load layers and losses from here. Repeatable. A spec never loads code by itself.",
+)  # fmt: skip
+_specs = click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+
+
+@cli.command("run", epilog=_EXIT_CODES)
+@_specs
+@_plugins
+@click.option("--format", "fmt", type=click.Choice(list(formats())), default="full", show_default=True,
+              help="What stdout carries.")  # fmt: skip
+@click.option("--report", "reports", type=report_file, multiple=True, metavar="FMT=PATH",
+              help="Write a report to a file, too. Repeatable.")  # fmt: skip
+@click.option("--select", type=codes, multiple=True, metavar="CODES",
+              help="Count only findings with these codes, such as GC1,GC201 or dropped-gradient.")  # fmt: skip
+@click.option("--ignore", type=codes, multiple=True, metavar="CODES",
+              help="Leave out findings with these codes. A longer one in --select wins.")  # fmt: skip
+@click.option("--method", type=click.Choice(METHODS), help="How the numeric gradient is taken.  [default: the spec's]")
+@click.option("--step", type=number("the step", zero=False), metavar="H",
+              help="Step of the differences.  [default: from their order and the scale of the values]")  # fmt: skip
+@click.option("--rtol", type=number("rtol", zero=True), metavar="R",
+              help="Let entries pass that differ by less than R |numeric|.  [default: 0]")  # fmt: skip
+@click.option("--seed", type=seed, metavar="N", help="Draw data and parameters with this seed.  [default: the spec's]")
+@click.option("--entry", "entries", type=entry, multiple=True, metavar="NAME[I,J]",
+              help="Check only this entry, such as 'head.weight[3,5]'. Repeatable.")  # fmt: skip
+@click.option("--dump", type=output_file, metavar="FILE.npz",
+              help="Save the analytic and numeric gradients and their error bars. One spec only.")  # fmt: skip
+@click.option("--fail-on", type=click.Choice(FAIL_ON), default="error", show_default=True,
+              help="What makes the exit code 1.")  # fmt: skip
+def _run(specs: tuple[str, ...], fmt: str, reports: tuple[tuple[str, Path], ...], **options: Any) -> int:
+    """Check every SPEC: backward against the differences of forward, and the reductions.
+
+    SPEC is a file, a folder (the *.yaml and *.yml directly in it), a pattern such as 'specs/**/*.yaml', or - for
+    standard input.
+    """
+    paths = tuple(specs_of(specs))
+    dump = options["dump"]
+    if dump and len(paths) > 1:
+        raise UsageError(f"--dump takes one spec, since names repeat from spec to spec; {len(paths)} are given")
+    _require_distinct(paths, [path for _, path in reports] + [dump] * bool(dump))
+    return run(
+        Request(
+            paths=paths,
+            plugins=options["plugins"],
+            overrides={name: options[name] for name in ("seed", "method", "step", "rtol", "entries")},
+            selection=Selection(*(tuple(code for group in options[o] for code in group) for o in ("select", "ignore"))),
+            fmt=fmt,
+            reports=reports,
+            dump=dump,
+            fail_on=options["fail_on"],
+        )
+    )
+
+
+def _require_distinct(specs: Sequence[str], outputs: Sequence[Path]) -> None:
+    """No output may overwrite a spec or another output."""
+    taken = {Path(path).resolve(): "the spec" for path in specs if path != STDIN}
+    for path in outputs:
+        if path.resolve() in taken:
+            raise UsageError(f"{path} would overwrite {taken[path.resolve()]} {path}; choose another name")
+        taken[path.resolve()] = "the output"
+
+
+@cli.command("validate", epilog=_EXIT_CODES)
+@_specs
+def _validate(specs: tuple[str, ...]) -> int:
+    """Read every SPEC, say all that is wrong with it, run nothing.
+
+    No code of yours is imported; a layer that gradcheck does not know may come from a plugin.
+    """
+    from gradcheck.catalogue import Catalogue
+    from gradcheck.spec.read import validate
+
+    refused = 0
+    paths = specs_of(specs)
+    for path in paths:
+        try:
+            problems, notes = validate(path, read(path), Catalogue())
+        except SpecError as error:
+            problems, notes = error.problems, []
+        refused += bool(problems)
+        said = [str(problem) for problem in problems] + [str(replace(n, message=f"note: {n.message}")) for n in notes]
+        for line in said:
+            _print(line)
+    noun = "spec" if len(paths) == 1 else "specs"
+    _print(f"{len(paths)} {noun} read, {refused} refused.")
+    return EXIT_REFUSED if refused else EXIT_OK
+
+
+@cli.command("schema")
+def _schema() -> None:
+    """Print the JSON Schema (draft-07) of specs, for editors."""
+    from gradcheck.spec.schema import json_schema
+
+    _print(json.dumps(json_schema(), indent=2))
+
+
+@cli.command("list")
+@click.argument("what", type=click.Choice(["layers", "losses", "checks"]))
+@_plugins
+def _list(what: str, plugins: tuple[str, ...]) -> None:
+    """Print the layers, losses or checks with their formulas and options."""
+    from gradcheck import _cli_texts
+    from gradcheck.catalogue import Catalogue
+
+    _print(_cli_texts.list_checks() if what == "checks" else _cli_texts.list_units(Catalogue(plugins), what))
+
+
+@cli.command("explain")
+@click.argument("code")
+def _explain(code: str) -> None:
+    """Print what a finding means, its causes, and how to repair it. CODE is GC108 or dropped-gradient."""
+    known = code_prefix(code)
+    if known not in CODES:
+        matching = ", ".join(c for c in CODES if c.startswith(known))
+        raise UsageError(f"{code} is the beginning of several codes; explain takes one of {matching}")
+    from gradcheck import _cli_texts
+
+    _print(_cli_texts.explain(known))
+
+
+def _print(text: str) -> None:
+    to_stdout(lambda stream: stream.write(text + "\n"))

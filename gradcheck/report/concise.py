@@ -1,0 +1,30 @@
+"""One line for each thing to act on: `path:line:column: severity CODE name subject: message`; then one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from gradcheck.findings import Report, SpecReport
+from gradcheck.report import _words as words
+
+
+def write(report: Report, stream: TextIO) -> None:
+    """Write the lines of every spec, then the total."""
+    for spec in report.specs:
+        stream.writelines(f"{' '.join(line.split())}\n" for line in _lines(spec))
+    stream.write(words.total(report) + "\n")
+
+
+def _lines(spec: SpecReport) -> Iterator[str]:
+    for error in spec.errors:
+        yield f"{error.path}:{error.line}:{error.column}: refused: {error.message}"
+    for finding in words.roots(spec):
+        tainted = len(words.consequences(spec, finding))
+        also = f" ({words.plural(tainted, 'gradient')} more wrong only because of it)" if tainted else ""
+        what = f"{finding.severity} {finding.code} {finding.name} {words.subject(finding)}"
+        yield f"{words.place(spec, finding)}: {what}: {finding.message}{also}"
+    for row in words.undecided(spec):
+        share = f"{row.counts.inconclusive:,} of {words.plural(row.checked, 'entry')}"
+        why = f": {row.reason}" if row.reason else ""
+        yield f"{spec.path}: inconclusive {row.name}: {share} could not be decided{why}"

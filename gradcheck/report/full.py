@@ -1,0 +1,305 @@
+"""The report for people: what was checked, how closely it agrees, and what is wrong, worst first.
+
+One spec, or one that did not pass, gets everything; a passing spec among several gets one line. Widths are those of
+the terminal, 80 columns in a pipe (or $COLUMNS); colours only underline what words already say.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.box import SIMPLE_HEAD, Box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gradcheck.findings import CheckResult, Finding, LayerRow, Report, Row, SpecReport
+from gradcheck.report import _words as words
+
+#: More findings than this are only counted: nobody reads the eleventh before mending the first.
+MOST_FINDINGS = 10
+#: A name column narrower than this folds names into confetti; the rows are then written below each other.
+LEAST_NAME = 12
+_GAP = 2
+#: Among several specs, those with these verdicts get one line.
+_BRIEF = ("pass", "kink")
+_STYLES = {
+    "pass": "green",
+    "kink": "cyan",
+    "not_applicable": "dim",
+    "inconclusive": "yellow",
+    "fail": "bold red",
+    "refused": "bold red",
+    "error": "bold red",
+    "warning": "yellow",
+    "note": "cyan",
+}
+_ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+
+
+def write(report: Report, stream: TextIO) -> None:
+    """Write the report, wrapped and coloured as this stream can bear."""
+    console = _console(stream)
+    with console.capture() as capture:
+        show(report, console)
+    stream.writelines(line.rstrip() + "\n" for line in capture.get().splitlines())
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report on a console of rich."""
+    page = _Page(console)
+    alone = len(report.specs) == 1
+    for number, spec in enumerate(report.specs):
+        if alone or spec.verdict not in _BRIEF:
+            if number:
+                page.blank()
+            _show_spec(page, spec)
+        else:
+            _show_line(page, spec)
+    if not alone:
+        _show_total(page, report)
+
+
+def _console(stream: TextIO) -> Console:
+    width = None if stream.isatty() else int(os.environ.get("COLUMNS") or 80)
+    # FORCE_COLOR is about the log that somebody looks at, not about files: those stay plain.
+    coloured = None if stream is sys.stdout else False
+    return Console(
+        file=stream, width=width, force_terminal=coloured, markup=False, emoji=False, highlight=False, soft_wrap=False
+    )
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Where a report is printed, and the few forms that it is printed in."""
+
+    console: Console
+
+    def blank(self) -> None:
+        self.console.print()
+
+    def say(self, text: Text | str, indent: int = 0) -> None:
+        """A paragraph, wrapped."""
+        self.console.print(Padding(Text(text) if isinstance(text, str) else text, (0, 0, 0, indent)))
+
+    def line(self, text: Text, indent: int = 0) -> None:
+        """One line that is copied elsewhere (a command, a place), and so is never wrapped."""
+        self.console.print(Text(" " * indent).append_text(text), soft_wrap=True)
+
+    def title(self, text: str, verdict: str = "") -> None:
+        self.blank()
+        self.say(Text(text, "bold").append_text(_verdict(verdict, ": ")) if verdict else Text(text, "bold"))
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[Text]], numeric: Iterable[int] = ()) -> bool:
+        """A table whose first column folds and whose others stay whole; False where it would not fit."""
+        cells = [[Text(head) for head in heads], *rows]
+        others = [max(_width(row[i]) for row in cells) for i in range(1, len(heads))]
+        names = max(_width(row[0]) for row in cells)
+        room = self.console.width - sum(others) - _GAP * len(others)
+        if room < min(names, LEAST_NAME):
+            return False
+        right = set(numeric)
+        utf = self.console.encoding.startswith("utf")
+        table = Table(
+            box=SIMPLE_HEAD if utf else _ASCII_HEAD,
+            padding=(0, 1, 0, 0),
+            header_style="bold",
+            show_edge=False,
+            pad_edge=False,
+        )
+        for i, head in enumerate(heads):
+            justify = "right" if i in right else "left"
+            table.add_column(Text(head), justify=justify, no_wrap=i > 0, overflow="fold")  # type: ignore[arg-type]
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)
+        return True
+
+
+def _width(text: Text) -> int:
+    return max(line.cell_len for line in text.split("\n", allow_blank=True))
+
+
+def _verdict(verdict: str, before: str = "") -> Text:
+    return Text(before).append(verdict.replace("_", " "), _STYLES[verdict])
+
+
+def _show_line(page: _Page, spec: SpecReport) -> None:
+    notes = words.plural(len(spec.findings), "note")
+    said = f": {words.brief(spec)}" + (f" {notes}." if spec.findings else "")
+    page.say(_verdict(spec.verdict).append("  ").append(spec.path, "bold").append(said))
+
+
+def _show_total(page: _Page, report: Report) -> None:
+    page.blank()
+    for spec in report.specs:
+        if spec.verdict not in _BRIEF:
+            page.say(
+                _verdict(spec.verdict).append("  ").append(spec.path, "bold").append(f": {words.conclusion(spec)}")
+            )
+    page.say(_verdict(report.verdict).append(": ").append(words.total(report)))
+
+
+def _show_spec(page: _Page, spec: SpecReport) -> None:
+    page.line(Text(spec.name, "bold").append(f"  {spec.path}", "not bold"))
+    if spec.errors:
+        _show_errors(page, spec)
+    else:
+        _show_network(page, spec)
+        _show_rows(page, spec)
+        for check in spec.checks:
+            _show_check(page, check)
+        _show_findings(page, spec)
+    page.blank()
+    page.say(_verdict(spec.verdict).append(": ").append(words.conclusion(spec)))
+    if not spec.errors:
+        page.say(f"{words.counts(spec)}. Seed {spec.seed}.")
+    if spec.replay:
+        page.say("Repeat the worst entry:")
+        page.line(Text(spec.replay), indent=2)
+
+
+def _show_errors(page: _Page, spec: SpecReport) -> None:
+    for error in spec.errors:
+        page.line(Text(f"{error.path}:{error.line}:{error.column}: {error.message}"), indent=2)
+
+
+def _show_network(page: _Page, spec: SpecReport) -> None:
+    if not spec.network:
+        return
+    page.say(f"{words.plural(spec.batch_size, 'sample')}, backward in {spec.dtype}, loss {spec.loss}")
+    rows = [
+        (row.name, f"{row.type} {row.options}".strip(), ", ".join(map(words.shape, row.output_shapes)), row.parameters)
+        for row in spec.network
+    ]
+    page.blank()
+    options = max(len(row[1]) for row in rows)
+    room = page.console.width - sum(max(len(f"{row[i]}") for row in rows) for i in (0, 2)) - 24
+    fold = max(LEAST_NAME, min(options, room))
+    cells = [
+        (Text(name), _folded(kind, fold), Text(shape), Text(f"{count:,}" if count else "-"))
+        for name, kind, shape, count in rows
+    ]
+    if page.table(("layer", "type and options", "output", "parameters"), cells, numeric=(3,)):
+        return
+    for name, kind, shape, count in rows:
+        page.say(f"{name}: {kind}, output {shape}, {words.plural(count, 'parameter')}", indent=2)
+
+
+def _folded(text: str, width: int) -> Text:
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return Text("\n".join(lines))
+
+
+def _show_rows(page: _Page, spec: SpecReport) -> None:
+    if not spec.rows:
+        return
+    page.blank()
+    heads = ("gradient of", "shape", "entries", "worst\nerror", "error\nbar", "relative\nerror", "verdict")
+    if not page.table(heads, [_cells(row) for row in spec.rows], numeric=range(2, 6)):
+        for row in spec.rows:
+            page.say(_in_words(row), indent=2)
+    for why, names in _grouped(spec.rows).items():
+        whose = "" if len(names) == len(spec.rows) else f" ({words.listed(names)})"
+        page.say(f"{why[0]}{whose}: {': '.join(filter(None, why[1:]))}.", indent=2)
+    if spec.counts.kink:
+        page.say(
+            f"{words.plural(spec.counts.kink, 'entry')} on a kink (a relu at 0, a tie in a maximum): there is no "
+            "derivative there, so each layer on the path was judged alone: backward says one of the slopes allowed.",
+            indent=2,
+        )
+
+
+def _cells(row: Row) -> tuple[Text, ...]:
+    checked = f"{row.checked:,}" if row.checked == row.entries else f"{row.checked:,} of {row.entries:,}"
+    errors = (row.max_abs_error, row.error_bar, row.max_rel_error)
+    numbers = [Text(words.number(value) if row.checked else "-") for value in errors]
+    return (Text(row.name), Text(words.shape(row.shape)), Text(checked), *numbers, _row_verdict(row))
+
+
+def _row_verdict(row: Row) -> Text:
+    """The verdict, and where it is not that of the whole row, of how many entries it is."""
+    c = row.counts
+    share = {"fail": c.fail, "inconclusive": c.inconclusive, "kink": c.kink}.get(row.verdict, c.total)
+    return _verdict(row.verdict).append("" if share in (0, c.total) else f" ({share:,})")
+
+
+def _in_words(row: Row) -> Text:
+    name, shape, entries, error, bar, relative, verdict = _cells(row)
+    numbers = f": worst error {error}, error bar {bar}, relative error {relative}" if row.checked else ""
+    return name.append(f" {shape}, {entries} entries{numbers}: ").append_text(verdict)
+
+
+def _grouped(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[str]]:
+    """What there is to say about how rows were checked -> the rows of which it is true."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        what = "Numeric gradient" if row.checked else "Not checked"
+        if row.method or row.reason:
+            groups.setdefault((what, words.method(row.method), row.reason.rstrip(".")), []).append(row.name)
+    return groups
+
+
+def _show_check(page: _Page, check: CheckResult) -> None:
+    sentences = [check.reason, *check.measured.get("sentences", ())]
+    said = list(dict.fromkeys(filter(None, sentences)))
+    if check.check == "gradient" and not said:
+        return
+    page.title(words.check_title(check), check.verdict)
+    for sentence in said:
+        page.say(sentence, indent=2)
+
+
+def _show_findings(page: _Page, spec: SpecReport) -> None:
+    roots = words.roots(spec)
+    for finding in roots[:MOST_FINDINGS]:
+        _show_finding(page, spec, finding)
+    if len(roots) > MOST_FINDINGS:
+        page.blank()
+        page.say(f"{words.plural(len(roots) - MOST_FINDINGS, 'finding')} more; --format json lists all of them.")
+
+
+def _show_finding(page: _Page, spec: SpecReport, finding: Finding) -> None:
+    page.blank()
+    head = Text(finding.severity, _STYLES[finding.severity]).append(f" {finding.code} {finding.name}", "bold")
+    page.say(head.append(f": {words.subject(finding)}", "not bold"))
+    page.line(Text(f"at {words.place(spec, finding)}"), indent=2)
+    page.say(finding.message, indent=2)
+    _show_evidence(page, finding)
+    if finding.diagnosis:
+        share = f"explains {finding.diagnosis.explains:.0%} of the discrepancy"
+        page.say(f"{finding.diagnosis.name}: {finding.diagnosis.formula} ({share})", indent=2)
+    tainted = words.consequences(spec, finding)
+    if tainted:
+        names = words.listed([words.subject(f) for f in tainted])
+        page.say(f"Wrong only because of this: {names}.", indent=2)
+    if finding.replay and finding.replay != spec.replay:
+        page.say("Repeat it:", indent=2)
+        page.line(Text(finding.replay), indent=4)
+
+
+def _show_evidence(page: _Page, finding: Finding) -> None:
+    entry = finding.evidence
+    if entry is None:
+        return
+    analytic, numeric = words.pair(entry.analytic, entry.numeric)
+    ratio = f"{words.number(entry.ratio)} error bars" if entry.ratio == entry.ratio else "not comparable"
+    rows: list[tuple[str, str]] = [
+        ("analytic, from backward", analytic),
+        ("numeric, from forward", numeric),
+        ("error bar", words.number(entry.error_bar)),
+        ("apart by", ratio),
+    ]
+    grid = Table.grid(padding=(0, 2))
+    for label, value in rows:
+        grid.add_row(Text(label), Text(value))
+    page.console.print(Padding(grid, (0, 0, 0, 4)))

@@ -1,0 +1,81 @@
+"""The machine-readable report, `schema_version` 1: every field, in a fixed order, and no bare NaN.
+
+Non-finite numbers are the strings "nan", "inf" and "-inf". A field that does not apply is null. All characters beyond
+ASCII are escaped, so that the bytes do not depend on the encoding of the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from gradcheck.findings import SCHEMA_VERSION, Counts, Finding, Report, Row, SpecReport
+
+
+def write(report: Report, stream: TextIO) -> None:
+    """Write one JSON document and a newline."""
+    json.dump(document(report), stream, indent=2, allow_nan=False)
+    stream.write("\n")
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report as plain JSON values."""
+    plain: dict[str, Any] = _plain(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "tool": {"name": "gradcheck", "version": report.version},
+            "verdict": report.verdict,
+            "specs": [_spec(spec) for spec in report.specs],
+        }
+    )
+    return plain
+
+
+def _spec(spec: SpecReport) -> dict[str, Any]:
+    return {
+        "path": spec.path,
+        "name": spec.name,
+        "verdict": spec.verdict,
+        "seed": spec.seed,
+        "parameters": [_row(row) for row in spec.parameters],
+        "inputs": [_row(row) for row in spec.inputs],
+        "checks": [asdict(check) for check in spec.checks],
+        "findings": [_finding(finding) for finding in spec.findings],
+        "errors": [asdict(error) for error in spec.errors],
+        "loss": spec.loss,
+        "batch_size": spec.batch_size,
+        "dtype": spec.dtype,
+        "network": [asdict(layer) for layer in spec.network],
+        "counts": _counts(spec.counts),
+        "replay": spec.replay,
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {**asdict(row), "counts": _counts(row.counts)}
+
+
+def _counts(counts: Counts) -> dict[str, int]:
+    return {"pass": counts.passed, "fail": counts.fail, "inconclusive": counts.inconclusive, "kink": counts.kink}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    fields = {**asdict(finding), "name": finding.name}
+    first = ("id", "code", "name", "severity", "layer", "parameter", "index", "location", "message")
+    then = ("diagnosis", "consequence_of", "replay", "evidence")
+    return {name: fields[name] for name in (*first, *then)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # a number or an array of numpy, which this module does not import
+        return _plain(value.tolist())
+    return value

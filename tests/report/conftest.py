@@ -1,0 +1,148 @@
+"""One hand-made run that every format is tried on: all verdicts, all severities, and names that provoke."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gradcheck.findings import (
+    CheckResult,
+    Counts,
+    Diagnosis,
+    Entry,
+    Finding,
+    LayerRow,
+    Location,
+    Refusal,
+    Report,
+    Row,
+    SpecReport,
+    Worst,
+)
+
+_SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+
+@pytest.fixture
+def snapshot() -> Callable[[str, str], None]:
+    """Compare a text with the stored one of that name; UPDATE_SNAPSHOTS=1 stores it instead."""
+
+    def compare(name: str, text: str) -> None:
+        path = _SNAPSHOTS / name
+        if os.environ.get("UPDATE_SNAPSHOTS"):
+            path.write_text(text, encoding="utf-8", newline="\n")
+        assert text == path.read_text(encoding="utf-8"), (
+            f"{path} says otherwise; UPDATE_SNAPSHOTS=1 stores the new text"
+        )
+
+    return compare
+
+
+@pytest.fixture
+def passing() -> SpecReport:
+    return SpecReport(
+        "specs/mlp.yaml",
+        "mlp",
+        "pass",
+        7,
+        parameters=(
+            _agreeing("linear_1.weight", (5, 8), 40, 2.2e-16, 3.1e-15, 1.4e-12),
+            _agreeing("linear_1.bias", (8,), 8, 1.1e-16, 2.8e-15, 9.7e-16),
+        ),
+        inputs=(_agreeing("input", (32, 5), 160, 5.5e-17, 1.2e-15, 3.3e-13),),
+        checks=(
+            CheckResult("gradient", "GC100", "pass"),
+            CheckResult(
+                "reduction",
+                "GC201",
+                "pass",
+                "",
+                {
+                    "expected": 96.0,
+                    "measured": 96.0,
+                    "sentences": [
+                        "expected 96 = 32 samples × 3 outputs, measured 96 (spread 3e-16)",
+                        "a learning rate tuned for mean is 96 times too large for sum",
+                    ],
+                },
+            ),
+            CheckResult("per_sample", "GC301", "not_applicable", "batch_norm_1 couples the samples of a batch"),
+        ),
+        network=(
+            LayerRow("linear_1", "linear", "out_features=8", ((32, 8),), 48),
+            LayerRow("tanh_1", "tanh", "", ((32, 8),), 0),
+        ),
+        loss="mse, reduction mean",
+        batch_size=32,
+        replay="gradcheck run specs/mlp.yaml --entry 'linear_1.weight[3,5]'",
+    )
+
+
+def _agreeing(name: str, shape: tuple[int, ...], n: int, error: float, bar: float, relative: float) -> Row:
+    worst = Worst((0,) * len(shape), 0.25, 0.25 + error, bar)
+    return Row(name, shape, n, n, "pass", Counts(n), error, relative, bar, worst, 1e-9, None, "complex")
+
+
+@pytest.fixture
+def failing() -> SpecReport:
+    spec = "specs/wrong/[bold]sign.yaml"
+    worst = Worst((3, 5), 0.26, -0.26, 1.3e-12)
+    return SpecReport(
+        spec,
+        "[/foo] sign",
+        "fail",
+        11,
+        parameters=(
+            Row(
+                "[/foo].weight", (5, 8), 40, 40, "fail", Counts(36, 2, 1, 1), 0.52, 2.0, 1.3e-12, worst, 1e-6, None,
+                "central", "its forward loses the imaginary part",
+            ),  # fmt: skip
+            Row(
+                "head.bias", (8,), 8, 8, "fail", Counts(0, 8), math.nan, math.inf, 1e-12,
+                Worst((2,), math.nan, 1e-3, 1e-12), None, None, "complex",
+            ),  # fmt: skip
+            Row("frozen.weight", (3,), 3, 0, "not_applicable", reason="its layer is frozen"),
+        ),
+        inputs=(Row("input", (32, 5), 160, 160, "inconclusive", Counts(100, 0, 60), 1e-3, 0, 1e-2, None, None, None, "central"),),
+        checks=(
+            CheckResult("gradient", "GC100", "fail", "", {"sentences": ["one layer is guilty"]}),
+            CheckResult("reduction", "GC201", "fail", "sum is 96 times mean, declared 32", {"spread": math.inf}),
+        ),
+        findings=(
+            Finding("f1", "GC601", "note", "frozen", "Nothing was tested: the gradient is zero.", "frozen.weight"),
+            Finding(
+                "f2", "GC100", "error", "[/foo]", "backward of [/foo] is not the derivative of its forward.",
+                "[/foo].weight", (3, 5), Location(spec, 14, 5), Diagnosis("sign-flipped", 0.999, "a = -n"), None,
+                f"gradcheck run '{spec}' --entry '[/foo].weight[3,5]'", Entry((3, 5), 0.26, -0.26, 1.3e-12, 4e11),
+            ),  # fmt: skip
+            Finding("f3", "GC100", "error", "head", "It follows.", "input", (1, 2), None, None, "f2", "", None),
+            Finding(
+                "f4", "GC115", "error", "head", "backward of head gave NaN.", "head.bias", (2,), Location(spec, 15, 5),
+                evidence=Entry((2,), math.nan, 1e-3, 1e-12, math.nan),
+            ),  # fmt: skip
+            Finding("f5", "GC201", "error", "loss", "sum is 96 times mean.", location=Location(spec, 20, 3)),
+            Finding("f6", "GC115", "error", "head", "It follows, too.", "input", None, None, None, "f3"),
+        ),
+        network=(LayerRow("[/foo]", "scaled_tanh", "a_very_long_option=0.12345 and_another=[1, 2, 3] bias=true", ((32, 8), (32, 4)), 40),),
+        loss="mse, reduction mean",
+        batch_size=32,
+        replay=f"gradcheck run '{spec}' --entry '[/foo].weight[3,5]'",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def refused() -> SpecReport:
+    errors = (
+        Refusal("specs/bad.yaml", 3, 7, "out_features is 'ten'; expected a whole number of at least 1"),
+        Refusal("specs/bad.yaml", 9, 3, "there is no layer `reul`; did you mean `relu`?"),
+    )
+    return SpecReport("specs/bad.yaml", "bad", "refused", 0, errors=errors)
+
+
+@pytest.fixture
+def report(passing: SpecReport, failing: SpecReport, refused: SpecReport) -> Report:
+    return Report("0.1.0", (passing, failing, refused))

@@ -58,16 +58,16 @@ class Windows:
             raise ShapeError(f"needs padded images of at least {eh} x {ew} pixels, got {h} x {w} for {x_shape}")
 
     def check_padding(self) -> None:
-        """Raise ShapeError where pooling could see padding alone: where it is more than half of what a window spans."""
-        (eh, ew), (ph, pw) = self.extent, self.padding
-        if 2 * ph > eh or 2 * pw > ew:
-            raise ShapeError(f"needs at most half of its window of {eh} x {ew} pixels as padding, got {ph} x {pw}")
+        """Raise ShapeError where the padding is more than half of the kernel, as pooling would see padding alone."""
+        (kh, kw), (ph, pw) = self.kernel, self.padding
+        if 2 * ph > kh or 2 * pw > kw:
+            raise ShapeError(f"needs a padding of at most half its kernel of {kh} x {kw}, got {ph} x {pw}")
 
     def read(self, x: Array, fill: float = 0) -> Array:
         """The windows of x, padded with `fill`: a read-only view (N, C, kh, kw, P, Q)."""
         if any(self.padding):
             image = x
-            x = np.full((*image.shape[:2], *self._padded(image.shape)), fill, image.dtype)
+            x = np.full((*image.shape[:2], *self._padded(image.shape)), fill, np.result_type(image, fill))
             x[self._inside(image.shape)] = image
         n, c, row, column = x.strides
         (dh, dw), (sh, sw) = self.dilation, self.stride

@@ -18,8 +18,6 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
-import msgspec
-
 from gradcheck.errors import PluginError
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
@@ -219,17 +217,9 @@ def _require_frozen(kind: Any, refuse: Refuse) -> None:
 
 
 def _require_options(kind: Any, folder: str, refuse: Refuse) -> None:
-    options = getattr(kind, "__dataclass_fields__", {})
     for reserved in _RESERVED[folder]:
-        if reserved in options:
+        if reserved in getattr(kind, "__dataclass_fields__", {}):
             refuse(f"has an option `{reserved}`, which a spec says about every {_NOUNS[folder]}; rename it")
-    if not options:
-        return
-    try:
-        msgspec.json.schema(kind)
-    except Exception as error:
-        reason = str(error).splitlines()[-1]
-        refuse(f"has an option that a spec cannot give: {reason}; use bool, int, float, str, None or lists of them")
 
 
 def _require_signatures(kind: Any, folder: str, refuse: Refuse) -> None:

@@ -68,7 +68,7 @@ class ActivationLaws:
         for layer in self.layers:
             outcome = laws.run(layer, x, dy=(np.ones_like(x),))
             stepped, _ = layer.forward(x + 1j * H)
-            np.testing.assert_allclose(stepped.real, outcome.y[0], rtol=1e-14, atol=1e-15)
+            np.testing.assert_allclose(stepped.real, outcome.y[0], rtol=1e-14, atol=1e-14)
             np.testing.assert_allclose(stepped.imag / H, outcome.dx[0], rtol=1e-13, atol=1e-280)
 
     @pytest.mark.torch

@@ -5,8 +5,8 @@ Real schemes, with D(h) the scheme at step h, p its order, ε the measured noise
     value  = D(h)          error = 2 |D(h) - D(2h)| / (2ᵖ - 1)  +  6 ε ‖w‖ / h  +  2 u |x| / h · |D(h)|
                                    truncation                     noise             rounding of x + h
 
-The complex step has no truncation and no cancellation; with gᵢ the gradients of the samples and s the greatest change of
-some entries when every number moves by one unit in the last place:
+The complex step has no truncation and no cancellation; with gᵢ the gradients of the samples and s the greatest change
+of some entries when every number moves by one unit in the last place:
 
     error = 16 u Σ|gᵢ| + 64 u max|g| + 10 s
 """

@@ -77,7 +77,7 @@ class KinkWatch:
             names = (*term.predictions, *term.data.values())
             stacked, still = copies.stacked(names, changed), copies.stacked(names, {})
             left = _left(
-                lambda *moved, term=term, data=stacked: term.branches(moved, data),  # type: ignore[misc]
+                lambda *moved, term=term, data=stacked: term.branches(moved, data),
                 [stacked[name] for name in term.predictions],
                 [still[name] for name in term.predictions],
                 self.base[term.name],

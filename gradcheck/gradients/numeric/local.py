@@ -2,8 +2,8 @@
 
     v_e = Σₒ dyₒ ∂yₒ/∂e        for an entry e of one of its inputs or parameters, over all outputs o
 
-Where output o has a kink at the point, ∂yₒ/∂e is any slope between its one-sided slopes [loₒ, hiₒ] along e, so v_e lies in
-Σₒ dyₒ [loₒ, hiₒ]. Each output by itself: the one-sided slopes of a loss say nothing about a correct backward
+Where output o has a kink at the point, ∂yₒ/∂e is any slope between its one-sided slopes [loₒ, hiₒ] along e, so v_e
+lies in Σₒ dyₒ [loₒ, hiₒ]. Each output by itself: the one-sided slopes of a loss say nothing about a correct backward
 (relu(t) - relu(-t) has both slopes 1, and every correct backward with relu'(0) = 0 says 0).
 """
 
@@ -24,6 +24,9 @@ from gradcheck.gradients.numeric.sweep import CHUNK, Moves
 
 Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2
+#: Of the difference between slopes of first and second order, what the second order may still be off: h at unit scale,
+#: with room for steep higher derivatives.
+_LEFT_OVER = 1e-3
 
 
 @dataclass(frozen=True)
@@ -149,31 +152,39 @@ def _smooth(dy: Array, slope: Array, error: Array) -> dict[str, Array]:
 def _piecewise(
     dy: Array, y: Array, sampled: list[Array], h: float, stepped: Array | None, left_piece: Array | None
 ) -> dict[str, Array]:
-    """Contributions of outputs that may have a kink: between the one-sided slopes where they do."""
+    """Contributions of outputs that may have a kink: between the one-sided slopes where they do.
+
+    One-sided slopes of second order, (4 y(h) - 3 y(0) - y(2h)) / 2h; first minus second order is about f″h/2, and what
+    is left about h times that.
+    """
     below2, below, above, above2 = sampled
     left, right = (y - below) / h, (above - y) / h
-    central, wider = (above - below) / (2 * h), (above2 - below2) / (4 * h)
     noise = 8 * _UNIT * np.maximum(np.abs(above), np.abs(below)) / h
-    gap, wide_gap = np.abs(right - left), np.abs((above2 - y) - (y - below2)) / (2 * h)
-    if left_piece is None:
-        # a smooth gap shrinks with h, a kink's gap stays
-        kink = (gap > 0.75 * wide_gap) & (gap > 1e-3 * np.maximum(np.abs(left), np.abs(right)) + 64 * noise)
-    else:
-        where = (
-            left_piece.any(axis=1) if gap.ndim == 1 else left_piece.reshape(*left_piece.shape, *[1] * (gap.ndim - 2))
-        )
-        kink = (gap > 8 * noise) & where
+    kink = _kinks(left, right, (above2 - 2 * y + below2) / (2 * h), noise, left_piece)
+    central, wider = (above - below) / (2 * h), (above2 - below2) / (4 * h)
     slope = central if stepped is None else stepped
     error = np.abs(central - wider) + noise if stepped is None else 8 * _UNIT * np.abs(slope)
     smooth = _smooth(dy, slope, error)
-    ends = dy * left, dy * right
+    left2, right2 = 2 * left - (y - below2) / (2 * h), 2 * right - (above2 - y) / (2 * h)
+    left_over = _LEFT_OVER * (np.abs(left2 - left) + np.abs(right2 - right)) + 4 * noise
+    ends = dy * left2, dy * right2
     return {
         "low": np.where(kink, np.minimum(*ends), smooth["low"]),
         "high": np.where(kink, np.maximum(*ends), smooth["high"]),
-        "bar": np.where(kink, 2 * np.abs(dy) * noise, smooth["bar"]),
+        "bar": np.where(kink, np.abs(dy) * left_over, smooth["bar"]),
         "size": smooth["size"],
         "kink": (kink & (dy != 0)).astype(float),
     }
+
+
+def _kinks(left: Array, right: Array, wide_gap: Array, noise: Array, left_piece: Array | None) -> Array:
+    """Which outputs have a kink; for a layer that does not say: a smooth gap shrinks with h, a kink's gap stays."""
+    gap = np.abs(right - left)
+    if left_piece is None:
+        size = np.maximum(np.abs(left), np.abs(right))
+        return np.asarray((gap > 0.75 * np.abs(wide_gap)) & (gap > 1e-3 * size + 64 * noise))
+    where = left_piece.any(axis=1) if gap.ndim == 1 else left_piece.reshape(*left_piece.shape, *[1] * (gap.ndim - 2))
+    return np.asarray((gap > 8 * noise) & where)
 
 
 def _summed(parts: list[dict[str, Array]]) -> dict[str, Array]:

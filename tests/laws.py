@@ -49,7 +49,7 @@ def assert_caught(report: SpecReport, layer: Layer | str, parameter: str | None 
     """A finding of severity error says that the gradient is not the derivative, and names the layer.
 
     layer      its name, or the layer itself if it is the first of its class
-    parameter  the row that must be named: `weight` of that layer, or the network's `input`
+    parameter  what must be named as wrong: a parameter of that layer (`weight`) or the network's `input`
     """
     name = layer if isinstance(layer, str) else f"{spec_name(type(layer))}_1"
     named = [
@@ -59,7 +59,7 @@ def assert_caught(report: SpecReport, layer: Layer | str, parameter: str | None 
         and finding.severity == "error"
         and finding.layer == name
         and finding.consequence_of is None
-        and parameter in (None, finding.parameter, (finding.parameter or "").removeprefix(f"{name}."))
+        and (parameter is None or finding.parameter in (parameter, f"{name}.{parameter}"))
     ]
     assert report.verdict == "fail", f"expected verdict fail, got {_told(report)}"
     assert named, f"expected an error about {name} and {parameter or 'any row'}, got {_told(report)}"
@@ -285,6 +285,15 @@ def elementwise_means_entry_by_entry(layer: Layer, *inputs: Array, **parameters:
     (whole,), some = outputs(layer, inputs[0]), np.arange(inputs[0].size)[::2]
     assert whole.shape == inputs[0].shape
     close(outputs(layer, inputs[0].ravel()[some])[0], whole.ravel()[some], "forward of every second entry")
+
+
+def upstream_times_output_is_gradient_times_input(layer: Layer, *inputs: Array, **parameters: Array) -> None:
+    """Euler's identity Σ dy y = Σ dx x, for a layer with f(t x) = t f(x) for t > 0 (not one of `ALL`)."""
+    outcome = run(layer, *inputs, **parameters)
+    forward = sum(np.sum(u * y) for u, y in zip(outcome.dy, outcome.y, strict=True))
+    backward = sum(np.sum(_found(outcome, k) * x) for k, x in enumerate(inputs))
+    scale = sum(np.abs(u * y).sum() for u, y in zip(outcome.dy, outcome.y, strict=True))
+    assert abs(forward - backward) <= 1e-12 * scale, f"Σ dy y is {forward}, Σ dx x is {backward}"
 
 
 ALL: tuple[Law, ...] = (

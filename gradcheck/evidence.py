@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.errors import UsageError
+from gradcheck.errors import NothingSelected, UsageError
 from gradcheck.gradients.analytic import Analytic, gradient, spread
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.gradients.numeric.estimate import Estimate, Question, estimate
@@ -78,12 +78,17 @@ def reductions(term: Term) -> tuple[str, ...]:
 
 
 def gather(case: Case, replay: str, progress: Progress) -> Evidence:
-    """Hear both witnesses. UsageError where `complex` is demanded and a layer is not safe under it."""
+    """Hear both witnesses. UsageError where `complex` is demanded and a layer is not safe under it.
+
+    progress is called with (entries done, entries in all, name of the tensor).
+    """
     network, point = case.network, case.point
     analytic = gradient(network, point.cast(case.dtype))
     stage = _stage(case)
     reasons = unsafe(network, stage.arrays)
     names = _names(case)
+    if not names:
+        raise NothingSelected(f"{case.path}: there is neither a parameter nor a real input to differentiate by")
     chosen = {name: _scheme(case, name, reasons) for name in names}
     question = _question(stage, analytic)
     watch = KinkWatch(network, stage.arrays)
@@ -91,13 +96,19 @@ def gather(case: Case, replay: str, progress: Progress) -> Evidence:
     total = sum(stage.arrays[name].size for name in names)
     done = 0
     for name in names:
-        progress(done, total, name)
-        scheme = SCHEMES[chosen[name][0]]
-        estimates[name] = estimate(stage, name, scheme, question, watch, case.gradient.step)
+        tick = partial(_tick, progress, done, total, name)
+        tick(0)
+        estimates[name] = estimate(
+            stage, name, SCHEMES[chosen[name][0]], question, watch, case.gradient.step, tick=tick
+        )
         done += stage.arrays[name].size
-    progress(done, total, "")
+    progress(total, total, "")
     rounded = spread(network, point.cast(case.dtype), analytic)
     return Evidence(case, stage, analytic, rounded, estimates, chosen, reasons, question, watch, replay)
+
+
+def _tick(progress: Progress, done: int, total: int, name: str, entries: int) -> None:
+    progress(done + entries, total, name)
 
 
 def _stage(case: Case) -> Stage:

@@ -42,7 +42,9 @@ class Node:
         return self.call([arrays[name] for name in self.inputs], self.keywords(arrays))
 
     def call(self, inputs: Sequence[Array], keywords: Mapping[str, Array]) -> tuple[tuple[Array, ...], Any]:
-        """Call forward on the given arrays -> (outputs, cache)."""
+        """Call forward on the given arrays -> (outputs, cache). A plugin gets copies: it cannot change ours."""
+        if not self.trusted:
+            inputs, keywords = [x.copy() for x in inputs], {name: array.copy() for name, array in keywords.items()}
         with guarded(self.name, "forward", self.trusted):
             output, cache = self.layer.forward(*inputs, **keywords)
         return (output if isinstance(output, tuple) else (output,)), cache
@@ -78,10 +80,13 @@ class Term:
     def apply(self, arrays: Mapping[str, Array], reduction: str | None = None) -> tuple[Any, Any]:
         """Call forward -> (losses or scalar, cache). `reduction` is for the reducing form; default: the term's."""
         keywords: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
+        predictions = [arrays[name] for name in self.predictions]
+        if not self.trusted:
+            predictions, keywords = [p.copy() for p in predictions], {k: a.copy() for k, a in keywords.items()}
         if not self.elementwise:
             keywords["reduction"] = reduction or self.reduction
         with guarded(self.name, "forward", self.trusted):
-            losses, cache = self.loss.forward(*[arrays[name] for name in self.predictions], **keywords)
+            losses, cache = self.loss.forward(*predictions, **keywords)
         return losses, cache
 
     def branches(self, predictions: Sequence[Array], arrays: Mapping[str, Array]) -> Array | None:

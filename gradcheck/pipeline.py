@@ -60,19 +60,19 @@ def run_spec(
         refusals = tuple(Refusal(p.path, p.line, p.column, p.message) for p in error.problems)
         return Outcome(SpecReport(path, path, "refused", overrides.seed or 0, errors=refusals))
     except PluginFailure as error:
-        command = _command(path, catalogue, error.seed)
+        command = _command(path, catalogue, error.seed, overrides)
         finding = _raised(error.failure, error.locations, command)
         report = SpecReport(
             path, error.name, "fail", error.seed, findings=(finding,), replay=command,
             checks=(CheckResult("gradient", finding.code, "fail", finding.message),),
         )  # fmt: skip
         return Outcome(report)
-    return run_case(case, _command(path, catalogue, case.seed), progress)
+    return run_case(case, _command(path, catalogue, case.seed, overrides), progress)
 
 
 def check_case(case: Case) -> SpecReport:
     """Run all checks of a case -> its report."""
-    return run_case(case, _command(case.path, None, case.seed)).report
+    return run_case(case, f"gradcheck run {quote(case.path)} --seed {case.seed}").report
 
 
 def run_case(case: Case, replay: str, progress: Progress | None = None) -> Outcome:
@@ -118,11 +118,14 @@ def _checks(case: Case) -> list[Callable[..., CheckOutcome]]:
     return [import_module(f"gradcheck.checks.{name}").run for name in case.checks]
 
 
-def _command(path: str, catalogue: Catalogue | None, seed: int) -> str:
-    plugins = catalogue.sources if catalogue else ()
-    return " ".join(
-        ["gradcheck run", quote(path), *(f"--plugin {quote(plugin)}" for plugin in plugins), f"--seed {seed}"]
-    )
+def _command(path: str, catalogue: Catalogue, seed: int, overrides: Overrides) -> str:
+    """What repeats this run: the spec, its plugins, the seed, and what the command line has set."""
+    words = ["gradcheck run", quote(path)]
+    words += [f"--plugin {quote(plugin)}" for plugin in catalogue.sources]
+    words.append(f"--seed {seed}")
+    given = {"--step": overrides.step, "--rtol": overrides.rtol}
+    words += [f"{option} {value:g}" for option, value in given.items() if value is not None]
+    return " ".join(words)
 
 
 def _raised(failure: LayerFailure, locations: Mapping[str, Location], replay: str) -> Finding:

@@ -118,7 +118,7 @@ class _Walk:
 
     def through(self, node: Node) -> None:
         outputs = [self.trace.arrays[name] for name in node.outputs]
-        dy = tuple(self._at(name, y) for name, y in zip(node.outputs, outputs, strict=True))
+        dy = tuple(self._at(name, y).copy() for name, y in zip(node.outputs, outputs, strict=True))
         inputs = [self.trace.arrays[name] for name in node.inputs]
         dx, parameters = self._call(node, dy if len(dy) > 1 else dy[0])
         single = tuple(None for _ in inputs) if parameters is None else (dx,)

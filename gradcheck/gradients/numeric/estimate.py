@@ -13,7 +13,7 @@ of some entries when every number moves by one unit in the last place:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,12 +82,16 @@ def estimate(
     watch: KinkWatch | None = None,
     step: float | None = None,
     entries: Array | None = None,
+    tick: Callable[[int], None] | None = None,
 ) -> Estimate:
-    """Differentiate by every entry of the named array, or by some (flat indices)."""
+    """Differentiate by every entry of the named array, or by some (flat indices).
+
+    tick is called now and then with the number of entries that are done.
+    """
     array = stage.arrays[name]
     h = step or step_for(scheme, array)
     sweep = _Sweep(stage, name, scheme, question, watch, h)
-    found = sweep.run(np.arange(array.size) if entries is None else np.unique(entries))
+    found = sweep.run(np.arange(array.size) if entries is None else np.unique(entries), tick)
     if scheme.is_complex:
         return _with_rounding(stage, sweep, found)
     unit = 2 * _UNIT * np.abs(array) / h * np.abs(found.value)
@@ -106,7 +110,7 @@ class _Sweep:
         self.shape = stage.arrays[name].shape
         self.fused = stage.sample_by_sample(name)
 
-    def run(self, entries: Array) -> Estimate:
+    def run(self, entries: Array, tick: Callable[[int], None] | None = None) -> Estimate:
         size = int(np.prod(self.shape))
         results = {key: np.zeros(size) for key in ("value", "wide", "magnitude", "noise", *self.question.others)}
         kink, checked = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
@@ -119,6 +123,8 @@ class _Sweep:
                 results[key][where] = row
             kink[where] = met if self.fused else met.any(axis=1)
             checked[where] = True
+            if tick is not None:
+                tick(int(checked.sum()))
         arrays = {key: row.reshape(self.shape) for key, row in results.items()}
         order = max(self.scheme.order, 1)
         truncation = np.abs(arrays["value"] - arrays["wide"]) / (2.0**order - 1)

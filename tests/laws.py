@@ -45,6 +45,12 @@ def assert_passes(report: SpecReport) -> None:
     assert report.counts.passed == report.counts.total > 0, f"expected every entry to pass, got {report.counts}"
 
 
+def assert_no_false_alarm(report: SpecReport) -> None:
+    """No entry fails and nine in ten pass: in float32 an entry close to zero may drown in its own rounding."""
+    assert report.verdict in ("pass", "inconclusive"), f"expected no failure, got {_told(report)}"
+    assert report.counts.passed >= 0.9 * report.counts.total > 0, f"expected most to pass, got {_told(report)}"
+
+
 def assert_caught(report: SpecReport, layer: Layer | str, parameter: str | None = None) -> None:
     """A finding of severity error says that the gradient is not the derivative, and names the layer.
 

@@ -114,10 +114,10 @@ def test_mistake_is_not_blamed_on_the_layers_around_it() -> None:
     assert guilty == {"other_sign_1"}
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
-def test_passes(layer: Linear, x: Any, dtype: str) -> None:
-    laws.assert_passes(check(layer, x=x, dtype=dtype))
+def test_passes(layer: Linear, x: Any) -> None:
+    laws.assert_passes(check(layer, x=x))
+    laws.assert_no_false_alarm(check(layer, x=x, dtype="float32"))
 
 
 # Laws -----------------------------------------------------------------------------------------------------------------

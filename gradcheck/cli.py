@@ -10,8 +10,8 @@ import json
 import os
 import sys
 import traceback
-from dataclasses import replace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 

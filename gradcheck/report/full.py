@@ -15,10 +15,10 @@ from typing import TextIO
 from rich.box import SIMPLE_HEAD, Box
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from gradcheck.findings import CheckResult, Finding, LayerRow, Report, Row, SpecReport
+from gradcheck.findings import CheckResult, Finding, Report, Row, SpecReport
 from gradcheck.report import _words as words
 
 #: More findings than this are only counted: nobody reads the eleventh before mending the first.
@@ -299,7 +299,7 @@ def _show_evidence(page: _Page, finding: Finding) -> None:
         ("error bar", words.number(entry.error_bar)),
         ("apart by", ratio),
     ]
-    grid = Table.grid(padding=(0, 2))
+    grid = Table.grid(Column(overflow="fold"), Column(overflow="fold"), padding=(0, 2))
     for label, value in rows:
         grid.add_row(Text(label), Text(value))
     page.console.print(Padding(grid, (0, 0, 0, 4)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -40,6 +42,25 @@ def snapshot() -> Callable[[str, str], None]:
         )
 
     return compare
+
+
+@pytest.fixture
+def written() -> Callable[..., str]:
+    """What a format writes to a pipe of that encoding."""
+
+    def write(module: ModuleType, report: Report, encoding: str = "utf-8") -> str:
+        pipe = io.BytesIO()
+        with io.TextIOWrapper(pipe, encoding, "backslashreplace", newline="\n", write_through=True) as stream:
+            module.write(report, stream)
+            return pipe.getvalue().decode(encoding)
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "TERM", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -90,6 +111,7 @@ def _agreeing(name: str, shape: tuple[int, ...], n: int, error: float, bar: floa
 @pytest.fixture
 def failing() -> SpecReport:
     spec = "specs/wrong/[bold]sign.yaml"
+    options = "a_very_long_option=0.12345, and_another=[1, 2, 3], bias=true"
     worst = Worst((3, 5), 0.26, -0.26, 1.3e-12)
     return SpecReport(
         spec,
@@ -98,16 +120,39 @@ def failing() -> SpecReport:
         11,
         parameters=(
             Row(
-                "[/foo].weight", (5, 8), 40, 40, "fail", Counts(36, 2, 1, 1), 0.52, 2.0, 1.3e-12, worst, 1e-6, None,
-                "central", "its forward loses the imaginary part",
-            ),  # fmt: skip
+                "[/foo].weight",
+                (5, 8),
+                40,
+                40,
+                "fail",
+                Counts(36, 2, 1, 1),
+                0.52,
+                2.0,
+                1.3e-12,
+                worst,
+                1e-6,
+                None,
+                "central",
+                "its forward loses the imaginary part",
+            ),
             Row(
-                "head.bias", (8,), 8, 8, "fail", Counts(0, 8), math.nan, math.inf, 1e-12,
-                Worst((2,), math.nan, 1e-3, 1e-12), None, None, "complex",
-            ),  # fmt: skip
+                "head.bias",
+                (8,),
+                8,
+                8,
+                "fail",
+                Counts(0, 8),
+                math.nan,
+                math.inf,
+                1e-12,
+                Worst((2,), math.nan, 1e-3, 1e-12),
+                None,
+                None,
+                "complex",
+            ),
             Row("frozen.weight", (3,), 3, 0, "not_applicable", reason="its layer is frozen"),
         ),
-        inputs=(Row("input", (32, 5), 160, 160, "inconclusive", Counts(100, 0, 60), 1e-3, 0, 1e-2, None, None, None, "central"),),
+        inputs=(Row("input", (32, 5), 160, 160, "inconclusive", Counts(100, 0, 60), 1e-3, 0, 1e-2, method="central"),),
         checks=(
             CheckResult("gradient", "GC100", "fail", "", {"sentences": ["one layer is guilty"]}),
             CheckResult("reduction", "GC201", "fail", "sum is 96 times mean, declared 32", {"spread": math.inf}),
@@ -115,23 +160,39 @@ def failing() -> SpecReport:
         findings=(
             Finding("f1", "GC601", "note", "frozen", "Nothing was tested: the gradient is zero.", "frozen.weight"),
             Finding(
-                "f2", "GC100", "error", "[/foo]", "backward of [/foo] is not the derivative of its forward.",
-                "[/foo].weight", (3, 5), Location(spec, 14, 5), Diagnosis("sign-flipped", 0.999, "a = -n"), None,
-                f"gradcheck run '{spec}' --entry '[/foo].weight[3,5]'", Entry((3, 5), 0.26, -0.26, 1.3e-12, 4e11),
-            ),  # fmt: skip
+                "f2",
+                "GC100",
+                "error",
+                "[/foo]",
+                "backward of [/foo] is not the derivative of its forward.",
+                "[/foo].weight",
+                (3, 5),
+                Location(spec, 14, 5),
+                Diagnosis("sign-flipped", 0.999, "a = -n"),
+                None,
+                f"gradcheck run '{spec}' --entry '[/foo].weight[3,5]'",
+                Entry((3, 5), 0.26, -0.26, 1.3e-12, 4e11),
+            ),
             Finding("f3", "GC100", "error", "head", "It follows.", "input", (1, 2), None, None, "f2", "", None),
             Finding(
-                "f4", "GC115", "error", "head", "backward of head gave NaN.", "head.bias", (2,), Location(spec, 15, 5),
+                "f4",
+                "GC115",
+                "error",
+                "head",
+                "backward of head gave NaN.",
+                "head.bias",
+                (2,),
+                Location(spec, 15, 5),
                 evidence=Entry((2,), math.nan, 1e-3, 1e-12, math.nan),
-            ),  # fmt: skip
+            ),
             Finding("f5", "GC201", "error", "loss", "sum is 96 times mean.", location=Location(spec, 20, 3)),
             Finding("f6", "GC115", "error", "head", "It follows, too.", "input", None, None, None, "f3"),
         ),
-        network=(LayerRow("[/foo]", "scaled_tanh", "a_very_long_option=0.12345 and_another=[1, 2, 3] bias=true", ((32, 8), (32, 4)), 40),),
+        network=(LayerRow("[/foo]", "scaled_tanh", options, ((32, 8), (32, 4)), 40),),
         loss="mse, reduction mean",
         batch_size=32,
         replay=f"gradcheck run '{spec}' --entry '[/foo].weight[3,5]'",
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

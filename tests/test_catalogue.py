@@ -131,13 +131,19 @@ class Reducing(Loss):
     def forward(self, prediction, target, reduction): ...
     def backward(self, upstream, cache): ...
     def divisor(self, target, reduction, base=2): ...
+
+class AnyData(Loss):
+    reductions = ("sum",)
+    def forward(self, prediction, **data): ...
+    def backward(self, upstream, cache): ...
+    def divisor(self, mask): ...
 """
 
 
 def test_every_form_of_the_contract_is_accepted(plugin):
     catalogue = Catalogue((plugin(EVERY_FORM),))
     assert {"two_inputs", "any_inputs", "without_self"} <= set(catalogue.names("layers"))
-    assert {"penalty", "reducing"} <= set(catalogue.names("losses"))
+    assert {"penalty", "reducing", "any_data"} <= set(catalogue.names("losses"))
 
 
 # Importing ------------------------------------------------------------------------------------------------------------

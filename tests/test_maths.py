@@ -74,6 +74,12 @@ def test_softmax_normalises_along_its_axis_alone(axis):
     np.testing.assert_array_equal(y, moved)
 
 
+def test_every_row_of_a_softmax_has_its_own_scale():
+    x = np.array([[800.0, 800.0], [-800.0, -800.0]])
+    np.testing.assert_array_equal(maths.softmax(x, 1), 0.5)
+    np.testing.assert_allclose(maths.log_softmax(x, 1), -np.log(2), rtol=1e-15)
+
+
 FUNCTIONS = {
     "sigmoid": maths.sigmoid,
     "softplus": maths.softplus,

@@ -88,6 +88,7 @@ def test_a_prediction_or_target_that_does_not_fit_is_refused():
     loss = CrossEntropy()
     assert_refused(loss, "needs a prediction (N, ..., classes), got (8,)", (8,), np.zeros(8, dtype=int))
     assert_refused(loss, "needs integer classes as target, got float64", (8, 3), np.zeros(8))
+    assert_refused(loss, "needs integer classes as target, got bool", (2, 2), [True, False])
     assert_refused(loss, "needs a target of shape (2,) for a prediction (2, 3), got (2, 1)", (2, 3), [[0], [1]])
     assert_refused(loss, "needs a target of shape (2, 5) for a prediction (2, 5, 3), got (2,)", (2, 5, 3), [0, 1])
     assert_refused(loss, "needs classes from 0 to 2, got 3 at [1]", (2, 3), [0, 3])

@@ -169,7 +169,8 @@ def test_the_same_plugin_twice_is_loaded_once(plugin, tmp_path, monkeypatch):
     assert len(kinds) == 1
 
 
-def test_what_runs_is_what_the_file_says_now(plugin):
+def test_what_runs_is_what_the_file_says_now(plugin, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = plugin(LAYER)
     Catalogue((path,))
     before = Path(path).stat()

@@ -44,12 +44,8 @@ class MaxPool2d(Layer):
             )
 
     def forward(self, x: Array) -> tuple[Array, Any]:
-        """y = X[m] with m = argmax X, the first of equal ones, judged by the real part; NaN stays NaN."""
-        y, *others = self._windows.places(x, -np.inf)
-        m = np.zeros(y.shape, int)
-        for place, entry in enumerate(others, start=1):
-            greater = (entry.real > y.real) | np.isnan(entry.real)
-            y, m = np.where(greater, entry, y), np.where(greater, place, m)
+        """y = X[m], m = argmax X."""
+        y, m = self._greatest(x)
         return y, (x.shape, m)
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
@@ -61,11 +57,20 @@ class MaxPool2d(Layer):
 
     def branches(self, *inputs: Array, **parameters: Any) -> Array:
         """m, the place of the maximum in its window, rows first; −1 − m where the maximum is attained twice."""
-        (x,) = inputs
-        y, (_, m) = self.forward(x.real)
-        attained = sum(entry == y for entry in self._windows.places(x.real, -np.inf))
+        x = inputs[0].real
+        y, m = self._greatest(x)
+        attained = sum(entry == y for entry in self._windows.places(x, -np.inf))
         places: Array = np.where(attained > 1, -1 - m, m)
         return places
+
+    def _greatest(self, x: Array) -> tuple[Array, Array]:
+        """X[m] and m, the first of equal maxima, judged by the real part; NaN stays NaN."""
+        y, *others = self._windows.places(x, -np.inf)
+        m = np.zeros(y.shape, int)
+        for place, entry in enumerate(others, start=1):
+            greater = (entry.real > y.real) | np.isnan(entry.real)
+            y, m = np.where(greater, entry, y), np.where(greater, place, m)
+        return y, m
 
     @property
     def _windows(self) -> Windows:

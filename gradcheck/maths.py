@@ -32,7 +32,7 @@ def softplus(x: Array) -> Array:
 
 def softmax(x: Array, axis: int) -> Array:
     """e^xⱼ / Σₖ e^xₖ along one axis; the shape of x."""
-    e = np.exp(x - x.real.max(axis=axis, keepdims=True))
+    e = np.exp(x - at(x, argmax(x, axis), axis))
     y: Array = e / e.sum(axis=axis, keepdims=True)
     return y
 
@@ -40,15 +40,26 @@ def softmax(x: Array, axis: int) -> Array:
 def log_softmax(x: Array, axis: int) -> Array:
     """xⱼ − log Σₖ e^xₖ along one axis; the shape of x.
 
-    With m the index of the greatest real part it is zⱼ − log(1 + Σ_{k≠m} e^zₖ), z = x − xₘ, which stays exact where one
-    entry is so far above the others that its own value rounds to 0 in the plain formula.
+    With m the index of the greatest entry it is zⱼ − log(1 + Σ_{k≠m} e^zₖ), z = x − xₘ, which stays exact where xₘ is
+    so far above the others that the plain formula rounds to 0.
     """
-    top = x.real.argmax(axis=axis, keepdims=True)
-    z = x - np.take_along_axis(x, top, axis)
+    m = argmax(x, axis)
+    z = x - at(x, m, axis)
     e = np.exp(z)
-    np.put_along_axis(e, top, 0, axis)
+    np.put_along_axis(e, m, 0, axis)
     y: Array = z - np.log1p(e.sum(axis=axis, keepdims=True))
     return y
+
+
+def argmax(x: Array, axis: int) -> NDArray[np.intp]:
+    """Index of the greatest real part along one axis, which is kept with length 1."""
+    index: NDArray[np.intp] = x.real.argmax(axis=axis, keepdims=True)
+    return index
+
+
+def at(x: Array, index: NDArray[np.intp], axis: int) -> Array:
+    """The entries of x at an index that `argmax` gives; the axis is kept with length 1."""
+    return np.take_along_axis(x, index, axis)
 
 
 def side(x: Array, *, smooth: bool = False) -> NDArray[np.int8]:

@@ -74,6 +74,14 @@ def test_softmax_normalises_along_its_axis_alone(axis):
     np.testing.assert_array_equal(y, moved)
 
 
+@pytest.mark.parametrize("size", [50.0, 600.0])
+def test_a_complex_step_of_a_sure_softmax_keeps_the_tiny_derivative(size):
+    tail = np.exp(-size)
+    steps = np.array([[size, 0.0]]) + 1j * H * np.eye(2)
+    expected = [[tail, -tail], [-tail, tail]]
+    np.testing.assert_allclose(maths.softmax(steps, 1).imag / H, expected, rtol=1e-14)
+
+
 def test_every_row_of_a_softmax_has_its_own_scale():
     x = np.array([[800.0, 800.0], [-800.0, -800.0]])
     np.testing.assert_array_equal(maths.softmax(x, 1), 0.5)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gradcheck.layers._base import Array, Layer, Shape
 from gradcheck.layers._inner_axis import require_inner_axis
-from gradcheck.maths import softmax
+from gradcheck.maths import argmax, at, softmax
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,9 @@ class Softmax(Layer):
 
     forward     yⱼ  = e^xⱼ / Σₖ e^xₖ                x, y (N, ...)   j, k along `axis`
 
-    backward    dxⱼ = yⱼ (dyⱼ − Σₖ dyₖ yₖ)          dx   (N, ...)
+    backward    dxⱼ = yⱼ (dⱼ − Σₖ dₖ yₖ)            dx   (N, ...)   d = dy − dyₘ,  m the index of the greatest y
+
+    The constant dyₘ drops out of dx. Without it dₘ is 0, and nothing cancels where yₘ is close to 1.
     """
 
     axis: int = -1
@@ -31,6 +33,7 @@ class Softmax(Layer):
         return y, y
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
-        """dxⱼ = yⱼ (dyⱼ − Σₖ dyₖ yₖ)."""
+        """dxⱼ = yⱼ (dⱼ − Σₖ dₖ yₖ), d = dy − dyₘ."""
         y = cache
-        return y * (dy - (dy * y).sum(axis=self.axis, keepdims=True)), {}
+        d = dy - at(dy, argmax(y, self.axis), self.axis)
+        return y * (d - (d * y).sum(axis=self.axis, keepdims=True)), {}

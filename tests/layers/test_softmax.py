@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import few, normal
+from laws import few, normal, run
 from softmax_laws import SoftmaxLaws
 
 from gradcheck.layers.softmax import Softmax
@@ -55,3 +56,12 @@ class TestLaws(SoftmaxLaws):
 def test_a_row_sums_to_one(seed, size):
     y, _ = Softmax().forward(size * normal(3, 4, seed=seed))
     np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-15)
+
+
+@pytest.mark.parametrize("size", [50.0, 600.0])
+def test_a_sure_row_keeps_its_tiny_gradient(size):
+    tail, dy = math.exp(-size), np.array([[0.3, -1.0, 2.0]])
+    outcome = run(Softmax(), np.array([[size, 0.0, 0.0]]), dy=(dy,))
+    slopes = [0.3 + 1.0, 0.3 - 2.0]
+    expected = [[tail * sum(slopes), -tail * slopes[0], -tail * slopes[1]]]
+    np.testing.assert_allclose(outcome.dx[0], expected, rtol=1e-14)

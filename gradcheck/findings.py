@@ -22,6 +22,7 @@ CODES = {
     "GC201": "reduction-ratio",
     "GC202": "reduction-value",
     "GC301": "per-sample-sum",
+    "GC505": "dtype",
     "GC601": "vacuous",
     "GC901": "layer-raised",
 }

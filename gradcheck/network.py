@@ -317,6 +317,7 @@ class Assembly:
     def _keep(self, node: Node, drawn: Mapping[str, Array], constants: Mapping[str, Array]) -> None:
         for local, array in drawn.items():
             key = node.parameters[local]
+            self._require_real(node, local, array)
             own = self.weights.get(key)
             if own is not None and own.shape != np.shape(array):
                 raise ShapeError(f"has {key} with shape {np.shape(array)}, the given weights have {own.shape}")
@@ -329,6 +330,14 @@ class Assembly:
             self.point_names.append(key)
             if local in node.layer.per_sample:
                 self.batched |= {key}
+
+    def _require_real(self, node: Node, local: str, array: Any) -> None:
+        found = getattr(array, "dtype", None)
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not np.isfinite(array).all():
+            words = f"an array of {found}" if found is not None else type(array).__name__
+            finite = "; it holds NaN or Inf" if isinstance(array, np.ndarray) and array.dtype.kind == "f" else ""
+            message = f"{node.name}: init returned {words} for `{local}`{finite}; a parameter is an array of finite floats"
+            raise LayerFailure("GC115" if finite else "GC505", node.name, "init", message, node.parameters[local])
 
     def _sound(self, node: Node, output: Any) -> Array:
         if node.trusted:

@@ -124,7 +124,7 @@ def _command(path: str, catalogue: Catalogue, seed: int, overrides: Overrides) -
     words += [f"--plugin {quote(plugin)}" for plugin in catalogue.sources]
     words.append(f"--seed {seed}")
     given = {"--step": overrides.step, "--rtol": overrides.rtol}
-    words += [f"{option} {value:g}" for option, value in given.items() if value is not None]
+    words += [f"{option} {value!r}" for option, value in given.items() if value is not None]
     return " ".join(words)
 
 

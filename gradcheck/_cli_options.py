@@ -13,7 +13,7 @@ from gradcheck import report as _formats
 from gradcheck._cli_select import code_prefix
 from gradcheck.errors import UsageError
 
-_ENTRY = re.compile(r"(?P<name>.+)\[(?P<index>[\s\d,]*)\]", re.DOTALL)
+_ENTRY = re.compile(r".+\[(\s*[0-9]+\s*,)*(\s*[0-9]+\s*)?\]", re.DOTALL)
 #: `auto` and the schemes, named here because the module that holds them imports numpy.
 METHODS = ("auto", "complex", "central", "five_point", "forward", "richardson")
 
@@ -55,15 +55,11 @@ def codes(text: str) -> tuple[str, ...]:
         raise click.BadParameter(str(error)) from None
 
 
-def entry(text: str) -> tuple[str, tuple[int, ...]]:
-    """`head.weight[3, 5]` -> name and index."""
-    match = _ENTRY.fullmatch(text.strip())
-    numbers = [word.strip() for word in match["index"].split(",")] if match else []
-    if numbers and not numbers[-1]:  # `x[3,]` as Python writes it, and `x[]` for a scalar
-        numbers.pop()
-    if match is None or not all(word.isdecimal() for word in numbers):
+def entry(text: str) -> str:
+    """`head.weight[3, 5]`, as it is; the spec says whether there is such an entry."""
+    if not _ENTRY.fullmatch(text.strip()):
         raise click.BadParameter(f"{text!r} is no entry; write it like 'head.weight[3, 5]', counting from 0.")
-    return match["name"], tuple(map(int, numbers))
+    return text.strip()
 
 
 def report_file(text: str) -> tuple[str, Path]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from gradcheck import __version__
 from gradcheck._cli_options import formats
-from gradcheck._cli_select import EXIT_NOTHING, Selection, exit_code, worst_exit
+from gradcheck._cli_select import EXIT_BUG, EXIT_INTERRUPTED, EXIT_NOTHING, Selection, exit_code, worst_exit
 from gradcheck._cli_sources import read
 from gradcheck._cli_streams import SPELLED, Progress, say, stdout_kept_clean, to_stdout
 from gradcheck.errors import GradcheckError, NothingSelected, Problem, SpecError, UsageError
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from gradcheck.catalogue import Catalogue
     from gradcheck.spec.read import Overrides
 
+#: Set, it shows the traceback of a bug.
+DEBUG = "GRADCHECK_DEBUG"
 #: In these, refusals are part of what people read; elsewhere they are repeated on stderr.
 _FOR_PEOPLE = ("full", "concise")
 
@@ -60,15 +64,29 @@ def run(request: Request) -> int:
             _run_all(request, finished)
     except GradcheckError:
         raise
-    except BaseException as error:  # Ctrl-C or a bug of ours: raised again when what was finished is written
+    except BaseException as error:  # Ctrl-C or a bug of ours: first what was finished is written
         stopped = error
     if finished.reports:
         _write(request, finished)
     if stopped:
         say(f"gradcheck: stopped after {len(finished.reports)} of {len(request.paths)} specs")
-        raise stopped
+        return stopped_by(stopped)
     _say_what_varies(finished, time.perf_counter() - started)
     return worst_exit(finished.exits)
+
+
+def stopped_by(error: BaseException) -> int:
+    """Say why gradcheck stopped where it never should, or by Ctrl-C -> exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        say("gradcheck: interrupted")
+        return EXIT_INTERRUPTED
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    say(
+        f"gradcheck: {type(error).__name__}: {error}\nThis is a bug in gradcheck, not in your spec: please report it, "
+        f"with the command and the traceback that {DEBUG}=1 shows."
+    )
+    return EXIT_BUG
 
 
 def _run_all(request: Request, finished: _Finished) -> None:

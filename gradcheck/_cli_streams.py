@@ -57,10 +57,14 @@ def to_stdout(write: Callable[[TextIO], object]) -> None:
         write(sys.stdout)
         sys.stdout.flush()
     except OSError as error:
-        # What is still buffered would be flushed at exit, and fail there with a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_stdout()
         if not isinstance(error, BrokenPipeError):
             raise UsageError(f"stdout cannot be written: {error.strerror}") from None
+
+
+def forget_stdout() -> None:
+    """Drop what is still buffered: it would be flushed at exit, and fail there with a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -9,9 +9,7 @@ import difflib
 import json
 import os
 import sys
-import traceback
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,8 @@ import click
 
 from gradcheck import __version__
 from gradcheck._cli_options import METHODS, codes, entry, formats, number, output_file, report_file, seed
-from gradcheck._cli_run import Request, run
+from gradcheck._cli_run import Request, run, stopped_by
 from gradcheck._cli_select import (
-    EXIT_BUG,
-    EXIT_INTERRUPTED,
     EXIT_NOTHING,
     EXIT_OK,
     EXIT_REFUSED,
@@ -31,11 +27,10 @@ from gradcheck._cli_select import (
     code_prefix,
 )
 from gradcheck._cli_sources import STDIN, read, specs_of
-from gradcheck._cli_streams import prepare_streams, say, to_stdout
+from gradcheck._cli_streams import forget_stdout, prepare_streams, say, to_stdout
 from gradcheck.errors import GradcheckError, NothingSelected, SpecError, UsageError
 from gradcheck.findings import CODES
 
-DEBUG = "GRADCHECK_DEBUG"
 _COMPLETE = "_GRADCHECK_COMPLETE"
 _EXIT_CODES = """\b
 Exit codes:
@@ -63,18 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GradcheckError as error:
         say(f"gradcheck: {error}")
         return EXIT_REFUSED
-    except KeyboardInterrupt:
-        say("gradcheck: interrupted")
-        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # from --help; documents see to it themselves
+        forget_stdout()
+        return EXIT_OK
     except BaseException as error:
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
-        kind = type(error).__name__
-        say(
-            f"gradcheck: {kind}: {error}\nThis is a bug in gradcheck, not in your spec: please report it, with the "
-            f"command and the traceback that {DEBUG}=1 shows."
-        )
-        return EXIT_BUG
+        return stopped_by(error)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -190,8 +178,7 @@ def _validate(specs: tuple[str, ...]) -> int:
         except SpecError as error:
             problems, notes = error.problems, []
         refused += bool(problems)
-        said = [str(problem) for problem in problems] + [str(replace(n, message=f"note: {n.message}")) for n in notes]
-        for line in said:
+        for line in [*map(str, problems), *notes]:
             _print(line)
     noun = "spec" if len(paths) == 1 else "specs"
     _print(f"{len(paths)} {noun} read, {refused} refused.")

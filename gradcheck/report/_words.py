@@ -140,11 +140,10 @@ def _agreement(spec: SpecReport) -> str:
     if not c.total:
         return "No entry was compared."
     how_closely = _how_closely(spec)
+    if c.passed == c.total == sum(row.entries for row in spec.rows):
+        return f"Every entry agrees {how_closely}: at this point, backward is the derivative of forward."
     if c.passed == c.total:
-        whose = (
-            "Every entry agrees" if c.total == sum(row.entries for row in spec.rows) else "Every entry asked for agrees"
-        )
-        return f"{whose} {how_closely}: here backward is the derivative of forward."
+        return f"Every entry asked for agrees {how_closely}."
     parts = [
         (c.fail, "disagrees", "disagree"),
         (c.inconclusive, "could not be decided", "could not be decided"),

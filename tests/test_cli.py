@@ -1,0 +1,322 @@
+"""The installed command: every exit code, and what goes where."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradcheck.cli import main
+
+GRADCHECK = Path(sys.executable).parent / "gradcheck"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+TINY = """\
+name: tiny
+data:
+  batch_size: 4
+  inputs: {shape: [3], fill: normal}
+  targets: {shape: [2], fill: normal}
+network:
+  - linear: {out_features: 2, name: head}
+loss: mse
+"""
+TWICE = """\
+from gradcheck import Layer
+
+class Twice(Layer):
+    def forward(self, x):
+        return 2 * x, None
+
+    def backward(self, dy, cache):
+        return dy, {}
+"""
+NOISY = """\
+import os, subprocess
+from gradcheck import Layer
+
+print("::error::from import")
+
+class Noisy(Layer):
+    def forward(self, x):
+        print("from print")
+        os.write(1, b"from a descriptor\\n")
+        subprocess.run(["echo", "from a subprocess"], check=True)
+        return 2 * x, None
+
+    def backward(self, dy, cache):
+        return 2 * dy, {}
+"""
+INTERRUPTING = """\
+import os, signal
+from gradcheck import Layer
+
+class Interrupting(Layer):
+    def forward(self, x):
+        os.kill(os.getpid(), signal.SIGINT)
+        return x, None
+
+    def backward(self, dy, cache):
+        return dy, {}
+"""
+CRASHING = """\
+import gradcheck.pipeline
+from gradcheck import Layer
+
+def crash(*arguments):
+    raise ZeroDivisionError("deep inside")
+
+gradcheck.pipeline.run_spec = crash
+
+class Crashing(Layer):
+    def forward(self, x):
+        return x, None
+
+    def backward(self, dy, cache):
+        return dy, {}
+"""
+PLUGINS = {"twice": TWICE, "noisy": NOISY, "interrupting": INTERRUPTING, "crashing": CRASHING}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """tiny.yaml; for each plugin NAME.py and NAME.yaml, which uses it; bad.yaml; nothing.yaml; an empty folder."""
+    specs = {name: TINY.replace("  - linear", f"  - {name}\n  - linear").replace("tiny", name) for name in PLUGINS}
+    specs |= {"tiny": TINY, "bad": TINY.replace("linear:", "linaer:")}
+    specs["nothing"] = TINY + "checks: {gradient: false, reduction: false, per_sample: false}\n"
+    for name, text in specs.items():
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    for name, text in PLUGINS.items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "GRADCHECK_DEBUG", "PYTHONIOENCODING"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run the installed command."""
+
+    def run_it(*arguments: str, env: dict[str, str] | None = None, text: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [GRADCHECK, *arguments],
+            input=text,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, **(env or {})},
+            check=False,
+            timeout=60,
+        )
+
+    return run_it
+
+
+def verdicts(document: str) -> list[tuple[str, str]]:
+    return [(spec["path"], spec["verdict"]) for spec in json.loads(document)["specs"]]
+
+
+def test_0_everything_agreed(run: Run) -> None:
+    done = run("run", "tiny.yaml")
+    assert done.returncode == 0
+    assert "pass: Every entry agrees" in done.stdout
+    assert "20 entries checked: 20 pass, 0 fail, 0 inconclusive, 0 kink. Seed" in done.stdout
+    assert re.search(r"^gradcheck: took \d+\.\d\d s$", done.stderr, re.MULTILINE)
+
+
+def test_1_a_finding(run: Run) -> None:
+    done = run("run", "twice.yaml", "--plugin", "twice.py")
+    assert done.returncode == 1
+    assert "layer twice_1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "bad.yaml"], "bad.yaml:7:5: "),
+        (["run", "tiny.yaml", "--plugin", "nowhere.py"], "nowhere.py"),
+        (["run", "tiny.yaml", "--entry", "hat.weight[0,0]"], "hat.weight"),
+        (["run", "--plugin", "twice.py", "twice.yaml", "bad.yaml"], "Guilty: layer twice_1"),
+        (["validate", "tiny.yaml", "bad.yaml"], "bad.yaml:7:5: "),
+    ],
+)
+def test_2_could_not_run_as_asked(arguments: list[str], sentence: str, run: Run) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert sentence in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_3_a_bug_asks_to_be_reported(run: Run) -> None:
+    arguments = ("run", "crashing.yaml", "--plugin", "crashing.py")
+    done = run(*arguments)
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "ZeroDivisionError: deep inside" in done.stderr
+    assert "bug in gradcheck" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Traceback" in run(*arguments, env={"GRADCHECK_DEBUG": "1"}).stderr
+
+
+@pytest.mark.parametrize("argument", ["empty", "*.yml", "nothing.yaml"])
+def test_5_nothing_was_selected(argument: str, run: Run) -> None:
+    done = run("run", argument, "--format", "json")
+    assert done.returncode == 5
+    assert done.stderr
+    assert not done.stdout or json.loads(done.stdout)["verdict"] == "refused"
+
+
+def test_130_what_was_finished_is_kept(run: Run) -> None:
+    plugins = ("--plugin", "interrupting.py")
+    done = run("run", "tiny.yaml", "interrupting.yaml", *plugins, "--format", "json", "--report", "concise=c.txt")
+    assert done.returncode == 130
+    assert verdicts(done.stdout) == [("tiny.yaml", "pass")]
+    assert Path("c.txt").read_text(encoding="utf-8").startswith("1 spec: 1 pass.")
+    assert "gradcheck: stopped after 1 of 2 specs\ngradcheck: interrupted\n" in done.stderr
+
+
+def test_a_machine_document_is_whole_and_alone(run: Run) -> None:
+    done = run("run", "noisy.yaml", "bad.yaml", "tiny.yaml", "--plugin", "noisy.py", "--format", "json")
+    assert done.returncode == 2
+    assert verdicts(done.stdout) == [("noisy.yaml", "pass"), ("bad.yaml", "refused"), ("tiny.yaml", "pass")]
+    for words in ("::error::from import", "from print", "from a descriptor", "from a subprocess", "bad.yaml:7:5: "):
+        assert words in done.stderr
+
+
+def test_the_same_command_gives_the_same_bytes(run: Run) -> None:
+    arguments = ("run", "tiny.yaml", "twice.yaml", "--plugin", "twice.py")
+    assert run(*arguments).stdout == run(*arguments).stdout
+    assert run(*arguments, "--format", "json").stdout == run(*arguments, "--format", "json").stdout
+
+
+def test_reports_and_dump(run: Run) -> None:
+    done = run("run", "tiny.yaml", "--report", "json=r.json", "--report", "full=r.txt", "--dump", "g.npz")
+    assert done.returncode == 0
+    assert Path("r.txt").read_text(encoding="utf-8") == done.stdout
+    assert verdicts(Path("r.json").read_text(encoding="utf-8")) == [("tiny.yaml", "pass")]
+    with np.load("g.npz", allow_pickle=False) as arrays:
+        assert {"head.weight/analytic", "head.weight/numeric", "head.weight/bar"} <= set(arrays)
+        assert arrays["head.weight/analytic"].shape == (3, 2)
+        difference = arrays["head.weight/analytic"] - arrays["head.weight/numeric"]
+        assert (abs(difference) <= arrays["head.weight/bar"]).all()
+
+
+def test_options_reach_the_run(run: Run) -> None:
+    done = run(
+        "run", "tiny.yaml", "--format", "json", "--seed", "123", "--method", "central", "--step", "1e-4",
+        "--entry", "head.weight[2, 1]", "--entry", "head.bias[0]",
+    )  # fmt: skip
+    spec = json.loads(done.stdout)["specs"][0]
+    assert done.returncode == 0
+    assert spec["seed"] == 123
+    checked = {row["name"]: (row["checked"], row["method"]) for row in spec["parameters"] if row["checked"]}
+    assert checked == {"head.weight": (1, "central"), "head.bias": (1, "central")}
+    assert spec["parameters"][0]["worst"]["index"] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ((), 1, ""),
+        (("--ignore", "GC1"), 0, "--select and --ignore left out"),
+        (("--select", "GC2,per-sample-sum"), 0, "--select and --ignore left out"),
+        (("--select", "GC1"), 1, ""),
+        (("--fail-on", "never"), 0, ""),
+        (("--rtol", "10"), 0, ""),
+    ],
+)
+def test_what_counts_as_a_failure(
+    options: tuple[str, ...], code: int, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "twice.yaml", "--plugin", "twice.py", *options]) == code
+    assert said in capfd.readouterr().err
+
+
+def test_standard_input(run: Run) -> None:
+    done = run("run", "-", "--format", "json", text=TINY)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["specs"][0]["path"] == "-"
+
+
+def test_a_spec_by_itself_imports_no_code(run: Run) -> None:
+    assert run("run", "twice.yaml").returncode == 2
+    assert run("validate", "twice.yaml").returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_without_the_characters(encoding: str, run: Run) -> None:
+    for arguments in (["run", "twice.yaml", "--plugin", "twice.py"], ["list", "layers"]):
+        done = run(*arguments, env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
+        assert done.returncode in (0, 1)
+        assert "Traceback" not in done.stderr
+        assert "─" not in done.stdout
+
+
+def test_a_reader_that_has_gone_away_is_no_error() -> None:
+    for arguments, code in ((["run", "tiny.yaml"], 0), (["--help"], 0), (["schema"], 0)):
+        process = subprocess.Popen([GRADCHECK, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        error = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(60) == code
+        assert "Broken" not in error
+        assert "Traceback" not in error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a device that is always full, here")
+def test_a_full_disk_is_said() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run([GRADCHECK, "schema"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "gradcheck: stdout cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"], ["--version"], ["run", "--help"], ["run"], ["run", "tiny.yaml", "--step", "0"], ["rum"],
+        ["run", "gone.yaml"], ["run", "empty"], ["explain", "GC1"], ["list", "cheques"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_help_and_usage_errors_are_light(arguments: list[str]) -> None:
+    assert imported(*arguments).isdisjoint({"numpy", "rich", "ruamel", "msgspec"})
+
+
+def test_a_machine_format_imports_no_rich() -> None:
+    loaded = imported("run", "tiny.yaml", "--format", "json")
+    assert "numpy" in loaded
+    assert "rich" not in loaded
+
+
+def imported(*arguments: str) -> set[str]:
+    """The top-level modules that the command imports."""
+    command = [sys.executable, "-X", "importtime", "-m", "gradcheck", *arguments]
+    trace = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    return set(re.findall(r"^import time:.*\| +(\w+)$", trace, re.MULTILINE))
+
+
+def test_completion_knows_the_commands(run: Run) -> None:
+    assert "_GRADCHECK_COMPLETE" in run(env={"_GRADCHECK_COMPLETE": "bash_source"}).stdout
+    words = {"_GRADCHECK_COMPLETE": "bash_complete", "COMP_WORDS": "gradcheck va", "COMP_CWORD": "1"}
+    assert run(env=words).stdout == "plain,validate\n"
+
+
+def test_validate(run: Run) -> None:
+    done = run("validate", "tiny.yaml", "twice.yaml")
+    assert done.returncode == 0
+    note, last = done.stdout.splitlines()
+    assert note.startswith("twice.yaml:7:5: `twice` is not a built-in layer; it may come from a plugin")
+    assert last == "2 specs read, 0 refused."
+    assert run("validate", "bad.yaml", "tiny.yaml").stdout.endswith("\n2 specs read, 1 refused.\n")

@@ -1,0 +1,61 @@
+"""`gradcheck list`, `explain`, `schema` and `--version` print what the code itself says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gradcheck import __version__
+from gradcheck._cli_texts import explain
+from gradcheck.cli import main
+from gradcheck.findings import CODES
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, "--version") == f"gradcheck {__version__}\n"
+
+
+def test_list_layers(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "list", "layers")
+    assert text.startswith("avg_pool2d: Mean of each window")
+    assert "\nlinear: Affine map of the last axis.\n    forward     y  = x W + b  " in text
+    assert "\n    options     out_features (required), bias: true\n" in text
+    assert "\nrelu: Rectified linear unit.\n" in text
+
+
+def test_list_layers_of_a_plugin(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plugin = tmp_path / "twice.py"
+    body = "def forward(self, x): return x, None\n    def backward(self, dy, cache): return dy, {}\n"
+    plugin.write_text(f"from gradcheck import Layer\nclass Twice(Layer):\n    {body}", encoding="utf-8")
+    assert "\ntwice: (no docstring)\n    options     none\n" in shown(capsys, "list", "layers", "--plugin", str(plugin))
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_is_explained(code: str) -> None:
+    assert explain(code).startswith(f"{code} {CODES[code]} (check: ")
+
+
+def test_list_losses_and_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "mse: Squared error.\n    forward     l  = w (p − t)²" in shown(capsys, "list", "losses")
+    checks = shown(capsys, "list", "checks")
+    assert checks.startswith("gradient: Is backward the derivative of forward?\n    GC100 unexplained-mismatch\n")
+
+
+def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "explain", "GC108")
+    assert text.startswith(
+        "GC108 dropped-gradient (check: gradient)\n\nIs backward the derivative of forward?\n\n## What it is"
+    )
+    assert shown(capsys, "explain", "dropped-gradient") == text
+
+
+def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    schema = json.loads(shown(capsys, "schema"))
+    assert "draft-07" in schema["$schema"]

@@ -10,6 +10,7 @@ All numbers are normal. Those of the .npz are rounded to halves, which keeps it 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,9 @@ def main() -> None:
         numbers = np.round(rng.standard_normal((rows, 32)), 2) + 0.0  # -0.0 becomes 0.0
         np.savetxt(SPECS / f"mlp_batch32_{name}.csv", numbers, fmt="%.2f", delimiter=",")
     shapes = {"inputs": (1000, 128), "targets": (1000, 10)}
-    arrays = {key: (np.round(2 * rng.standard_normal(s)) / 2).astype(np.float32) for key, s in shapes.items()}
+    arrays: dict[str, Any] = {
+        key: (np.round(2 * rng.standard_normal(s)) / 2).astype(np.float32) for key, s in shapes.items()
+    }
     np.savez_compressed(SPECS / "mlp_128_64_10.npz", **arrays)
 
 

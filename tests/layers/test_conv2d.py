@@ -23,7 +23,7 @@ LAYERS = {
         laws.normal(2, 4, 4, 3),
     ),
     "depthwise": (Conv2d(6, 2, groups=3), laws.normal(2, 3, 3, 4)),
-    "one by one": (Conv2d(3, 1), laws.normal(2, 2, 2, 3)),
+    "one by one, every second column": (Conv2d(3, 1, stride=(1, 2)), laws.normal(2, 2, 2, 4)),
 }
 
 
@@ -242,6 +242,12 @@ def test_parameters_are_those_of_torch() -> None:
     module = torch.nn.Conv2d(4, 6, (3, 2), groups=2)
     drawn = Conv2d(6, (3, 2), groups=2).init(np.random.default_rng(0), (1, 4, 5, 5))
     assert {k: a.shape for k, a in drawn.items()} == {k: tuple(p.shape) for k, p in module.named_parameters()}
+
+
+def test_parameters_are_drawn_within_one_over_the_root_of_what_an_output_reads() -> None:
+    drawn = Conv2d(6, (5, 2), groups=2).init(np.random.default_rng(0), (1, 20, 9, 9))
+    assert 0.09 < np.abs(drawn["weight"]).max() <= 0.1
+    assert 0 < np.abs(drawn["bias"]).max() <= 0.1
 
 
 # Complex numbers ------------------------------------------------------------------------------------------------------

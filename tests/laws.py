@@ -151,6 +151,10 @@ def _found(outcome: Outcome, key: int | str) -> Array:
     return gradient
 
 
+def _gradient_of(key: int | str) -> str:
+    return f"the gradient of input {key}" if isinstance(key, int) else f"the gradient of {key}"
+
+
 def close(found: Array, expected: Array, what: str, rtol: float = 1e-10) -> None:
     """Equal shapes, and entries equal up to rtol of the greatest."""
     found, expected = np.asarray(found), np.asarray(expected)
@@ -175,7 +179,7 @@ def backward_is_the_derivative(layer: Layer, *inputs: Array, **parameters: Array
             moved = outputs(layer, *positional, **named)
             slopes = [(u * y.imag / _COMPLEX_STEP).sum() for u, y in zip(outcome.dy, moved, strict=True)]
             expected[index] = sum(slopes)
-        close(_found(outcome, key), expected, f"the gradient of {key}")
+        close(_found(outcome, key), expected, _gradient_of(key))
 
 
 def backward_agrees_with_real_differences(layer: Layer, *inputs: Array, **parameters: Array) -> None:
@@ -192,7 +196,7 @@ def backward_agrees_with_real_differences(layer: Layer, *inputs: Array, **parame
         expected = sum(np.sum(u * (a - b)) / (2 * _REAL_STEP) for u, a, b in slopes)
         scale = np.abs(_found(outcome, key) * direction).sum()
         error = abs(np.sum(_found(outcome, key) * direction) - expected)
-        assert error <= 1e-7 * scale, f"the slope along {key} is off by {error}, of {scale}"
+        assert error <= 1e-7 * scale, f"{_gradient_of(key)} along a direction is off by {error}, of {scale}"
 
 
 def backward_is_linear_in_upstream(layer: Layer, *inputs: Array, **parameters: Array) -> None:
@@ -203,7 +207,7 @@ def backward_is_linear_in_upstream(layer: Layer, *inputs: Array, **parameters: A
     mixture = tuple(2 * u - 3 * v for u, v in zip(first.dy, other, strict=True))
     mixed = run(layer, *inputs, dy=mixture, **parameters)
     for key in _differentiable(layer, inputs, parameters):
-        close(_found(mixed, key), 2 * _found(first, key) - 3 * _found(second, key), f"the gradient of {key}")
+        close(_found(mixed, key), 2 * _found(first, key) - 3 * _found(second, key), _gradient_of(key))
 
 
 def samples_are_independent(layer: Layer, *inputs: Array, **parameters: Array) -> None:
@@ -218,7 +222,7 @@ def samples_are_independent(layer: Layer, *inputs: Array, **parameters: Array) -
     for key in _differentiable(layer, inputs, parameters):
         first, rest = (_found(part, key) for part in parts)
         joined = np.concatenate([first, rest]) if isinstance(key, int) else first + rest
-        close(joined, _found(whole, key), f"the gradient of {key}")
+        close(joined, _found(whole, key), _gradient_of(key))
 
 
 def float32_stays_float32(layer: Layer, *inputs: Array, **parameters: Array) -> None:
@@ -229,7 +233,7 @@ def float32_stays_float32(layer: Layer, *inputs: Array, **parameters: Array) -> 
     keys = _differentiable(layer, inputs, parameters)
     for what, found, expected in (
         *((f"output {k}", y, exact.y[k]) for k, y in enumerate(single.y)),
-        *((f"the gradient of {key}", _found(single, key), _found(exact, key)) for key in keys),
+        *((_gradient_of(key), _found(single, key), _found(exact, key)) for key in keys),
     ):
         assert found.dtype == np.float32, f"{what} became {found.dtype}"
         close(found, expected, what, rtol=1e-5)
@@ -249,7 +253,7 @@ def arguments_are_left_alone(layer: Layer, *inputs: Array, **parameters: Array) 
         dx, gradients = layer.backward(upstream if isinstance(y, tuple) else upstream[0], cache)
         again = Outcome(_several(y), upstream, _several(dx), gradients)
         for key in _differentiable(layer, inputs, parameters):
-            np.testing.assert_array_equal(_found(again, key), _found(first, key), err_msg=f"the gradient of {key}")
+            np.testing.assert_array_equal(_found(again, key), _found(first, key), err_msg=_gradient_of(key))
 
 
 def _read_only(array: Array) -> Array:
@@ -357,6 +361,6 @@ def _assert_same(
     for k, (gradient, expected_gradient) in enumerate(zip(outcome.dx, dx, strict=True)):
         assert (gradient is None) == (expected_gradient is None), f"the gradient of input {k} is {gradient}"
         if gradient is not None and expected_gradient is not None:
-            close(gradient, expected_gradient, f"the gradient of input {k}")
+            close(gradient, expected_gradient, _gradient_of(k))
     for key, expected in gradients.items():
-        close(outcome.gradients[key], expected, f"the gradient of {key}")
+        close(outcome.gradients[key], expected, _gradient_of(key))

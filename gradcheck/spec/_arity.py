@@ -11,6 +11,7 @@ import numpy as np
 
 from gradcheck.layers._base import Layer, Shape
 from gradcheck.network import guarded
+from gradcheck.spec._problems import counted
 
 _MANY = 1000
 
@@ -63,9 +64,9 @@ def inputs_of(layer: Layer, drawn: set[str]) -> range:
 def said(counts: range) -> str:
     """1 input; 2 inputs; 1 to 3 inputs; at least 2 inputs."""
     if counts.stop > _MANY:
-        return f"at least {counts.start} input{'s' if counts.start != 1 else ''}"
+        return f"at least {counted(counts.start, 'input')}"
     if len(counts) == 1:
-        return f"{counts.start} input{'s' if counts.start != 1 else ''}"
+        return counted(counts.start, "input")
     return f"{counts.start} to {counts.stop - 1} inputs"
 
 

@@ -14,13 +14,12 @@ from gradcheck.spec._fills import ALWAYS, FILLS, SOURCES
 from gradcheck.spec._grammar import LARGEST_ARRAY, ArrayOptions
 from gradcheck.spec._numbers import numbers
 from gradcheck.spec._options import Owner, convert, options_of, read_keys
-from gradcheck.spec._problems import Place, Problems, show
+from gradcheck.spec._problems import Place, Problems, counted, show
 from gradcheck.spec._yaml import Node
 
 Array = NDArray[Any]
 
 _KINDS: dict[str, type] = {"float": np.float64, "int": np.int64, "bool": np.bool_}
-_NOUNS = {"int": "integers", "bool": "booleans (0 or 1)"}
 #: Where integers stay integers, by the array's role; elsewhere they become real numbers.
 _KEEPS_INTEGERS = {
     "inputs": {"classes", "integers", "binary", "npz"},
@@ -70,9 +69,10 @@ class Recipe:
         else:
             array = self.given if rows is None else self.given[rows]
         kind = self._kind(array)
-        if self.options.scale != 1:
-            array = array * self.options.scale
-        return _as_kind(self.name, array, kind, precision)
+        with np.errstate(all="ignore"):
+            if self.options.scale != 1:
+                array = array * self.options.scale
+            return _as_kind(self.name, array, kind, precision)
 
     def _draw(self, rng: np.random.Generator, batch_size: int) -> Array:
         o = self.options
@@ -102,7 +102,7 @@ class Recipe:
 def _as_kind(name: str, array: Array, kind: str, precision: str) -> Array:
     if array.dtype.kind == "f":
         rounded = array if kind != "float" else array.astype(precision)
-        _require(name, np.isfinite(rounded), array, "finite")
+        _require(name, np.isfinite(rounded), array, "finite" if precision == "float64" else f"finite in {precision}")
     if kind == "int" and array.dtype.kind != "b":
         _require(name, (array == np.trunc(array)) & (abs(array) < 2.0**63), array, "an integer")
     if kind == "bool":
@@ -227,8 +227,8 @@ def _shaped(name: str, array: Array, o: ArrayOptions, reshape: bool) -> Array:
     if reshape:
         lead = array.shape[:1] if o.per_sample else ()
         if math.prod((*lead, *o.shape)) != array.size:
-            per = " for each sample" if o.per_sample else ""
-            count = array.size // math.prod(lead)
-            raise ArrayProblem(f"the array `{name}` has {count} numbers{per}, which do not fill the shape {o.shape}")
+            each = " for each sample" if o.per_sample else ""
+            count = counted(array.size // math.prod(lead), "number")
+            raise ArrayProblem(f"the array `{name}` has {count}{each}, which cannot have the shape {o.shape}")
         array = array.reshape(*lead, *o.shape)
     return array

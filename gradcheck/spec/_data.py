@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.spec._arrays import ArrayProblem, Recipe, read_array
-from gradcheck.spec._grammar import NAME, Data
+from gradcheck.spec._grammar import LOSS_NAME, NAME, Data
 from gradcheck.spec._options import Owner, convert, options_of, read_keys
-from gradcheck.spec._problems import Place, Problems
+from gradcheck.spec._problems import Place, Problems, counted
 from gradcheck.spec._yaml import Node
 
 _DEFAULT_NAMES = {"inputs": "input", "targets": "target"}
-RESERVED = "loss"
 
 
 @dataclass
@@ -44,19 +43,23 @@ def read_data(node: Node | None, seed: int, dtype: str, spec_path: str, problems
     if node is None:
         return Arrays()
     options = options_of(Data)
+    before = len(problems)
     nodes = read_keys(node, options, Owner("`data`", "key"), problems)
+    if not isinstance(node.value, dict):
+        return Arrays()
     size = convert({k: v for k, v in nodes.items() if k == "batch_size"}, options, problems)
-    arrays, recipes = Arrays(complete="inputs" in nodes), []
+    arrays, recipes = Arrays(complete=len(problems) == before), []
     for role in ("inputs", "targets", "sample_weight"):
         if role not in nodes:
             continue
-        named = _named(role, nodes[role])
-        arrays.inputs += tuple(named) if role == "inputs" else ()
-        arrays.targets += tuple(named) if role == "targets" else ()
-        for name, array in named.items():
-            if _is_free(name, role, nodes[role], arrays, problems):
-                arrays.places[name] = nodes[role].keys.get(name, node.keys[role])
-                recipes.append(read_array(name, role, array, spec_path, problems))
+        for name, array in _named(role, nodes[role]).items():
+            if not _is_free(name, role, nodes[role], arrays, problems):
+                arrays.complete = False
+                continue
+            arrays.places[name] = nodes[role].keys.get(name, node.keys[role])
+            arrays.inputs += (name,) if role == "inputs" else ()
+            arrays.targets += (name,) if role == "targets" else ()
+            recipes.append(read_array(name, role, array, spec_path, problems))
     known = [recipe for recipe in recipes if recipe is not None]
     arrays.batched = frozenset(recipe.name for recipe in known if recipe.batched)
     _require_batched_input(arrays, known, nodes, problems)
@@ -89,7 +92,7 @@ def check_name(name: str, place: Place, problems: Problems) -> bool:
     if not re.fullmatch(NAME, name):
         problems.add(place, f"the name {name!r} may only have letters, digits, `_` and `-`")
         return False
-    if re.fullmatch(rf"{RESERVED}(_\d+)?", name):
+    if re.fullmatch(LOSS_NAME, name):
         problems.add(place, f"the name `{name}` is kept for the loss; choose another")
         return False
     return True
@@ -129,10 +132,12 @@ def _batch_size(size: Node | None, rows: list[Recipe], place: Place, problems: P
     for recipe in rows:
         count = recipe.rows or 0
         if size is not None and count < size.value:
-            message = f"the array `{recipe.name}` has {count} rows, fewer than the batch_size of {size.value}"
+            message = (
+                f"the array `{recipe.name}` has {counted(count, 'row')}, fewer than the batch_size of {size.value}"
+            )
             problems.add(recipe.place, message)
         elif size is not None and recipe.source == "values" and count > size.value:
-            message = f"the array `{recipe.name}` has {count} rows, more than the batch_size of {size.value}"
+            message = f"the array `{recipe.name}` has {counted(count, 'row')}, more than the batch_size of {size.value}"
             problems.add(recipe.place, f"{message}; rows are drawn from files alone, so leave batch_size out")
     if len(problems) > before:
         return None
@@ -146,8 +151,8 @@ def _require_equal_rows(rows: list[Recipe], size: Node | None, problems: Problem
         if recipe.rows != together[0].rows:
             problems.add(
                 recipe.place,
-                f"the array `{recipe.name}` has {recipe.rows} rows and `{together[0].name}` has {together[0].rows}; "
-                "rows belong together, so there must be as many",
+                f"the array `{recipe.name}` has {counted(recipe.rows or 0, 'row')} and `{together[0].name}` has "
+                f"{together[0].rows}; rows belong together, so there must be as many",
             )
 
 

@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from gradcheck.spec._grammar import LARGEST_ARRAY
-from gradcheck.spec._problems import quoted, show
+from gradcheck.spec._problems import counted, quoted, show
 
 Array = NDArray[Any]
 _LARGEST_CSV = 100_000_000
@@ -42,8 +42,7 @@ def locate(spec_path: str, file: str) -> Path:
     if not path.is_relative_to(folder):
         raise FileProblem(f"{show(file)} lies outside the folder of the spec; put it beside the spec or below")
     if not exists:
-        what = "is not a file" if path.exists() else "does not exist"
-        raise FileProblem(f"{show(file)} {what}; files are looked for beside the spec, in {folder}")
+        raise FileProblem(f"{show(file)} {'is no file' if path.exists() else 'does not exist beside the spec'}")
     return path
 
 
@@ -144,7 +143,9 @@ def _table(rows: list[tuple[int, list[str]]], file: str) -> Array:
     numbers: list[list[int | float]] = []
     for line, cells in rows:
         if len(cells) != width:
-            raise FileProblem(f"line {line} of {show(file)} has {len(cells)} cells, line {first} has {width}")
+            raise FileProblem(
+                f"line {line} of {show(file)} has {counted(len(cells), 'cell')}, line {first} has {width}"
+            )
         values = [_number(cell) for cell in cells]
         if None in values:
             column = values.index(None)

@@ -13,13 +13,16 @@ from msgspec import Meta
 
 #: Names of layers and of data: nothing that could be taken for a part of `layer.parameter` or `name[3, 5]`.
 NAME = "[A-Za-z0-9_-]+"
+#: Findings about the loss are about `loss`, or about `loss_2` where there are several terms.
+LOSS = "loss"
+LOSS_NAME = f"{LOSS}(_[0-9]+)?"
+NAME_SCHEMA: dict[str, Any] = {"pattern": f"^{NAME}$", "not": {"pattern": f"^{LOSS_NAME}$"}}
 METHODS = ("auto", "complex", "central", "five_point", "forward", "richardson")
 DTYPES = ("float64", "float32")
 LARGEST_ARRAY = 10**8
 
 _Positive = Annotated[int, Meta(ge=1)]
-_NAME = {"pattern": f"^{NAME}$"}
-Names = str | tuple[str, ...]
+Names = str | Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
 def _section(name: str, description: str) -> Meta:
@@ -37,8 +40,12 @@ class Spec:
     data: Annotated[Any, _section("data", "The batch: inputs, targets and sample weights.")]
     network: Annotated[Any, _section("network", "The layers, in order.")]
     loss: Annotated[Any, _section("loss", "The loss, or a list of losses that are added up.")]
-    name: Annotated[str, _words("What reports call the spec; by default the name of its file.")] = ""
-    seed: Annotated[int, Meta(ge=0, description="Everything that is drawn is drawn from this seed.")] = 0
+    name: Annotated[
+        str,
+        _words("What reports call the spec; by default its file's name."),
+        Meta(extra_json_schema={"pattern": "\\S"}),
+    ] = ""
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Everything that is drawn is drawn from this seed.")] = 0
     dtype: Annotated[Literal[DTYPES], _words("The precision of the backward pass.")] = "float64"  # type: ignore[valid-type]
     checks: Annotated[Any, _section("checks", "Checks to configure, or to switch off with `false`; all are on.")] = None
     parameters: Annotated[Any, _section("parameters", "The user's own weights; by default they are drawn.")] = None
@@ -50,7 +57,7 @@ class Data:
 
     inputs: Annotated[Any, _section("arrays", "One array, called `input`, or several by name.")]
     targets: Annotated[Any, _section("arrays", "One array, called `target`, or several by name.")] = None
-    sample_weight: Annotated[Any, _section("array", "One number for each sample.")] = None
+    sample_weight: Annotated[Any, _section("weight", "One number for each sample.")] = None
     batch_size: Annotated[_Positive, _words("Samples in the batch; by default all that there are.")] = 0
 
 
@@ -94,7 +101,7 @@ class ArrayOptions:
 class ItemOptions:
     """What every layer takes beside its own options."""
 
-    name: Annotated[str, _words("By default the layer's type, counted."), Meta(extra_json_schema=_NAME)] = ""
+    name: Annotated[str, _words("By default the layer's type, counted."), Meta(extra_json_schema=NAME_SCHEMA)] = ""
     inputs: Annotated[Names, _words("Names of earlier layers or data; by default the layer before.")] = ()
 
 

@@ -1,6 +1,6 @@
 """Type hints of options: converting a value, saying in words what is expected, and the JSON Schema of it.
 
-Numbers, texts and literals are left to msgspec. Unions, lists and tuples are taken apart here, because msgspec 0.22
+Numbers, strings and literals are left to msgspec. Unions, lists and tuples are taken apart here, because msgspec 0.22
 crashes the process on a union of a constrained number and a tuple of fixed length ("an integer ≥ 1 or a pair of them",
 which every convolution has), and because each part is then described on its own.
 """
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 _LARGEST_INTEGER = 2**63 - 1
-_PLAIN = {int: ("an integer", "integers"), float: ("a number", "numbers"), str: ("a text", "texts"),
+_PLAIN = {int: ("an integer", "integers"), float: ("a number", "numbers"), str: ("a string", "strings"),
           bool: ("true or false", "values true or false")}  # fmt: skip
 _LISTS = (list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
 
@@ -61,7 +61,7 @@ class Anything(Hint):
 
 @dataclass(frozen=True)
 class Scalar(Hint):
-    """A number, a text, a truth value, null or one of several literals, perhaps within bounds."""
+    """A number, a string, a truth value, null or one of several literals, perhaps within bounds."""
 
     hint: Any
 
@@ -118,10 +118,12 @@ class Several(Hint):
         return f"{self.count()} {self.item.words()[1]}", f"lists of {self.item.words()[1]}"
 
     def count(self) -> str:
-        """A list of; a pair of; a list of 3."""
+        """A list of; a pair of; a list of 3; a non-empty list of."""
         if self.shortest == self.longest:
             return "a pair of" if self.longest == 2 else f"a list of {self.longest}"
-        return f"a list of at least {self.shortest}" if self.shortest else "a list of"
+        if self.shortest > 1:
+            return f"a list of at least {self.shortest}"
+        return "a non-empty list of" if self.shortest else "a list of"
 
     def schema(self) -> dict[str, Any]:
         """An array."""

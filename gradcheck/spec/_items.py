@@ -54,12 +54,10 @@ class Graph:
         """The sources that `inputs` names, for the layer at position `before` or for a loss."""
         nodes = node.value if isinstance(node.value, list) else [node]
         names = [written] if isinstance(written, str) else list(written)
-        if not names:
-            self.problems.add(node.place, f"`inputs` of `{user}` is empty; name at least one layer or array")
         found = [self._source(name, item.place, user, before) for name, item in zip(names, nodes, strict=True)]
         sources = tuple(source for source in found if source is not None)
         self.use(sources)
-        if len(sources) == len(found) and sources:
+        if len(sources) == len(found):
             return sources
         self.sound = False
         return None
@@ -74,9 +72,8 @@ class Graph:
             before = self.items[position - 1]
             sources: tuple[Source, ...] = (Source(before.name, before.place),)
         else:
-            places = self.arrays.places
-            sources = tuple(Source(name, places[name]) for name in self.arrays.inputs if name in places)
-            if not sources or len(sources) < len(self.arrays.inputs):
+            sources = tuple(Source(name, self.arrays.places[name]) for name in self.arrays.inputs)
+            if not self.arrays.complete:
                 self.sound = False
                 return None
         self.use(sources)
@@ -91,7 +88,7 @@ class Graph:
                 message = f"nothing uses the output of `{item.name}`; name it in `inputs` of a layer or loss"
                 self.problems.add(item.place, f"{message}, or remove it")
         for name in self.arrays.inputs:
-            if name in self.arrays.places and name not in self.used:
+            if name not in self.used:
                 message = f"nothing uses the input `{name}`; name it in `inputs` of a layer, or remove it"
                 self.problems.add(self.arrays.places[name], message)
 

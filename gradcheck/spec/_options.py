@@ -105,7 +105,9 @@ def convert_each(nodes: Mapping[str, Node], options: Mapping[str, Option], probl
         try:
             values[name] = hint.convert(node.plain())
         except Mismatch:
-            problems.add(node.place, f"`{name}` must be {hint.words()[0]}, got {show(node.plain())}")
+            found = show(node.plain())
+            finite = ", which is not finite" if found in (".inf", "-.inf", ".nan") else ""
+            problems.add(node.place, f"`{name}` must be {hint.words()[0]}, got {found}{finite}")
     return values
 
 
@@ -118,7 +120,8 @@ def convert(nodes: Mapping[str, Node], options: Mapping[str, Option], problems: 
 def _unknown(name: str, known: list[str], owner: Owner) -> str:
     hint = did_you_mean(name, known)
     if not hint:
-        hint = f"; its {owner.noun}s are {quoted(known)}" if known else ""
+        several = f"; its {owner.noun}s are {quoted(known)}"
+        hint = several if len(known) > 1 else f"; its {owner.noun} is {quoted(known)}" if known else "; it has none"
     return f"{owner.subject} has no {owner.noun} `{name}`{hint}"
 
 

@@ -63,6 +63,11 @@ def _first(values: Iterable[Any]) -> list[Any]:
     return [value for value, _ in zip(values, range(_LONGEST_VALUE), strict=False)]
 
 
+def counted(count: int, noun: str) -> str:
+    """1 row; 2 rows."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def quoted(names: Iterable[str]) -> str:
     """`a`, `b`, `c`."""
     return ", ".join(f"`{name}`" for name in names)

@@ -10,10 +10,10 @@ from typing import Any
 from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS
 from gradcheck.network import Term
 from gradcheck.spec._assembly import Builder
-from gradcheck.spec._data import RESERVED, Arrays
-from gradcheck.spec._grammar import TermOptions
+from gradcheck.spec._data import Arrays
+from gradcheck.spec._grammar import LOSS, TermOptions
 from gradcheck.spec._items import Graph, Source
-from gradcheck.spec._problems import Problems, did_you_mean, quoted, show
+from gradcheck.spec._problems import Problems, counted, did_you_mean, quoted, show
 from gradcheck.spec._units import Reading, Unit, read_unit
 from gradcheck.spec._yaml import Node
 
@@ -35,10 +35,11 @@ def read_loss(node: Node | None, graph: Graph, reading: Reading) -> list[LossIte
     nodes = node.value if isinstance(node.value, list) else [node]
     if not nodes:
         reading.problems.add(node.place, "the list of losses is empty; name at least one loss")
+        graph.sound = False
     items = []
     for k, child in enumerate(nodes, start=1):
         unit = read_unit(child, "losses", TermOptions, reading)
-        name = RESERVED if len(nodes) == 1 else f"{RESERVED}_{k}"
+        name = LOSS if len(nodes) == 1 else f"{LOSS}_{k}"
         if unit is None:
             graph.sound = False
         else:
@@ -105,7 +106,7 @@ def _bind(item: LossItem, names: list[str], arrays: Arrays, problems: Problems) 
     given = {name: name for name in (*arrays.targets, "sample_weight") if name in arrays.places}
     slots = _prediction_slots(parameters, given)
     if slots is not None and len(names) > len(slots):
-        message = f"`{unit.type}` takes {len(slots)} prediction{'s' if len(slots) != 1 else ''}, got {len(names)}"
+        message = f"`{unit.type}` takes {counted(len(slots), 'prediction')}, got {len(names)}"
         problems.add(unit.place, f"{message}: {', '.join(names)}; say with `inputs` which it takes")
         return None
     before = len(problems)
@@ -160,9 +161,9 @@ def _target(unit: Unit, arrays: Arrays, required: Any, problems: Problems) -> st
         name: str | None = unit.reserved.get("target")
         if name is None or name in arrays.targets:
             return name
-        hint = did_you_mean(name, arrays.targets) or f"; the targets are {quoted(arrays.targets)}"
-        hint = hint if arrays.targets else "; `data` has no `targets`"
-        problems.add(unit.nodes["target"].place, f"`{unit.type}` takes the target `{name}`, which is none{hint}")
+        hint = did_you_mean(name, arrays.targets) or (f"; they are {quoted(arrays.targets)}" if arrays.targets else "")
+        message = f"`{unit.type}` takes the target `{name}`, but there is none of that name among the `targets`"
+        problems.add(unit.nodes["target"].place, message + hint)
         return None
     if "target" in arrays.targets or len(arrays.targets) == 1:
         return "target" if "target" in arrays.targets else arrays.targets[0]

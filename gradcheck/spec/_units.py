@@ -13,7 +13,7 @@ from gradcheck.catalogue import Catalogue
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.spec._grammar import NAME
 from gradcheck.spec._options import Option, Owner, convert, convert_each, options_of, read_keys
-from gradcheck.spec._problems import Place, Problems, did_you_mean, quoted, show, typo_of
+from gradcheck.spec._problems import Place, Problems, quoted, show, typo_of
 from gradcheck.spec._yaml import Node
 
 _NOUNS = {"layers": "layer", "losses": "loss"}
@@ -124,10 +124,11 @@ def _find(unit: Unit, folder: str, reading: Reading) -> Any:
     if kind is not None:
         return kind
     noun, names = _NOUNS[folder], reading.catalogue.names(folder)
-    if not reading.runs and not typo_of(unit.type, names):
+    typo = typo_of(unit.type, names)
+    if not reading.runs and not typo:
         reading.note(unit.place, f"`{unit.type}` is not a built-in {noun}; it may come from a plugin")
         return None
-    hint = did_you_mean(unit.type, names) or "; if a plugin defines it, give the plugin with --plugin"
+    hint = f"; did you mean `{typo}`?" if typo else "; if a plugin defines it, give the plugin with --plugin"
     reading.problems.add(unit.place, f"unknown {noun} `{unit.type}`{hint}")
     return None
 

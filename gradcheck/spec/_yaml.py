@@ -116,7 +116,7 @@ class _Tree:
             tag = str(event.tag).replace("tag:yaml.org,2002:", "!!", 1)
             self._problems.add(self.place, f"the tag {show(tag)} is not allowed: a spec is plain data; remove it")
         if isinstance(event, ScalarEvent):
-            node = Node(self.place, _scalar(event.value) if event.implicit[0] else event.value)
+            node = Node(self._where(event), _scalar(event.value) if event.implicit[0] else event.value)
             self._remember(event.anchor, node)
             return self._hang(node)
         if isinstance(event, SequenceStartEvent | MappingStartEvent):
@@ -126,6 +126,11 @@ class _Tree:
             self._remember(done.anchor, done.node)
             return self._hang(done.node)
         return True
+
+    def _where(self, event: ScalarEvent) -> Place:
+        """Where a scalar stands; of one that is left out, where its key stands."""
+        key = self._open[-1].key if self._open else None
+        return key.place if key is not None and not event.value and event.implicit[0] else self.place
 
     def _start(self, anchor: str | None, node: Node) -> bool:
         if len(self._open) >= MAX_DEPTH:
@@ -143,7 +148,7 @@ class _Tree:
         anchor = str(anchor)
         if anchor not in self._anchors:
             self._problems.add(self.place, f"the alias `*{anchor}` stands for nothing: no `&{anchor}` comes before it")
-            return self._hang(Node(self.place, None))
+            return False
         original = self._anchors[anchor]
         if original is None:
             self._problems.add(self.place, f"the alias `*{anchor}` stands for a value that contains it")

@@ -17,8 +17,8 @@ from gradcheck.findings import Location
 from gradcheck.network import Point
 from gradcheck.spec._assembly import Builder
 from gradcheck.spec._checks import read_checks
-from gradcheck.spec._data import RESERVED, read_data
-from gradcheck.spec._grammar import CHECKS, GradientOptions, Spec
+from gradcheck.spec._data import read_data
+from gradcheck.spec._grammar import CHECKS, LOSS, GradientOptions, Spec
 from gradcheck.spec._hints import Mismatch
 from gradcheck.spec._items import Graph, read_network
 from gradcheck.spec._options import Owner, convert_each, options_of, read_keys
@@ -139,7 +139,7 @@ def _default_name(path: str) -> str:
 def _locations(path: str, graph: Graph, losses: list[LossItem]) -> dict[str, Location]:
     places = {item.name: item.place for item in graph.items}
     if losses:
-        places[RESERVED] = losses[0].unit.place
+        places[LOSS] = losses[0].unit.place
     places |= {item.name: item.unit.place for item in losses}
     return {name: Location(path, place.line, place.column) for name, place in places.items()}
 

@@ -17,6 +17,7 @@ VERDICTS = ("refused", "fail", "inconclusive", "kink", "pass", "not_applicable")
 CODES = {
     "GC100": "unexplained-mismatch",
     "GC108": "dropped-gradient",
+    "GC114": "outside-subgradient",
     "GC115": "non-finite",
     "GC120": "wrong-shape",
     "GC201": "reduction-ratio",

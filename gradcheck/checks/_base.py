@@ -42,9 +42,10 @@ def finding(
     entry: Entry | None = None,
     consequence_of: str | None = None,
     severity: str = "error",
+    index: tuple[int, ...] | None = None,
 ) -> Finding:
-    """A finding with its place in the spec and the command that repeats it."""
-    index = entry.index if entry else None
+    """A finding with its place in the spec and the command that repeats it; `entry` brings its own index."""
+    index = entry.index if entry else index
     return Finding(
         id=f"{check}-{number}",
         code=code,

@@ -95,18 +95,14 @@ class Blame:
 
     def _of_input(self, part: Node | Term, operand: str, judged: Judgement) -> Finding:
         entry = _worst_alone(judged)
-        wrong = int(np.sum(~judged.right))
-        if wrong:
-            assert entry.index is not None
-            what = (
-                f"at {entry_name(operand, entry.index)} its backward says {entry.analytic:.6g}, its forward says "
-                f"{entry.numeric:.6g}; {wrong:,} of {judged.right.size:,} entries are wrong"
-            )
-        else:
-            what = "at a tie the shares that its backward hands out do not add up to the upstream gradient"
-        message = f"{part.name}: the gradient that it hands back to {operand} is not that of its own forward: {what}"
+        at_kinks = bool(judged.interval.kink[~judged.right].all())
+        message = (
+            f"{part.name}: the gradient that it hands back to {operand} is not that of its own forward: "
+            f"{_what_is_wrong(operand, judged, entry)}"
+        )
         row = operand if operand in self.failing and operand in self.evidence.case.point.inputs else None
-        return finding(self.evidence, _CHECK, self._next(), "GC100", part.name, message, row, entry)
+        code = "GC114" if at_kinks else "GC100"
+        return finding(self.evidence, _CHECK, self._next(), code, part.name, message, row, entry)
 
     def _of_row(self, layer: str, name: str, consequence_of: str | None) -> Finding:
         comparison, verdict = self.failing[name]
@@ -131,6 +127,19 @@ class Blame:
             (culprit.finding.id for culprit in self.culprits if culprit.taints and culprit.layer in parts), None
         )
         return self._of_row(layer, name, cause)
+
+
+def _what_is_wrong(operand: str, judged: Judgement, entry: Entry) -> str:
+    if judged.right.all():
+        return "at a tie the shares that its backward hands out do not add up to the upstream gradient"
+    assert entry.index is not None
+    low, high = float(judged.interval.low[entry.index]), float(judged.interval.high[entry.index])
+    kink = judged.interval.kink[entry.index]
+    says = f"allows any slope from {low:.6g} to {high:.6g} at this kink" if kink else f"says {entry.numeric:.6g}"
+    return (
+        f"at {entry_name(operand, entry.index)} its backward says {entry.analytic:.6g}, its forward {says}; "
+        f"{int(np.sum(~judged.right)):,} of {judged.right.size:,} entries are wrong"
+    )
 
 
 def _worst_alone(judged: Judgement) -> Entry:

@@ -42,7 +42,7 @@ from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
 NAME = "gradient"
-CODES = ("GC100", "GC108", "GC115", "GC120", "GC601", "GC901")
+CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC601", "GC901")
 #: The scheme that gives a second estimate, and the factor on the step for the same scheme's own second estimate.
 _SECOND = {"complex": "five_point", "central": "five_point", "forward": "central", "five_point": "richardson",
            "richardson": "five_point"}  # fmt: skip

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import Outcome, contraction_bound, entry_at, finding, number, unusable
+from gradcheck.checks._base import Outcome, contraction_bound, finding, number, unusable
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective, gradient
@@ -39,6 +39,7 @@ Array = NDArray[Any]
 NAME = "per_sample"
 CODES = ("GC301",)
 _INNER_TERMS = 64
+Wrong = dict[str, tuple[Array, Array, Array]]
 
 
 def run(evidence: Evidence) -> Outcome:
@@ -109,13 +110,14 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
         batch = total.batch if reduction == "sum" else gradient(
             evidence.case.network, evidence.case.point.cast(evidence.case.dtype), Objective(position, reduction)
         )  # fmt: skip
-        wrong = _disagreeing(evidence, batch, total, divisor)
-        wrong_numeric = _disagreeing_numeric(evidence, position, reduction, divisor)
+        wrong = {
+            "analytic": _disagreeing(evidence, batch, total, divisor),
+            "numeric": _disagreeing_numeric(evidence, position, reduction, divisor),
+        }
         worst[reduction] = _greatest(evidence, batch, total, divisor)
-        if not findings and (wrong or wrong_numeric):
-            findings.append(
-                _finding(evidence, term, reduction, divisor, batch, total, wrong or wrong_numeric, told + 1)
-            )
+        witness = next((side for side, names in wrong.items() if names), None)
+        if witness and not findings:
+            findings.append(_finding(evidence, reduction, divisor, told + 1, wrong[witness], witness))
     cost = _cost(evidence, total)
     measured = {
         "term": term.name,
@@ -126,7 +128,7 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
     times = total.samples_seconds / total.batch_seconds if total.batch_seconds else float("nan")
     note = (
         f"per-sample backpropagation: {evidence.case.point.batch_size} times the partial derivatives "
-        f"({cost[1]:,} instead of {cost[0]:,}), {times:.0f} times the time of one batch"
+        f"({cost[1]:,} instead of {cost[0]:,}), {times:.1f} times the time of one batch"
     )
     return CheckResult(NAME, "GC301", worst_verdict(["fail"] if findings else []), measured=measured), findings, note
 
@@ -150,26 +152,28 @@ def _scale(evidence: Evidence) -> float:
     return max(scales)
 
 
-def _disagreeing(evidence: Evidence, batch: Analytic, total: Sum, divisor: float) -> list[str]:
+def _disagreeing(evidence: Evidence, batch: Analytic, total: Sum, divisor: float) -> Wrong:
     """Of parameters, inputs and activations, those whose batch gradient is not Σ gᵢ / D."""
-    wrong = []
-    for name, found in batch.gradients.items():
-        difference = np.abs(divisor * np.asarray(found, dtype=np.float64) - total.gradient(name))
-        if not np.all(difference <= _bound(evidence, total, name)):
-            wrong.append(name)
+    wrong = {}
+    for name, gradient_of_batch in batch.gradients.items():
+        found, alone = np.asarray(gradient_of_batch, dtype=np.float64), total.gradient(name) / divisor
+        bound = _bound(evidence, total, name) / divisor
+        if not np.all(np.abs(found - alone) <= bound):
+            wrong[name] = found, alone, bound
     return wrong
 
 
-def _disagreeing_numeric(evidence: Evidence, position: int, reduction: str, divisor: float) -> list[str]:
-    wrong = []
-    scale = _scale(evidence)
-    for name, found in evidence.estimates.items():
-        alone = found.reduced.get((position, "per_sample"))
-        if alone is None:
+def _disagreeing_numeric(evidence: Evidence, position: int, reduction: str, divisor: float) -> Wrong:
+    """The same for the numeric gradients of parameters and inputs, within their own errors."""
+    wrong = {}
+    for name, estimate in evidence.estimates.items():
+        summed = estimate.reduced.get((position, "per_sample"))
+        if summed is None:
             continue
-        difference = np.abs(divisor * found.reduced[position, reduction] - alone)
-        if not np.all(difference <= 2 * scale * found.error):
-            wrong.append(name)
+        found, alone = estimate.reduced[position, reduction], summed / divisor
+        bound = 2 * _scale(evidence) / divisor * estimate.error
+        if not np.all(np.abs(found - alone) <= bound):
+            wrong[name] = found, alone, bound
     return wrong
 
 
@@ -184,24 +188,22 @@ def _greatest(evidence: Evidence, batch: Analytic, total: Sum, divisor: float) -
     return greatest
 
 
-def _finding(
-    evidence: Evidence, term: Term, reduction: str, divisor: float, batch: Analytic, total: Sum,
-    wrong: list[str], told: int,
-) -> Finding:  # fmt: skip
-    layer = _guilty(evidence, wrong)
-    name = next((n for n in wrong if n in evidence.names), wrong[0])
-    expected = total.gradient(name) / divisor
-    found = np.asarray(batch.gradients[name], dtype=np.float64)
-    bar = _bound(evidence, total, name) / divisor
-    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(np.abs(found - expected) - bar)), found.shape))
-    entry = entry_at(index, found, expected, bar)
-    parameter = name if name in evidence.names else None
+def _finding(evidence: Evidence, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str) -> Finding:
+    """wrong: by name, the batch's gradient, that of the samples alone, and the bound that they exceed."""
+    layer = _guilty(evidence, list(wrong))
+    node = next((node for node in evidence.case.network.nodes if node.name == layer), None)
+    own = () if node is None else (*node.parameters.values(), *node.inputs)
+    name = next((n for n in (*own, *evidence.names) if n in wrong), next(iter(wrong)))
+    batch, alone, bound = wrong[name]
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(np.abs(batch - alone) - bound)), batch.shape))
     per = f" / {number(divisor)}" if divisor != 1 else ""
     message = (
-        f"{name}: under `{reduction}` the gradient of the batch is not the sum of its samples' gradients{per}: at "
-        f"{list(index)} the batch says {entry.analytic:.6g}, the samples alone give {entry.numeric:.6g}"
+        f"{name}: under `{reduction}` the {witness} gradient of the batch is not the sum of its samples' "
+        f"gradients{per}: at {list(index)} the batch says {batch[index]:.6g}, the samples alone give "
+        f"{alone[index]:.6g}; they may differ by {bound[index]:.1e}"
     )
-    return finding(evidence, NAME, told, "GC301", layer, message, parameter, entry)
+    parameter = name if name in evidence.names and name in own else None
+    return finding(evidence, NAME, told, "GC301", layer, message, parameter, index=index)
 
 
 def _guilty(evidence: Evidence, wrong: list[str]) -> str:
@@ -225,8 +227,11 @@ def _sentences(worst: Mapping[str, float], cost: tuple[int, int], samples: int, 
     if not holds:
         return ["the gradient of the batch is not the sum of its samples' gradients"]
     greatest = max(worst.values(), default=0.0)
-    return [
+    holds_words = (
         f"the gradient of the batch is the sum of the gradients of its {samples} samples "
-        f"(largest difference {greatest:.0e} of the greatest entry)",
+        f"(largest difference {greatest:.0e} of the greatest entry)"
+    )
+    return [
+        holds_words,
         f"Computed one by one, those are {samples} times the partial derivatives: {cost[1]:,} instead of {cost[0]:,}",
     ]

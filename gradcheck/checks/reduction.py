@@ -209,8 +209,11 @@ def _sentences(reduction: str, facts: dict[str, Any]) -> list[str]:
     first = f"sum / {reduction}: expected {facts['expected_words']}, measured {measured} ({spread})"
     if facts["verdict"] == "fail":
         return [first]
-    return [first, f"A step under `sum` is {measured} times as long as under `{reduction}`: "
-                   f"divide the learning rate by {measured} when you change to `sum`"]  # fmt: skip
+    step = (
+        f"A step under `sum` is {measured} times as long as under `{reduction}`: "
+        f"divide the learning rate by {measured} when you change to `sum`"
+    )
+    return [first, step]
 
 
 def _fit_words(fits: list[str]) -> str:

@@ -25,6 +25,8 @@ from gradcheck.network import Term
 from gradcheck.spec.case import Case
 
 Array = NDArray[Any]
+#: How many times the smallest normal number a quantity may be that is lost in products with numbers of usual size.
+_UNDERFLOW = 2.0**20
 Progress = Callable[[int, int, str], None]
 
 
@@ -56,6 +58,11 @@ class Evidence:
     def unit(self) -> float:
         """Unit roundoff u of the analytic side."""
         return float(np.finfo(self.case.dtype).eps) / 2
+
+    @property
+    def underflow(self) -> float:
+        """Below this a gradient may have vanished on its way through the analytic side's precision."""
+        return _UNDERFLOW * float(np.finfo(self.case.dtype).tiny)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
 NAME = "gradient"
-CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC601", "GC901")
+CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC601", "GC901")
 #: The scheme that gives a second estimate, and the factor on the step for the same scheme's own second estimate.
 _SECOND = {"complex": "five_point", "central": "five_point", "forward": "central", "five_point": "richardson",
            "richardson": "five_point"}  # fmt: skip
@@ -85,9 +85,9 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     """The comparison of one tensor and the verdicts of its entries."""
     found = evidence.estimates[name]
     selected = _selected(evidence, name)
-    bar = found.error + _analytic_error(evidence, name, found)
+    bar = found.error + _analytic_error(evidence, name, found) + evidence.underflow
     comparison = Comparison(
-        evidence.gradient(name), found.value, found.error, bar, selected,
+        evidence.gradient(name), found.value, found.error + evidence.underflow, bar, selected,
         RESOLUTION[evidence.case.dtype], evidence.case.gradient.rtol,
     )  # fmt: skip
     suspicious = np.flatnonzero(selected & ~comparison.passes & np.isfinite(comparison.analytic))

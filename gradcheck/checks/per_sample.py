@@ -138,7 +138,7 @@ def _bound(evidence: Evidence, total: Sum, name: str) -> Array:
     spread = evidence.spread[name] * _scale(evidence)
     usual = float(np.sqrt(np.mean(np.square(spread)))) / 2 if spread.size else 0.0
     gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
-    bound: Array = gamma * total.magnitude(name) + 10 * np.maximum(spread, usual)
+    bound: Array = gamma * total.magnitude(name) + 10 * np.maximum(spread, usual) + evidence.underflow
     return bound
 
 

@@ -21,7 +21,7 @@ Sum first and divide once, by the number of losses that were summed. Let `diviso
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,15 +148,21 @@ def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float)
     network, point = evidence.case.network, evidence.case.point.cast(evidence.case.dtype)
     total = gradient(network, point, Objective(position, "sum")).gradients
     reduced = gradient(network, point, Objective(position, reduction)).gradients
-    scale = _scale(evidence, position)
-    terms = evidence.case.point.batch_size + _INNER_TERMS
-    bounds = {
-        name: scale * (contraction_bound(terms, evidence.unit) * evidence.estimates[name].magnitude
-                       + 10 * _usual(evidence.spread[name]))
-        for name in evidence.names
-    }  # fmt: skip
-    return _ratio({n: np.asarray(total[n], float) for n in bounds}, {n: np.asarray(reduced[n], float) for n in bounds},
-                  bounds, divisor)  # fmt: skip
+    names = evidence.names
+    bounds = {name: _bound(evidence, position, name) + evidence.underflow * (1 + divisor) for name in names}
+    return _ratio(_in_float64(total, names), _in_float64(reduced, names), bounds, divisor)
+
+
+def _in_float64(gradients: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+    return {name: np.asarray(gradients[name], dtype=np.float64) for name in names}
+
+
+def _bound(evidence: Evidence, position: int, name: str) -> Array:
+    """γ_K Σ|gᵢ| + 10 s for the sum-reduced term."""
+    gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
+    own = gamma * evidence.estimates[name].magnitude + 10 * _usual(evidence.spread[name])
+    bound: Array = _scale(evidence, position) * own
+    return bound
 
 
 def _numeric(evidence: Evidence, position: int, reduction: str, divisor: float) -> Ratio:

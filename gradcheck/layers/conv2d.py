@@ -62,7 +62,8 @@ class Conv2d(Layer):
         W = weight.reshape(self.groups, -1, X.shape[2])
         y = _product(W, X).reshape(n, -1, p, q)
         if bias is not None:
-            y = y + bias[:, None, None]
+            y = y.astype(np.result_type(y, bias), copy=False)
+            y += bias[:, None, None]  # in place, as a second array of this size costs more than the sum
         return y, (x.shape, X, weight, bias is not None)
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:

@@ -47,7 +47,8 @@ class Linear(Layer):
         """y = x W + b."""
         y = x @ weight
         if bias is not None:
-            y = y + bias
+            y = y.astype(np.result_type(y, bias), copy=False)
+            y += bias  # in place, as a second array of this size costs more than the sum
         return y, (x, weight, bias is not None)
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
@@ -74,5 +75,6 @@ class Linear(Layer):
         """A column j of x that moves by d moves y by d W[j]."""
         move = columns.values - columns.of_base()
         rows = parameters["weight"][columns.index].reshape(len(columns.index), *[1] * (y.ndim - 1), -1)
-        carried: Array = y + move[..., None] * rows
+        carried: Array = move[..., None] * rows
+        carried += y
         return carried

@@ -179,7 +179,7 @@ class Choice(Hint):
         one: list[str] = []
         for k, member in enumerate(named):
             repeats = isinstance(member, Several) and member.item in named[:k]
-            one.append(f"{member.count()} them" if repeats else member.words()[0])  # type: ignore[attr-defined]
+            one.append(f"{member.count().removesuffix(' of')} of them" if repeats else member.words()[0])  # type: ignore[attr-defined]
         if "a number" in one and "an integer" in one:
             one.remove("an integer")
         return " or ".join(one), " or ".join(member.words()[1] for member in named)

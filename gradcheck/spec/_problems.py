@@ -86,13 +86,13 @@ def similar_to(name: str, known: Iterable[str]) -> str | None:
 
 
 def typo_of(name: str, known: Iterable[str]) -> str | None:
-    """The known name that this one is a slip of: capitals and underscores aside, one edit for each three letters.
+    """The known name that this one is a slip of: capitals and underscores aside, one edit for each four letters.
 
     `conv2` and `Conv2d` are slips of `conv2d`; `my_relu` is no slip of `relu`, but a name of its own.
     """
     folded = _folded(name)
     distances = {other: _edits(folded, _folded(other)) for other in known}
-    within = {other: edits for other, edits in distances.items() if edits <= len(_folded(other)) // 3}
+    within = {other: edits for other, edits in distances.items() if edits <= len(_folded(other)) // 4}
     return min(within, key=lambda other: (within[other], other), default=None)
 
 

@@ -13,7 +13,7 @@ from gradcheck.catalogue import Catalogue
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.spec._grammar import NAME
 from gradcheck.spec._options import Option, Owner, convert, convert_each, options_of, read_keys
-from gradcheck.spec._problems import Place, Problems, quoted, show, typo_of
+from gradcheck.spec._problems import Place, Problems, did_you_mean, quoted, show, typo_of
 from gradcheck.spec._yaml import Node
 
 _NOUNS = {"layers": "layer", "losses": "loss"}
@@ -128,8 +128,9 @@ def _find(unit: Unit, folder: str, reading: Reading) -> Any:
     if not reading.runs and not typo:
         reading.note(unit.place, f"`{unit.type}` is not a built-in {noun}; it may come from a plugin")
         return None
-    hint = f"; did you mean `{typo}`?" if typo else "; if a plugin defines it, give the plugin with --plugin"
-    reading.problems.add(unit.place, f"unknown {noun} `{unit.type}`{hint}")
+    hint = did_you_mean(unit.type, names)
+    plugin = "" if typo else (" If" if hint else "; if") + " a plugin defines it, give the plugin with --plugin"
+    reading.problems.add(unit.place, f"unknown {noun} `{unit.type}`{hint}{plugin}")
     return None
 
 

@@ -1,4 +1,4 @@
-"""Numbers next to numbers: each moved by one unit in the last place.
+"""The same numbers, moved by one unit in the last place, or in a wider precision.
 
 What such a move changes in a gradient is rounding, and nothing else: both witnesses measure their own with it.
 """
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradcheck.network import Point
 
 Array = NDArray[Any]
 
@@ -23,3 +25,12 @@ def moved(array: Array, seed: int) -> Array:
     sign = 1.0 - 2.0 * ((scattered >> np.uint64(61)) & np.uint64(1)).astype(array.dtype)
     result: Array = array * (1 + sign * np.finfo(array.dtype).eps).astype(array.dtype)
     return result
+
+
+def wider(point: Point) -> Point:
+    """The same point in a wider precision: float32 in float64, float64 in long double.
+
+    Where long double is no wider than float64 it is the same point in the same precision.
+    """
+    narrow = any(array.dtype == np.float32 for array in point.arrays.values())
+    return point.cast(np.float64 if narrow else np.longdouble)

@@ -7,6 +7,7 @@ NaN is named at the layer that produced it. What is missing or unusable is NaN i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
-from gradcheck.gradients._moves import moved
+from gradcheck.gradients._moves import moved, wider
 from gradcheck.network import Network, Node, Point, Term, Trace, guarded
 
 Array = NDArray[Any]
@@ -64,19 +65,29 @@ def gradient(network: Network, point: Point, objective: Objective = DECLARED) ->
 
 
 def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> dict[str, Array]:
-    """s, the rounding of the analytic gradient: its greatest change over `draws` moves of all numbers by 1 ulp.
+    """s, the rounding of the analytic gradient, measured in two ways; by name, of the gradient's shape.
 
-    Inputs, parameters and upstream gradient are moved; by name, of the gradient's shape. The batch keeps its order: a
-    backward that follows one sample only would change with the order too, and its mistake would pass for rounding.
+    The greatest change over `draws` moves of all inputs, parameters and upstream gradients by 1 ulp; and the distance
+    from the same backward in a wider precision, which also sees what such moves leave alone (1 - y² at y = 1). The
+    batch keeps its order: a backward that follows one sample only would change with the order too, and its mistake
+    would pass for rounding.
     """
-    changes = {name: np.zeros(gradient.shape) for name, gradient in base.gradients.items()}
-    for seed in range(draws):
-        other = point.map(lambda array, seed=seed: moved(array, seed))  # type: ignore[misc]
-        analytic = _backward(network, other, network.forward(other), DECLARED, seed)
-        for name, change in changes.items():
-            difference = np.abs(np.asarray(analytic.gradients[name], float) - np.asarray(base.gradients[name], float))
-            np.maximum(change, difference, out=change)
+    others = [
+        _shifted(network, point.map(lambda array, seed=seed: moved(array, seed)), seed)  # type: ignore[misc]
+        for seed in range(draws)
+    ]
+    with suppress(Exception):
+        others.append(gradient(network, wider(point)).gradients)
+    changes = {}
+    for name, found in base.gradients.items():
+        expected = np.asarray(found, dtype=np.longdouble)
+        distances = [np.abs(expected - other[name]) for other in others]
+        changes[name] = np.max(distances, axis=0).astype(np.float64)
     return changes
+
+
+def _shifted(network: Network, point: Point, seed: int) -> Mapping[str, Array]:
+    return _backward(network, point, network.forward(point), DECLARED, seed).gradients
 
 
 def _backward(network: Network, point: Point, trace: Trace, objective: Objective, seed: int | None) -> Analytic:

@@ -6,24 +6,26 @@ Real schemes, with D(h) the scheme at step h, p its order, ε the measured noise
                                    truncation                     noise             rounding of x + h
 
 The complex step has no truncation and no cancellation; with gᵢ the gradients of the samples and s the greatest change
-of some entries when every number moves by one unit in the last place:
+of some entries when every number moves by one unit in the last place, or is computed in a wider precision:
 
     error = 16 u Σ|gᵢ| + 64 u max|g| + 10 s
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.gradients._moves import moved
+from gradcheck.gradients._moves import moved, wider
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.schemes import Scheme
 from gradcheck.gradients.numeric.sweep import Moves, Stage, perturbed_observables
+from gradcheck.network import Point
 
 Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2
@@ -191,20 +193,28 @@ class _Sweep:
 
 
 def _with_rounding(stage: Stage, sweep: _Sweep, found: Estimate) -> Estimate:
-    """The error of a complex step, with its rounding measured on some entries at moved points."""
+    """The error of a complex step, with its rounding measured on some entries."""
     flat = np.abs(found.value).reshape(-1)
     evenly = np.linspace(0, flat.size - 1, _SAMPLED).astype(int)
     sampled = np.unique(np.concatenate([evenly, np.argsort(flat)[-2:]]))
     sampled = sampled[found.checked.reshape(-1)[sampled]]
-    change = 0.0
-    for seed in (1, 2):
-        point = stage.point.map(lambda array, seed=seed: moved(array, seed))  # type: ignore[misc]
-        nearby = _Sweep(
-            Stage(stage.network, point, stage.coupled, stage.observables),
-            sweep.name, sweep.scheme, replace(sweep.question, others={}), None, sweep.step,
-        ).run(sampled)  # fmt: skip
-        difference = np.abs(nearby.value.reshape(-1)[sampled] - found.value.reshape(-1)[sampled])
-        change = max(change, float(np.max(difference, initial=0.0)))
+    at = found.value.reshape(-1)[sampled]
+    change = max(float(np.max(np.abs(near - at), initial=0.0)) for near in _nearby(stage, sweep, sampled))
     greatest = float(np.max(flat, initial=0.0))
     error = 16 * _UNIT * found.magnitude + 64 * _UNIT * greatest + 10 * change
     return replace(found, error=error)
+
+
+def _nearby(stage: Stage, sweep: _Sweep, sampled: Array) -> Iterator[Array]:
+    """The sampled entries with every number moved by one unit in the last place, and in a wider precision."""
+    for seed in (1, 2):
+        yield _again(stage, sweep, sampled, stage.point.map(lambda array, seed=seed: moved(array, seed)))  # type: ignore[misc]
+    with suppress(Exception):
+        yield _again(stage, sweep, sampled, wider(stage.point))
+
+
+def _again(stage: Stage, sweep: _Sweep, sampled: Array, point: Point) -> Array:
+    other = Stage(stage.network, point, stage.coupled, stage.observables)
+    question = replace(sweep.question, others={})
+    again = _Sweep(other, sweep.name, sweep.scheme, question, None, sweep.step).run(sampled)
+    return again.value.reshape(-1)[sampled]

@@ -294,7 +294,7 @@ def test_what_is_allowed_is_not_complained_about(tmp_path: Path) -> None:
         "spec/case.py": "",
         "network.py": "from gradcheck.layers._base import Layer",
         "gradients/_moves.py": "",
-        "gradients/numeric/sweep.py": "from gradcheck.gradients import _moves\nimport gradcheck.gradients.numeric.kinks",
+        "gradients/numeric/sweep.py": "import gradcheck.gradients._moves, gradcheck.gradients.numeric.kinks",
         "gradients/numeric/kinks.py": "",
         "_cli_run.py": "from gradcheck import _cli_select\nfrom gradcheck.pipeline import run_spec",
         "_cli_select.py": "",

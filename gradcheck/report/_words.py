@@ -168,10 +168,11 @@ def _equivalences(spec: SpecReport) -> str:
 
 
 def _guilt(guilty: Sequence[Finding]) -> str:
-    blamed = dict.fromkeys(
-        f"{'the loss' if f.layer == 'loss' else f'layer {f.layer}'} ({f.code} {f.name})" for f in guilty
-    )
-    return f"Guilty: {listed(list(blamed))}." if blamed else ""
+    codes: dict[str, dict[str, None]] = {}
+    for finding in guilty:
+        codes.setdefault(finding.layer, {})[f"{finding.code} {finding.name}"] = None
+    blamed = [f"{'the loss' if who == 'loss' else f'layer {who}'} ({', '.join(what)})" for who, what in codes.items()]
+    return f"Guilty: {listed(blamed)}." if blamed else ""
 
 
 def total(report: Report) -> str:

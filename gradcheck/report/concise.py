@@ -1,4 +1,4 @@
-"""One line for each thing to act on: `path:line:column: severity CODE name subject: message`; then one sentence."""
+"""One line for each thing to act on: `path:line:column: severity CODE name: message`; then one sentence."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ def _lines(spec: SpecReport) -> Iterator[str]:
     for finding in words.roots(spec):
         tainted = len(words.consequences(spec, finding))
         also = f" ({words.plural(tainted, 'gradient')} more wrong only because of it)" if tainted else ""
-        what = f"{finding.severity} {finding.code} {finding.name} {words.subject(finding)}"
-        yield f"{words.place(spec, finding)}: {what}: {finding.message}{also}"
+        about = "" if finding.message.startswith(finding.layer) else f"{words.subject(finding)}: "
+        what = f"{finding.severity} {finding.code} {finding.name}: {about}{finding.message}"
+        yield f"{words.place(spec, finding)}: {what}{also}"
     for row in words.undecided(spec):
         share = f"{row.counts.inconclusive:,} of {words.plural(row.checked, 'entry')}"
         why = f": {row.reason}" if row.reason else ""

@@ -134,11 +134,10 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
 
 
 def _bound(evidence: Evidence, total: Sum, name: str) -> Array:
-    """γ_K Σ|gᵢ| + 10 s, for the sum-reduced loss."""
-    spread = evidence.spread[name] * _scale(evidence)
-    usual = float(np.sqrt(np.mean(np.square(spread)))) / 2 if spread.size else 0.0
+    """γ_K Σ|gᵢ| + 10 s, for the sum-reduced loss; s the tensor's greatest, because each side rounds in its own way."""
+    spread = float(np.max(evidence.spread[name], initial=0.0)) * _scale(evidence)
     gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
-    bound: Array = gamma * total.magnitude(name) + 10 * np.maximum(spread, usual) + evidence.underflow
+    bound: Array = gamma * total.magnitude(name) + 10 * spread + evidence.underflow
     return bound
 
 

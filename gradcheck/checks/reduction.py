@@ -158,9 +158,9 @@ def _in_float64(gradients: Mapping[str, Array], names: Sequence[str]) -> dict[st
 
 
 def _bound(evidence: Evidence, position: int, name: str) -> Array:
-    """γ_K Σ|gᵢ| + 10 s for the sum-reduced term."""
+    """γ_K Σ|gᵢ| + 10 s for the sum-reduced term; s the tensor's greatest, because each side rounds in its own way."""
     gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
-    own = gamma * evidence.estimates[name].magnitude + 10 * _usual(evidence.spread[name])
+    own = gamma * evidence.estimates[name].magnitude + 10 * float(np.max(evidence.spread[name], initial=0.0))
     bound: Array = _scale(evidence, position) * own
     return bound
 
@@ -183,12 +183,6 @@ def _scale(evidence: Evidence, position: int) -> float:
         total, reduced, _ = _values(evidence, position, term, term.reduction)
         divisor = total / reduced if reduced else 1.0
     return abs(divisor / term.weight) if term.weight else 1.0
-
-
-def _usual(spread: Array) -> Array:
-    """s, at least half of what is usual in the tensor."""
-    floor = float(np.sqrt(np.mean(np.square(spread)))) / 2 if spread.size else 0.0
-    return np.maximum(spread, floor)
 
 
 def _ratio(

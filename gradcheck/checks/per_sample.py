@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from gradcheck.checks._base import Outcome, contraction_bound, finding, number, unusable
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
-from gradcheck.gradients.analytic import Analytic, Objective, gradient
+from gradcheck.gradients.analytic import Analytic, Objective, gradient, greatest_rounding
 from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
@@ -85,6 +85,7 @@ class Sum:
         self.samples = [gradient(network, point.take([i]), objective) for i in range(point.batch_size)]
         self.samples_seconds = perf_counter() - start
         self.batched = evidence.stage.samples
+        self.rounding = greatest_rounding(network, point, self.batch, objective)
 
     def gradient(self, name: str) -> Array:
         """Put together in float64, so that only the rounding of the gradients themselves counts."""
@@ -135,7 +136,7 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
 
 def _bound(evidence: Evidence, total: Sum, name: str) -> Array:
     """γ_K Σ|gᵢ| + 10 s, for the sum-reduced loss; s the tensor's greatest, because each side rounds in its own way."""
-    spread = float(np.max(evidence.spread[name], initial=0.0)) * _scale(evidence)
+    spread = max(float(np.max(evidence.spread[name], initial=0.0)) * _scale(evidence), total.rounding[name])
     gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
     bound: Array = gamma * total.magnitude(name) + 10 * spread + evidence.underflow
     return bound

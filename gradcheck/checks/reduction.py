@@ -21,7 +21,7 @@ Sum first and divide once, by the number of losses that were summed. Let `diviso
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ from gradcheck.checks._base import Outcome, contraction_bound, finding, number, 
 from gradcheck.checks._divisors import describe, fitting
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
-from gradcheck.gradients.analytic import Objective, gradient
+from gradcheck.gradients.analytic import Analytic, Objective, gradient, greatest_rounding
 from gradcheck.network import Term
 
 Array = NDArray[Any]
@@ -146,22 +146,26 @@ def _values(evidence: Evidence, position: int, term: Term, reduction: str) -> tu
 
 def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float) -> Ratio:
     network, point = evidence.case.network, evidence.case.point.cast(evidence.case.dtype)
-    total = gradient(network, point, Objective(position, "sum")).gradients
-    reduced = gradient(network, point, Objective(position, reduction)).gradients
-    names = evidence.names
-    bounds = {name: _bound(evidence, position, name) + evidence.underflow * (1 + divisor) for name in names}
-    return _ratio(_in_float64(total, names), _in_float64(reduced, names), bounds, divisor)
+    total = gradient(network, point, Objective(position, "sum"))
+    reduced = gradient(network, point, Objective(position, reduction))
+    rounding = greatest_rounding(network, point, total, Objective(position, "sum"))
+    bounds = {
+        name: _bound(evidence, position, name, rounding[name]) + evidence.underflow * (1 + divisor)
+        for name in evidence.names
+    }
+    return _ratio(_in_float64(total, bounds), _in_float64(reduced, bounds), bounds, divisor)
 
 
-def _in_float64(gradients: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
-    return {name: np.asarray(gradients[name], dtype=np.float64) for name in names}
+def _in_float64(analytic: Analytic, names: Iterable[str]) -> dict[str, Array]:
+    return {name: np.asarray(analytic.gradients[name], dtype=np.float64) for name in names}
 
 
-def _bound(evidence: Evidence, position: int, name: str) -> Array:
+def _bound(evidence: Evidence, position: int, name: str, rounding: float) -> Array:
     """γ_K Σ|gᵢ| + 10 s for the sum-reduced term; s the tensor's greatest, because each side rounds in its own way."""
     gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
-    own = gamma * evidence.estimates[name].magnitude + 10 * float(np.max(evidence.spread[name], initial=0.0))
-    bound: Array = _scale(evidence, position) * own
+    scale = _scale(evidence, position)
+    s = max(scale * float(np.max(evidence.spread[name], initial=0.0)), rounding)
+    bound: Array = gamma * scale * evidence.estimates[name].magnitude + 10 * s
     return bound
 
 

@@ -86,6 +86,17 @@ def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> di
     return changes
 
 
+def greatest_rounding(network: Network, point: Point, base: Analytic, objective: Objective) -> dict[str, float]:
+    """By name, the greatest distance of a gradient from the same backward in a wider precision; 0 if there is none."""
+    with suppress(Exception):
+        wide = gradient(network, wider(point), objective).gradients
+        return {
+            name: float(np.max(np.abs(np.asarray(found, dtype=np.longdouble) - wide[name]), initial=0.0))
+            for name, found in base.gradients.items()
+        }
+    return dict.fromkeys(base.gradients, 0.0)
+
+
 def _shifted(network: Network, point: Point, seed: int) -> Mapping[str, Array]:
     return _backward(network, point, network.forward(point), DECLARED, seed).gradients
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult, Entry, Finding, Row
+from gradcheck.network import Term
 
 Array = NDArray[Any]
 
@@ -46,11 +47,12 @@ def finding(
 ) -> Finding:
     """A finding with its place in the spec and the command that repeats it; `entry` brings its own index."""
     index = entry.index if entry else index
+    terms = [term.name for term in evidence.case.network.terms]
     return Finding(
         id=f"{check}-{number}",
         code=code,
         severity=severity,
-        layer=layer,
+        layer="loss" if layer in terms else layer,
         message=message,
         parameter=parameter,
         index=index if parameter else None,
@@ -59,6 +61,11 @@ def finding(
         replay=replay(evidence, parameter, index),
         evidence=entry,
     )
+
+
+def of_term(evidence: Evidence, term: Term) -> str:
+    """Which term of the loss a sentence is about: empty if there is only one."""
+    return f"{term.name}: " if len(evidence.case.network.terms) > 1 else ""
 
 
 def replay(evidence: Evidence, name: str | None, index: tuple[int, ...] | None) -> str:

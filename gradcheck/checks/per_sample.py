@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import Outcome, contraction_bound, finding, number, unusable
+from gradcheck.checks._base import Outcome, contraction_bound, finding, number, of_term, unusable
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, greatest_rounding
@@ -120,15 +120,16 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
         if witness and not findings:
             findings.append(_finding(evidence, reduction, divisor, told + 1, wrong[witness], witness))
     cost = _cost(evidence, total)
+    of = of_term(evidence, term)
     measured = {
         "term": term.name,
         "largest_difference": worst,
         "partial_derivatives": {"batch": cost[0], "per_sample": cost[1]},
-        "sentences": _sentences(worst, cost, evidence.case.point.batch_size, not findings),
+        "sentences": [of + words for words in _sentences(worst, cost, evidence.case.point.batch_size, not findings)],
     }
     times = total.samples_seconds / total.batch_seconds if total.batch_seconds else float("nan")
     note = (
-        f"per-sample backpropagation: {evidence.case.point.batch_size} times the partial derivatives "
+        f"{of}per-sample backpropagation: {evidence.case.point.batch_size} times the partial derivatives "
         f"({cost[1]:,} instead of {cost[0]:,}), {times:.1f} times the time of one batch"
     )
     return CheckResult(NAME, "GC301", worst_verdict(["fail"] if findings else []), measured=measured), findings, note

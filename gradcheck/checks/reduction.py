@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import Outcome, contraction_bound, finding, number, unusable
+from gradcheck.checks._base import Outcome, contraction_bound, finding, number, of_term, unusable
 from gradcheck.checks._divisors import describe, fitting
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
@@ -82,6 +82,8 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
             "The reduction of this loss is applied outside it, so this proves that its backward is linear in the "
             "upstream gradient, and nothing more."
         )
+    of = of_term(evidence, term)
+    measured["sentences"] = [of + sentence for sentence in measured["sentences"]]
     verdict = worst_verdict([facts["verdict"] for facts in measured["reductions"].values()])
     code = findings[0].code if findings else "GC201"
     return CheckResult(NAME, code, verdict, measured=measured), findings

@@ -115,7 +115,8 @@ def _against_sum(
         "numeric_ratio": numeric.factor,
         "numeric_spread": numeric.spread,
     }
-    facts["sentences"] = _sentences(reduction, facts)
+    declared_one = term.reduction if term.reduction in reductions(term)[1:] else reductions(term)[1]
+    facts["sentences"] = _sentences(reduction, facts, reduction == declared_one)
     findings = []
     if not (analytic.holds and numeric.holds):
         side = "both gradients" if not analytic.holds and not numeric.holds else (
@@ -204,7 +205,7 @@ def _ratio(
     return Ratio(factor, spread / greatest if greatest else 0.0, holds)
 
 
-def _sentences(reduction: str, facts: dict[str, Any]) -> list[str]:
+def _sentences(reduction: str, facts: dict[str, Any], with_step: bool) -> list[str]:
     measured = number(round(facts["analytic_ratio"], 9))
     spread = f"spread {max(facts['analytic_spread'], facts['numeric_spread']):.0e}"
     if not np.isfinite(facts["analytic_ratio"]):
@@ -213,7 +214,7 @@ def _sentences(reduction: str, facts: dict[str, Any]) -> list[str]:
         fits = ", ".join(facts["fits"]) or "nothing that was counted here"
         return [f"sum / {reduction}: no divisor is declared; measured {measured} ({spread}), which fits {fits}"]
     first = f"sum / {reduction}: expected {facts['expected_words']}, measured {measured} ({spread})"
-    if facts["verdict"] == "fail":
+    if facts["verdict"] == "fail" or not with_step:
         return [first]
     step = (
         f"A step under `sum` is {measured} times as long as under `{reduction}`: "

@@ -107,7 +107,7 @@ def _as_kind(name: str, array: Array, kind: str, precision: str) -> Array:
         _require(name, (array == np.trunc(array)) & (abs(array) < 2.0**63), array, "an integer")
     if kind == "bool":
         _require(name, (array == 0) | (array == 1), array, "0 or 1")
-    return np.ascontiguousarray(array, dtype=_KINDS[kind])
+    return np.asarray(array, dtype=_KINDS[kind], order="C")
 
 
 def _require(name: str, fits: Array, array: Array, expected: str) -> None:

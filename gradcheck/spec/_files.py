@@ -62,7 +62,9 @@ def load_npz(path: Path, file: str, key: str | None) -> Array:
     """The array of that name, or the only one."""
     with _opened(path, file) as archive:
         names = _members(archive)
-        if key is None and len(names) != 1:
+        if not names:
+            raise FileProblem(f"{show(file)} holds no arrays")
+        if key is None and len(names) > 1:
             raise FileProblem(f"{show(file)} holds {_several(names)}; say which with `key`")
         if key is not None and key not in names:
             raise FileProblem(f"{show(file)} has no array `{key}`; it holds {_several(names)}", "key")
@@ -90,7 +92,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, str]:
 
 
 def _several(names: Mapping[str, str]) -> str:
-    return f"the arrays {quoted(sorted(names))}" if names else "no arrays"
+    return f"the array{'s' if len(names) > 1 else ''} {quoted(sorted(names))}"
 
 
 def _read_member(archive: zipfile.ZipFile, member: str, name: str, file: str) -> Array:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 #: Names of layers and of data: nothing that could be taken for a part of `layer.parameter` or `name[3, 5]`.
-NAME = "[A-Za-z0-9_-]+"
+NAME = r"[\w-]+"
 #: Findings about the loss are about `loss`, or about `loss_2` where there are several terms.
 LOSS = "loss"
 LOSS_NAME = f"{LOSS}(_[0-9]+)?"

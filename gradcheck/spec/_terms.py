@@ -120,7 +120,7 @@ def _bind(item: LossItem, names: list[str], arrays: Arrays, problems: Problems) 
     for name, required in by_name.items():
         if required and name not in given and name != "target":
             problems.add(unit.place, _missing(unit, name))
-    if len(problems) > before:
+    if len(problems) > before or any(required and name not in given for name, required in by_name.items()):
         return None
     return given if takes_all else {name: given[name] for name in by_name if name in given}
 
@@ -176,9 +176,10 @@ def _target(unit: Unit, arrays: Arrays, required: Any, problems: Problems) -> st
 
 def _require_taken(items: list[LossItem], taken: set[str], graph: Graph, problems: Problems) -> None:
     """Targets and weights that no loss takes, and no layer either, are a mistake."""
-    losses = quoted(dict.fromkeys(item.unit.type for item in items))
+    losses = list(dict.fromkeys(item.unit.type for item in items))
+    who = f"none of {quoted(losses)} takes" if len(losses) > 1 else f"`{losses[0]}` does not take"
     for name in (*graph.arrays.targets, "sample_weight"):
         if name in graph.arrays.places and name not in graph.used and name not in taken:
-            what = "weights" if name == "sample_weight" else "target"
-            message = f"the {what} `{name}` {'are' if what == 'weights' else 'is'} not used: {losses} does not take "
-            problems.add(graph.arrays.places[name], message + ("them" if what == "weights" else "it"))
+            weights = name == "sample_weight"
+            message = "the weights `{}` are not used: {} them" if weights else "the target `{}` is not used: {} it"
+            problems.add(graph.arrays.places[name], message.format(name, who))

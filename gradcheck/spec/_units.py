@@ -71,9 +71,6 @@ def read_unit(node: Node, folder: str, shared: type, reading: Reading) -> Unit |
     unit.trusted = unit.kind is None or reading.catalogue.is_builtin(unit.kind)
     common = options_of(shared)
     own = {} if unit.kind is None else options_of(unit.kind)
-    for name in common.keys() & own.keys():
-        message = f"the option `{name}` of `{unit.type}` has the name of one that every {_NOUNS[folder]} has"
-        problems.add(unit.place, f"{message}; rename the field of the class")
     before = len(problems)
     nodes = _own_and_shared(unit, options, own, common, problems)
     unit.nodes = {name: value for name, value in nodes.items() if name in common}

@@ -73,6 +73,12 @@ class Evidence:
         """The analytic gradient in float64."""
         return np.asarray(self.analytic.gradients[name], dtype=np.float64)
 
+    def rounding(self, name: str) -> Array:
+        """s of a tensor where it has a derivative; 0 at kinks, where a move by one unit may change the branch."""
+        found = self.estimates.get(name)
+        s = self.spread[name]
+        return s if found is None else np.where(found.kink, 0.0, s)
+
     def again(self, name: str, scheme: str, step: float | None, entries: Array) -> Estimate:
         """Another numeric estimate of some entries (flat indices) by another scheme or step."""
         question = replace(self.question, others={})

@@ -100,7 +100,7 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
 
 def _analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
     """Rounding of the analytic side: 10 s, s at least half of what is usual in the tensor, and 4 u Σ|gᵢ|."""
-    s = evidence.spread[name]
+    s = evidence.rounding(name)
     usual = float(np.sqrt(np.mean(np.square(s)))) if s.size else 0.0
     error: Array = 10 * np.maximum(s, usual / 2) + 4 * evidence.unit * found.magnitude
     return np.where(np.isfinite(error), error, 0.0)

@@ -137,7 +137,7 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
 
 def _bound(evidence: Evidence, total: Sum, name: str) -> Array:
     """γ_K Σ|gᵢ| + 10 s, for the sum-reduced loss; s the tensor's greatest, because each side rounds in its own way."""
-    spread = max(float(np.max(evidence.spread[name], initial=0.0)) * _scale(evidence), total.rounding[name])
+    spread = max(float(np.max(evidence.rounding(name), initial=0.0)) * _scale(evidence), total.rounding[name])
     gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
     bound: Array = gamma * total.magnitude(name) + 10 * spread + evidence.underflow
     return bound

@@ -21,10 +21,18 @@ def moved(array: Array, seed: int) -> Array:
     So zeros stay zero and ties stay tied: a move never leaves the branch that a piecewise function has taken there.
     """
     bits = np.abs(array).view(f"u{array.dtype.itemsize}").astype(np.uint64)
-    scattered = (bits + np.uint64(2 * seed + 1)) * np.uint64(0x9E3779B97F4A7C15)
-    sign = 1.0 - 2.0 * ((scattered >> np.uint64(61)) & np.uint64(1)).astype(array.dtype)
+    sign = 1.0 - 2.0 * (_scattered(bits, seed) & np.uint64(1)).astype(array.dtype)
     result: Array = array * (1 + sign * np.finfo(array.dtype).eps).astype(array.dtype)
     return result
+
+
+def _scattered(bits: Array, seed: int) -> Array:
+    """A hash of each number (splitmix64; Steele, Lea & Flood 2014)."""
+    z = bits + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Array = z ^ (z >> np.uint64(31))
+    return mixed
 
 
 def wider(point: Point) -> Point:

@@ -15,8 +15,11 @@ from gradcheck.errors import LayerFailure
 from gradcheck.network import Network, Point
 
 Array = NDArray[Any]
+Forward = Callable[[Mapping[str, Array]], Sequence[Array]]
 _ROUNDING = 1e-12
 _OTHER_BLOCKING = 1e-9
+#: Smaller and greater values in the other batch: a minimum or a maximum over all samples is found by one of them.
+_FACTORS = (0.5, 1.0), (1.0, 2.0)
 
 
 def coupling(network: Network, point: Point, arrays: Mapping[str, Array]) -> frozenset[str]:
@@ -38,36 +41,46 @@ def coupling(network: Network, point: Point, arrays: Mapping[str, Array]) -> fro
 
 
 def _couples(
-    forward: Callable[[Mapping[str, Array]], Sequence[Array]],
+    forward: Forward,
     names: Sequence[str],
     samples: frozenset[str],
     arrays: Mapping[str, Array],
 ) -> bool:
-    """Whether the first half of a double batch depends on the second half, or on its being there."""
+    """Whether the outputs of a batch depend on another batch behind it or before it."""
     at = {name: arrays[name] for name in names}
     batched = [name for name in dict.fromkeys(names) if name in samples]
     try:
         alone = forward(at)
-        first, second = (forward({**at, **_joined(at, batched, seed)}) for seed in (1, 2))
+        first, second = (_beside_another(forward, at, batched, factors) for factors in _FACTORS)
     except (LayerFailure, ValueError, IndexError):
         return True
     return any(
-        not _close(a[: len(y)], b[: len(y)], _ROUNDING) or not _close(y, a[: len(y)], _OTHER_BLOCKING)
-        for y, a, b in zip(alone, first, second, strict=True)
+        not (_close(a, b, _ROUNDING) and _close(y, a, _OTHER_BLOCKING) and _close(y, b, _OTHER_BLOCKING))
+        for place in range(2)
+        for y, a, b in zip(alone, first[place], second[place], strict=True)
     )
 
 
-def _joined(at: Mapping[str, Array], batched: Sequence[str], seed: int) -> dict[str, Array]:
-    """The batch, followed by another one made from it: samples in another order, values of the same signs."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(at[batched[0]])) if batched else np.zeros(0, dtype=int)
-    return {name: np.concatenate([at[name], _varied(at[name][order], rng)]) for name in batched}
+def _beside_another(
+    forward: Forward, at: Mapping[str, Array], batched: Sequence[str], factors: tuple[float, float]
+) -> tuple[list[Array], list[Array]]:
+    """The outputs for the batch with another batch behind it, and with the other one before it.
+
+    The other batch is made from it: samples in another order, values times random factors.
+    """
+    rng = np.random.default_rng(int(2 * factors[1]))
+    n = len(at[batched[0]]) if batched else 0
+    order = rng.permutation(n)
+    other = {name: _varied(at[name][order], rng, factors) for name in batched}
+    behind = forward({**at, **{name: np.concatenate([at[name], other[name]]) for name in batched}})
+    before = forward({**at, **{name: np.concatenate([other[name], at[name]]) for name in batched}})
+    return [y[:n] for y in behind], [y[n:] for y in before]
 
 
-def _varied(array: Array, rng: np.random.Generator) -> Array:
+def _varied(array: Array, rng: np.random.Generator, factors: tuple[float, float]) -> Array:
     if array.dtype.kind != "f":
         return array
-    varied: Array = array * rng.uniform(0.5, 1.0, array.shape)
+    varied: Array = array * rng.uniform(*factors, array.shape)
     return varied
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric.estimate import step_for
+from gradcheck.gradients.numeric.noise import FACTORS, noise_along
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES
 from gradcheck.gradients.numeric.sweep import CHUNK, Moves
 
@@ -53,6 +54,15 @@ class Local:
     coupled: bool
     complex_safe: bool
     smooth: bool
+
+    @cached_property
+    def noise(self) -> list[Array]:
+        """Standard deviation of each output's rounding error."""
+        moving = [name for name in self.names if self.arrays[name].dtype.kind == "f"]
+        along = [
+            self.forward({**self.arrays, **{name: factor * self.arrays[name] for name in moving}}) for factor in FACTORS
+        ]
+        return [noise_along([np.asarray(y) for y in outputs]) for outputs in zip(*along, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,7 @@ def _slopes(local: Local, moves: Moves, moved: Callable[[complex], Array]) -> di
     parts = []
     for k, dy in enumerate(local.upstream):
         sampled = [outputs[k] for outputs in differences]
-        parts.append(_piecewise(dy, base[k], sampled, h, stepped[k] if stepped else None, left_piece))
+        parts.append(_piecewise(dy, base[k], sampled, h, local.noise[k], stepped[k] if stepped else None, left_piece))
     return _summed(parts)
 
 
@@ -150,8 +160,9 @@ def _smooth(dy: Array, slope: Array, error: Array) -> dict[str, Array]:
 
 
 def _piecewise(
-    dy: Array, y: Array, sampled: list[Array], h: float, stepped: Array | None, left_piece: Array | None
-) -> dict[str, Array]:
+    dy: Array, y: Array, sampled: list[Array], h: float, deviation: Array, stepped: Array | None,
+    left_piece: Array | None,
+) -> dict[str, Array]:  # fmt: skip
     """Contributions of outputs that may have a kink: between the one-sided slopes where they do.
 
     One-sided slopes of second order, (4 y(h) - 3 y(0) - y(2h)) / 2h; first minus second order is about f″h/2, and what
@@ -159,7 +170,7 @@ def _piecewise(
     """
     below2, below, above, above2 = sampled
     left, right = (y - below) / h, (above - y) / h
-    noise = 8 * _UNIT * np.maximum(np.abs(above), np.abs(below)) / h
+    noise = np.maximum(8 * _UNIT * np.maximum(np.abs(above), np.abs(below)), 6 * deviation) / h
     kink = _kinks(left, right, (above2 - 2 * y + below2) / (2 * h), noise, left_piece)
     central, wider = (above - below) / (2 * h), (above2 - below2) / (4 * h)
     slope = central if stepped is None else stepped

@@ -6,6 +6,7 @@ differences is noise: σₖ² = (k!)² / (2k)! · mean((Δᵏ f)²) (Moré & Wil
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import factorial
 from typing import Any
 
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 from gradcheck.gradients.numeric.sweep import Stage
 
 Array = NDArray[Any]
-_POINTS = 8
-_SPACING = 2.0**-44
+#: What every number is multiplied with to get points along a line.
+FACTORS = tuple(1 + k * 2.0**-44 for k in range(8))
 _ORDERS = (2, 3, 4, 5)
 
 
@@ -25,8 +26,13 @@ def forward_noise(stage: Stage) -> Array:
 
     At least half a unit in the last place of the observable itself, for a forward that happens to round alike.
     """
-    values = np.stack([_observables_along(stage, k) for k in range(_POINTS)])
-    found = np.zeros(values.shape[1])
+    return noise_along([_observables_along(stage, factor) for factor in FACTORS])
+
+
+def noise_along(samples: Sequence[Array]) -> Array:
+    """Standard deviation of the rounding errors in values at equally spaced, nearly equal points; of their shape."""
+    values = np.stack(samples)
+    found = np.zeros(values.shape[1:])
     for order in _ORDERS:
         scale = factorial(order) ** 2 / factorial(2 * order)
         differences = np.diff(values, n=order, axis=0)
@@ -36,8 +42,7 @@ def forward_noise(stage: Stage) -> Array:
     return result
 
 
-def _observables_along(stage: Stage, k: int) -> Array:
-    factor = 1 + k * _SPACING
+def _observables_along(stage: Stage, factor: float) -> Array:
     moving = {*stage.point.parameters, *stage.point.inputs}
     arrays = {n: a * factor if n in moving and a.dtype.kind == "f" else a for n, a in stage.point.arrays.items()}
     moved = Stage(stage.network, stage.point.with_arrays(arrays), stage.coupled, stage.observables)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from core_nets import Centred, Gate, Normalised, graph, normal, plug
+from support import case
+
+from gradcheck.gradients.numeric.coupling import coupling
+from gradcheck.layers._base import Layer
+from gradcheck.layers.conv2d import Conv2d
+from gradcheck.layers.flatten import Flatten
+from gradcheck.layers.linear import Linear
+from gradcheck.layers.max_pool2d import MaxPool2d
+from gradcheck.layers.relu import Relu
+from gradcheck.layers.softmax import Softmax
+from gradcheck.losses._base import Loss
+from gradcheck.losses.cross_entropy import CrossEntropy
+from gradcheck.losses.mse import Mse
+from gradcheck.network import Term
+from gradcheck.spec.case import Case
+
+X = normal(5, 4)
+
+
+def coupled(net: Case) -> set[str]:
+    with np.errstate(all="ignore"):
+        return set(coupling(net.network, net.point, net.network.forward(net.point).arrays))
+
+
+COUPLED = {
+    "the mean of the batch": lambda x: x - x.mean(axis=0),
+    "the variance of the batch": lambda x: x / np.sqrt((x * x).mean(axis=0)),
+    "the number of samples": lambda x: x / len(x),
+    "the sum of the batch": lambda x: x + x.sum(axis=0),
+    "the next sample": lambda x: np.roll(x, -1, axis=0),
+    "the sample before": lambda x: np.roll(x, 1, axis=0),
+    "the batch reversed": lambda x: x[::-1].copy(),
+    "the smallest of the batch": lambda x: x - np.where(x == x.real.min(axis=0), x, 0).sum(axis=0),
+    "softmax over the batch": lambda x: np.exp(x) / np.exp(x).sum(axis=0),
+    "the order of the batch": lambda x: x * np.argsort(np.argsort(x.real[:, 0]))[:, None],
+    "the position in the batch": lambda x: x * np.arange(len(x))[:, None],
+    "the greatest of the batch": lambda x: x / x.real.max(axis=0),
+    "the sum so far": lambda x: np.cumsum(x, axis=0),
+    "the difference to the sample before": lambda x: np.concatenate([x[:1], x[1:] - x[:-1]]),
+    "a thousandth of the mean": lambda x: x + 1e-3 * x.mean(axis=0),
+    "a billionth of the mean": lambda x: x + 1e-9 * x.mean(axis=0),
+}
+UNCOUPLED: dict[str, Any] = {
+    "a sum over the features": lambda x: x - x.sum(axis=1, keepdims=True),
+    "a norm of each sample": lambda x: x / np.sqrt((x * x).sum(axis=1, keepdims=True)),
+    "steps": lambda x: np.where(x.real > 0.3, x * x, 0),
+    "a constant": lambda x: 0 * x + 3,
+    "great numbers": lambda x: 1e30 * x,
+    "small numbers": lambda x: 1e-30 * x,
+}
+
+
+@pytest.mark.parametrize("forward", COUPLED.values(), ids=COUPLED)
+def test_layer_in_which_samples_see_each_other_is_found(forward: Any) -> None:
+    assert coupled(case(Linear(4), plug(forward, lambda x: 1.0), Linear(2), x=X)) == {"plug_1"}
+
+
+@pytest.mark.parametrize("forward", UNCOUPLED.values(), ids=UNCOUPLED)
+def test_layer_in_which_they_do_not_is_not_accused(forward: Any) -> None:
+    assert coupled(case(Linear(4), plug(forward, lambda x: 1.0), Linear(2), x=X)) == set()
+
+
+@pytest.mark.parametrize("layer", [Centred(), Normalised()])
+def test_batch_of_one_is_coupled_too_where_more_samples_would_be(layer: Layer) -> None:
+    assert len(coupled(case(Linear(4), layer, x=normal(1, 3)))) == 1
+    assert coupled(case(Linear(4), Relu(), x=normal(1, 3))) == set()
+
+
+def test_built_in_layers_do_not_couple() -> None:
+    images = case(Conv2d(3, 3, padding=1), Relu(), MaxPool2d(2), Flatten(), Linear(7), Softmax(), x=normal(3, 2, 7, 6))
+    assert coupled(images) == set()
+
+
+def test_constants_and_indices_go_with_their_samples() -> None:
+    assert coupled(case(Gate(), x={"a": X, "b": normal(5, 4, seed=1), "k": np.array([0, 2, 2, 1, 0])})) == set()
+
+
+def test_layer_that_refuses_another_batch_size_may_not_be_stacked() -> None:
+    class Fixed(Layer):
+        def forward(self, x: Any) -> Any:
+            return x * np.arange(1.0, 6)[:, None], None
+
+        def backward(self, dy: Any, cache: Any) -> Any:
+            return dy * np.arange(1.0, 6)[:, None], {}
+
+    assert coupled(case(Fixed(), x=X)) == {"fixed_1"}
+
+
+def test_loss_that_couples_is_found_and_a_reducing_one_is_not_asked() -> None:
+    class AgainstTheMean(Loss):
+        def forward(self, prediction: Any, target: Any) -> Any:
+            return (prediction - prediction.mean(axis=0) - target) ** 2, None
+
+        def backward(self, upstream: Any, cache: Any) -> Any:
+            return upstream
+
+    class InOne(AgainstTheMean):
+        reductions = ("sum",)
+
+        def forward(self, prediction: Any, target: Any, reduction: str) -> Any:
+            return super().forward(prediction, target)[0].sum(), None
+
+    assert coupled(case(Linear(2), x=X, loss=AgainstTheMean(), target=normal(5, 2))) == {"loss"}
+    assert coupled(case(Linear(2), x=X, loss=InOne(), target=normal(5, 2), reduction="sum")) == set()
+    assert coupled(case(Linear(2), x=X, loss=Mse(), target=normal(5, 2))) == set()
+    assert coupled(case(Linear(3), x=X, loss=CrossEntropy(), target=np.array([0, 2, 1, 1, 0]))) == set()
+
+
+def test_target_and_weight_of_a_sample_go_with_it() -> None:
+    data = {"input": X, "target": normal(5, 2), "weight": np.arange(1.0, 6)}
+    term = Term(Mse(), "mean", 1.0, ("a",), {"target": "target", "sample_weight": "weight"})
+    assert coupled(graph(data, [("a", Linear(2), ("input",))], [term])) == set()

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from core_nets import Centred, Declared, normal, plug, relu_with, stage_of
+from support import case
+
+from gradcheck.evidence import Evidence, gather
+from gradcheck.gradients.numeric.estimate import Estimate, Question, estimate, step_for
+from gradcheck.gradients.numeric.kinks import KinkWatch
+from gradcheck.gradients.numeric.noise import forward_noise
+from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme
+from gradcheck.gradients.numeric.sweep import Stage
+from gradcheck.layers.linear import Linear
+from gradcheck.layers.relu import Relu
+from gradcheck.layers.tanh import Tanh
+from gradcheck.losses.mse import Mse
+from gradcheck.spec.case import Case
+
+X, TARGET = normal(6, 4), normal(6, 2)
+#: What is left of the gradient's greatest entry in each scheme's error, at best and at worst.
+ACCURACY = {"forward": 1e-5, "central": 1e-7, "five_point": 1e-9, "richardson": 1e-9, "complex": 1e-12}
+schemes = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda scheme: scheme.name)
+
+
+def dense(**options: Any) -> Case:
+    return case(Linear(5), Tanh(), Linear(2), x=X, loss=Mse(), target=TARGET, **options)
+
+
+def question(stage: Stage) -> Question:
+    """One term's `mean` as the objective, its `sum` beside it."""
+    (losses,) = stage.network.forward(stage.point).losses
+    shape = np.shape(losses)
+    weights = [stage.observables.weights(0, reduction, stage.arrays, shape) for reduction in ("mean", "sum")]
+    return Question(weights[0], {"sum": weights[1]}, forward_noise(stage))
+
+
+def of(net: Case, name: str, scheme: str, **options: Any) -> Estimate:
+    stage = stage_of(net)
+    return estimate(stage, name, SCHEMES[scheme], question(stage), **options)
+
+
+def exact(net: Case) -> Evidence:
+    return gather(net, "", lambda done, total, name: None)
+
+
+@schemes
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_error_covers_the_truth_and_is_as_small_as_the_scheme_allows(scheme: Scheme, reduction: str) -> None:
+    heard = exact(dense(reduction=reduction, method=scheme.name))
+    for name, found in heard.estimates.items():
+        truth = heard.gradient(name)
+        off = np.abs(found.value - truth) - 1e-15 * np.abs(truth).max()
+        assert (off <= found.error).all(), name
+        assert found.error.max() <= ACCURACY[scheme.name] * np.abs(truth).max(), name
+        assert found.error.max() >= 1e-5 * ACCURACY[scheme.name] * np.abs(truth).max(), name
+
+
+@schemes
+def test_error_covers_the_truth_in_a_hundred_random_slopes(scheme: Scheme) -> None:
+    x = normal(100, 1, seed=5)
+    net = case(
+        plug(lambda x: np.exp(np.sin(3 * x)), lambda x: 3 * np.cos(3 * x) * np.exp(np.sin(3 * x))),
+        x=x, loss=Mse(), target=0 * x, method=scheme.name,
+    )  # fmt: skip
+    heard = exact(net)
+    found = heard.estimates["input"]
+    truth = 6 * np.cos(3 * x) * np.exp(2 * np.sin(3 * x)) / 100
+    assert (np.abs(found.value - truth) <= found.error + 1e-16).mean() >= 0.99
+
+
+def test_step_is_the_schemes_at_the_scale_of_the_array() -> None:
+    for scheme in SCHEMES.values():
+        if scheme.is_complex:
+            assert step_for(scheme, 1e6 * X) == scheme.relative_step()
+            continue
+        for scale in (1e-8, 1.0, 1e5):
+            ratio = step_for(scheme, scale * X) / (scale * scheme.relative_step())
+            assert 0.6 < ratio < 1.7
+            assert np.log2(step_for(scheme, scale * X)).is_integer()
+        assert step_for(scheme, np.zeros(3)) == scheme.relative_step()
+
+
+def test_step_of_choice_is_taken_as_it_is() -> None:
+    found, wide = (of(dense(), "linear_1.weight", "central", step=h) for h in (1e-4, 1e-2))
+    assert (found.step, wide.step) == (1e-4, 1e-2)
+    assert wide.error.max() > 100 * found.error.max()
+
+
+def test_entry_is_restored_exactly_for_arguments_far_greater_than_the_step() -> None:
+    big = plug(lambda x: np.sin(x - 1e7), lambda x: np.cos(x - 1e7))
+    x = 1e7 + normal(5, 2)
+    heard = exact(case(big, x=x, loss=Mse(), target=0 * x, method="central", step=2.0**-16))
+    found = heard.estimates["input"]
+    truth = 2 * np.sin(x - 1e7) * np.cos(x - 1e7) / 10
+    assert (np.abs(found.value - truth) <= found.error).all()
+
+
+@schemes
+def test_some_entries_are_estimated_as_they_would_be_among_all(scheme: Scheme) -> None:
+    wanted = np.array([7, 2, 11, 2])
+    for name in ("linear_1.weight", "input"):
+        whole, part = of(dense(), name, scheme.name), of(dense(), name, scheme.name, entries=wanted)
+        assert part.checked.reshape(-1)[wanted].all()
+        np.testing.assert_allclose(part.value[part.checked], whole.value[part.checked], rtol=1e-9)
+        assert not part.value[~part.checked].any()
+        assert whole.checked.all()
+
+
+def test_other_reductions_are_by_products_of_the_same_differences() -> None:
+    for name in ("linear_1.weight", "input"):
+        found = of(dense(), name, "central")
+        np.testing.assert_allclose(found.reduced["sum"], 12 * found.value, rtol=1e-13)
+
+
+def test_magnitude_is_the_sum_over_samples_of_absolute_derivatives() -> None:
+    found = of(dense(), "linear_1.bias", "complex")
+    net = dense(reduction="sum")
+    each = [of(_sample(net, i), "linear_1.bias", "complex").value / 6 for i in range(6)]
+    np.testing.assert_allclose(found.magnitude, np.abs(each).sum(axis=0), rtol=1e-12)
+    assert (found.magnitude > np.abs(found.value)).any()
+
+
+def _sample(net: Case, i: int) -> Case:
+    own = {name: net.point.arrays[name] for name in net.point.parameters}
+    one = slice(i, i + 1)
+    return case(Linear(5), Tanh(), Linear(2), x=X[one], loss=Mse(), target=TARGET[one], parameters=own)
+
+
+@pytest.mark.parametrize("net", [dense, lambda: case(Linear(3), Centred(), x=X, loss=Declared(), target=normal(6, 3))])
+def test_progress_counts_every_entry_up_to_the_last(net: Any) -> None:
+    for name in ("linear_1.weight", "input"):
+        seen: list[int] = []
+        of(net(), name, "complex", tick=seen.append)
+        assert seen == sorted(seen)
+        assert seen[-1] == net().point.arrays[name].size
+
+
+@pytest.fixture
+def at_zero() -> Any:
+    x = normal(3, 4)
+    x[1, 2] = 0
+    return x
+
+
+@pytest.mark.parametrize("scheme", ["complex", "central"])
+@pytest.mark.parametrize("layers", [(Relu(),), (relu_with(1.0), Linear(2))], ids=["alone", "in front of another"])
+def test_entry_on_a_kink_is_marked_and_no_other(scheme: str, layers: Any, at_zero: Any) -> None:
+    stage = stage_of(case(*layers, x=at_zero))
+    watch = KinkWatch(stage.network, stage.arrays)
+    found = estimate(stage, "input", SCHEMES[scheme], _probe(stage), watch)
+    np.testing.assert_array_equal(np.argwhere(found.kink), [[1, 2]])
+
+
+def _probe(stage: Stage) -> Question:
+    weights = np.ones(stage.observables.width)
+    return Question(weights, {}, np.full(len(weights), 1e-16))
+
+
+def test_entry_next_to_a_kink_is_marked_by_real_steps_and_not_by_the_complex_one(at_zero: Any) -> None:
+    stage = stage_of(case(Relu(), x=np.where(at_zero == 0, 1e-7, at_zero)))
+    watch = KinkWatch(stage.network, stage.arrays)
+    assert estimate(stage, "input", SCHEMES["central"], _probe(stage), watch).kink.sum() == 1
+    assert estimate(stage, "input", SCHEMES["five_point"], _probe(stage), watch).kink.sum() == 1
+    assert not estimate(stage, "input", SCHEMES["complex"], _probe(stage), watch).kink.any()

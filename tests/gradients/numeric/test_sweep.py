@@ -1,0 +1,207 @@
+"""Every fast way to perturb an entry, against the plain one: change it in a copy of the point, call network.forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from core_nets import Add, Centred, Declared, Gate, Normalised, graph, normal, stage_of
+from support import case
+
+from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
+from gradcheck.gradients.numeric.sweep import CHUNK, Moves, Stage, perturbed_observables
+from gradcheck.layers.conv2d import Conv2d
+from gradcheck.layers.flatten import Flatten
+from gradcheck.layers.linear import Linear
+from gradcheck.layers.max_pool2d import MaxPool2d
+from gradcheck.layers.relu import Relu
+from gradcheck.layers.sigmoid import Sigmoid
+from gradcheck.layers.softmax import Softmax
+from gradcheck.layers.tanh import Tanh
+from gradcheck.losses.cross_entropy import CrossEntropy
+from gradcheck.losses.l1 import L1
+from gradcheck.losses.mse import Mse
+from gradcheck.network import Network, Point, Term
+from gradcheck.spec.case import Case
+
+X = normal(4, 3)
+REAL, COMPLEX = 1e-3, 1j * COMPLEX_STEP
+
+
+def _skip() -> Case:
+    layers: list[Any] = [
+        ("a", Linear(5), ("input",)), ("b", Tanh(), ("a",)), ("c", Linear(5), ("b",)), ("d", Add(), ("c", "a")),
+        ("e", Linear(2), ("d",)),
+    ]  # fmt: skip
+    return graph({"input": X, "target": normal(4, 2)}, layers, [Term(Mse(), "mean", 1.0, ("e",), {"target": "target"})])
+
+
+def _two_terms() -> Case:
+    data = {"input": X, "target": normal(4, 2), "other": normal(4, 5, seed=2)}
+    terms = [
+        Term(Declared(), "mean", 1.0, ("e",), {"target": "target"}),
+        Term(L1(), "none", 0.3, ("a",), {"target": "other"}, name="loss_2"),
+    ]
+    return graph(data, [("a", Linear(5), ("input",)), ("d", Sigmoid(), ("a",)), ("e", Linear(2), ("d",))], terms)
+
+
+NETS: dict[str, Callable[[], Case]] = {
+    "columns through elementwise and carry": lambda: case(
+        Linear(6), Tanh(), Linear(5), Relu(), Linear(2), x=X, loss=Mse(), target=normal(4, 2), reduction="batch_mean"
+    ),
+    "columns into a layer that mixes them": lambda: case(
+        Linear(5), Softmax(), Linear(3), x=X, loss=CrossEntropy(), target=np.array([0, 2, 1, 1])
+    ),
+    "columns of three axes": lambda: case(
+        Linear(3), Tanh(), Linear(2), x=normal(3, 2, 4), loss=Mse(), target=normal(3, 2, 2), reduction="none"
+    ),
+    "stacked copies of images": lambda: case(
+        Conv2d(2, (2, 3)), Relu(), MaxPool2d(2), Flatten(), Linear(2), x=normal(3, 2, 5, 4)
+    ),
+    "a batch statistic in the middle": lambda: case(Linear(5), Centred(), Tanh(), Linear(2), x=X),
+    "a batch statistic at the end": lambda: case(Linear(3), Normalised(), x=X),
+    "two inputs, two outputs, an index and noise": lambda: case(
+        Gate(), x={"a": X, "b": normal(4, 3, seed=1), "k": np.array([0, 2, 2, 1])}
+    ),
+    "a way around": _skip,
+    "two terms, one of them reducing": _two_terms,
+    "no parameters": lambda: case(Tanh(), x=X),
+    "no layers": lambda: case(x=X, loss=Mse(), target=normal(4, 3, seed=3)),
+    "one sample": lambda: case(Linear(5), Tanh(), Linear(2), x=normal(1, 3)),
+}
+nets = pytest.mark.parametrize("net", NETS.values(), ids=NETS)
+steps = pytest.mark.parametrize("step", [REAL, COMPLEX], ids=["real", "complex"])
+
+
+def plain(network: Network, point: Point, name: str, index: tuple[int, ...], step: complex) -> Any:
+    """The observables of one copy, by the formulas that define them."""
+    moved = point.arrays[name].astype(np.result_type(step))
+    moved[index] += step
+    trace = network.forward(point.with_arrays({name: moved}))
+    columns: list[Any] = []
+    for term, losses in zip(network.terms, trace.losses, strict=True):
+        if term.elementwise:
+            columns += [losses[i].sum() for i in range(len(losses))]
+            if term.reduction == "none":
+                columns += [(losses[i] * trace.arrays[term.contraction][i]).sum() for i in range(len(losses))]
+            continue
+        columns += [term.apply(trace.arrays, reduction)[0] for reduction in term.loss.reductions]
+        for i in range(point.batch_size):
+            names = (*term.predictions, *term.data.values())
+            sample = {**trace.arrays, **{name: trace.arrays[name][i : i + 1] for name in names}}
+            columns.append(term.apply(sample, "sum")[0])
+    return np.array(columns)
+
+
+def assert_same(found: Any, expected: Any, step: complex) -> None:
+    """The derivative to the last digits: the difference to the unperturbed value, or the imaginary part."""
+    scale = np.abs(expected.real).max() + 1e-300
+    np.testing.assert_allclose(found.real, expected.real, rtol=0, atol=1e-14 * scale)
+    if step == COMPLEX:
+        slopes = expected.imag / COMPLEX_STEP
+        np.testing.assert_allclose(found.imag / COMPLEX_STEP, slopes, rtol=0, atol=2e-14 * (np.abs(slopes).max() + 1))
+
+
+def perturbable(stage: Stage) -> list[str]:
+    point = stage.point
+    return list(point.differentiable((*point.parameters, *point.inputs)))
+
+
+@nets
+@steps
+def test_perturbed_copies_are_plain_forward_passes(net: Callable[[], Case], step: complex) -> None:
+    stage = stage_of(net())
+    for name in perturbable(stage):
+        shape = stage.arrays[name].shape
+        entries = np.arange(stage.arrays[name].size)
+        found = perturbed_observables(stage, Moves(name, entries, shape, fused=False), np.full(len(entries), step))
+        indices = zip(*np.unravel_index(entries, shape), strict=True)
+        expected = np.array([plain(stage.network, stage.point, name, index, step) for index in indices])
+        assert_same(found, expected, step)
+
+
+@nets
+@steps
+def test_a_feature_moved_in_all_samples_at_once_is_each_sample_moved_alone(
+    net: Callable[[], Case], step: complex
+) -> None:
+    stage = stage_of(net())
+    samples = stage.point.batch_size
+    for name in stage.point.differentiable(stage.point.inputs):
+        if not stage.sample_by_sample(name):
+            continue
+        shape = stage.arrays[name].shape
+        features = np.arange(int(np.prod(shape[1:])))
+        found = perturbed_observables(stage, Moves(name, features, shape, fused=True), np.full(len(features), step))
+        for k in features:
+            for i in range(samples):
+                index = (i, *np.unravel_index(k, shape[1:]))
+                expected = plain(stage.network, stage.point, name, index, step)
+                own = np.arange(len(expected)) % samples == i
+                assert_same(found[k][own], expected[own], step)
+
+
+def test_samples_move_at_once_only_where_nothing_couples_them() -> None:
+    assert {label for label, net in NETS.items() if stage_of(net()).sample_by_sample("input")} == {
+        "columns through elementwise and carry", "columns into a layer that mixes them", "columns of three axes",
+        "stacked copies of images", "a way around", "no parameters", "no layers", "one sample",
+    }  # fmt: skip
+    assert not stage_of(NETS["no parameters"]()).sample_by_sample("linear_1.weight")
+    assert stage_of(NETS["two inputs, two outputs, an index and noise"]()).sample_by_sample("b")
+
+
+@steps
+def test_every_copy_has_a_step_of_its_own(step: complex) -> None:
+    stage = stage_of(NETS["columns through elementwise and carry"]())
+    own = step * np.array([1, -2, 0, 0.5])
+    found = perturbed_observables(stage, Moves("linear_1.weight", np.array([3, 3, 5, 0]), (3, 6), fused=False), own)
+    for k, index in enumerate([(0, 3), (0, 3), (0, 5), (0, 0)]):
+        assert_same(found[k], plain(stage.network, stage.point, "linear_1.weight", index, own[k]), step)
+
+
+def test_nothing_that_is_perturbed_is_left_perturbed() -> None:
+    for label, net in NETS.items():
+        stage = stage_of(net())
+        before = {name: array.copy() for name, array in stage.arrays.items()}
+        for name in perturbable(stage):
+            moves = Moves(name, np.arange(2), stage.arrays[name].shape, fused=False)
+            perturbed_observables(stage, moves, np.full(2, REAL))
+        for name, array in before.items():
+            np.testing.assert_array_equal(stage.arrays[name], array, err_msg=f"{label}: {name}")
+
+
+def test_layers_in_front_of_the_perturbation_are_not_evaluated_again() -> None:
+    calls: list[int] = []
+
+    class Counted(Tanh):
+        def forward(self, x: Any) -> Any:
+            calls.append(len(x))
+            return super().forward(x)
+
+    stage = stage_of(case(Counted(), Linear(3), Relu(), Linear(2), x=X))
+    calls.clear()
+    for name in ("linear_1.weight", "linear_2.bias"):
+        perturbed_observables(stage, Moves(name, np.arange(2), stage.arrays[name].shape, False), np.full(2, REAL))
+    assert not calls
+
+
+def test_chunks_cover_every_entry_once_and_stay_small() -> None:
+    moves = Moves("w", np.arange(10), (2, 5), fused=False)
+    parts = list(moves.chunks(4))
+    assert [len(part) for part in parts] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate([part.entries for part in parts]), np.arange(10))
+    stage = stage_of(NETS["stacked copies of images"]())
+    widest = max(stage.arrays[output].size for node in stage.network.nodes for output in node.outputs)
+    assert stage.chunk("conv2d_1.weight") * widest <= CHUNK < (stage.chunk("conv2d_1.weight") + 1) * widest
+
+
+def test_applied_moves_one_entry_a_copy() -> None:
+    array, own = normal(2, 3), np.array([0.5, -1.0])
+    copies = Moves("w", np.array([4, 2]), (2, 3), fused=False).applied(array, own)
+    expected = np.zeros((2, 2, 3))
+    expected[0, 1, 1], expected[1, 0, 2] = own
+    np.testing.assert_allclose(copies - array, expected, atol=1e-16)
+    fused = Moves("x", np.array([2]), (2, 3), fused=True).applied(array, np.array([1j]))
+    np.testing.assert_array_equal(fused.imag, [[[0, 0, 1], [0, 0, 1]]])

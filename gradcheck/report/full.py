@@ -69,9 +69,7 @@ def _console(stream: TextIO) -> Console:
     width = None if stream.isatty() else int(os.environ.get("COLUMNS") or 80)
     # FORCE_COLOR is about the log that somebody looks at, not about files: those stay plain.
     coloured = None if stream is sys.stdout else False
-    return Console(
-        file=stream, width=width, force_terminal=coloured, markup=False, emoji=False, highlight=False, soft_wrap=False
-    )
+    return Console(file=stream, width=width, force_terminal=coloured)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,15 @@ def test_numbers_and_verdicts_stay_whole(
     assert "…" not in "".join(words)
 
 
+def test_long_names_fold_and_numbers_do_not(passing: SpecReport, written: Written) -> None:
+    name = "encoder_block_with_a_rather_long_name.attention_weight"
+    rows = (replace(passing.parameters[0], name=name), *passing.parameters[1:])
+    table = written(full, of(replace(passing, parameters=rows))).split("gradient of")[1].split("Numeric gradient")[0]
+    first, *folded = [line for line in table.splitlines() if "(5, 8)" in line or not re.search(r"[ ─]", line)]
+    assert first.split()[1:] == ["(5,", "8)", "40", "2.2e-16", "3.1e-15", "1.4e-12", "pass"]
+    assert "".join([first.split()[0], *folded]) == name
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
 def test_a_stream_without_box_characters(encoding: str, report: Report, written: Written, snapshot: Snapshot) -> None:
     text = written(full, report, encoding)

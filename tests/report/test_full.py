@@ -52,12 +52,12 @@ def test_numbers_and_verdicts_stay_whole(
 
 def test_long_names_fold_and_numbers_and_verdicts_do_not(failing: SpecReport, written: Written) -> None:
     name = "encoder_block_with_a_rather_long_name.attention_weight"
-    row = replace(failing.inputs[0], name=name)
+    row = replace(failing.inputs[0], name=name, shape=(32, 5, 7))
     text = written(full, of(replace(failing, inputs=(row,))))
     table = text.split("gradient of")[1].split("Numeric gradient")[0]
-    first = next(line for line in table.splitlines() if "(32, 5)" in line)
+    first = next(line for line in table.splitlines() if "(32, 5, 7)" in line)
     folded = [line for line in table.split(first)[1].splitlines() if not re.search(r"\s", line)]
-    assert first.split()[1:] == ["(32,", "5)", "160", "0.001", "0.01", "0", "inconclusive", "(60)"]
+    assert first.split()[1:] == ["(32,", "5,", "7)", "160", "0.001", "0.01", "0", "inconclusive", "(60)"]
     assert "".join([first.split()[0], *folded]) == name
 
 

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from core_nets import Add, Centred, Gate, double, graph, normal, pair_max, relu_with, wrong
+from support import case
+
+from gradcheck.alone import Alone
+from gradcheck.evidence import gather
+from gradcheck.layers.linear import Linear
+from gradcheck.layers.relu import Relu
+from gradcheck.layers.tanh import Tanh
+from gradcheck.losses.l1 import L1
+from gradcheck.losses.mse import Mse
+from gradcheck.network import Term
+from gradcheck.spec.case import Case
+
+X, TARGET = normal(4, 3), normal(4, 2)
+
+
+def alone(net: Case) -> Alone:
+    with np.errstate(all="ignore"):
+        found = gather(net, "", lambda done, total, name: None)
+    return Alone(found.stage, found.analytic, found.spread, found.unsafe, found.unit)
+
+
+def guilty(net: Case) -> set[tuple[str, str]]:
+    """Every layer and operand that does not pass alone."""
+    judge = alone(net)
+    parts = (*net.network.nodes, *net.network.terms)
+    return {(part.name, name) for part in parts for name in judge.operands(part) if not judge.judge(part, name).passes}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_every_layer_of_a_correct_network_passes_alone(dtype: str, trusted: bool) -> None:
+    nets = [
+        case(Linear(3), Tanh(), Linear(2), x=X, loss=Mse(), target=TARGET, dtype=dtype, trusted=trusted),
+        case(Linear(3), Relu(), Centred(), x=X, dtype=dtype, trusted=trusted),
+        case(Gate(), x={"a": X, "b": normal(4, 3, seed=1), "k": np.array([0, 2, 2, 1])}, dtype=dtype, trusted=trusted),
+        case(Linear(2), x=X, loss=L1(), target=TARGET, reduction="none", dtype=dtype, trusted=trusted),
+    ]
+    for net in nets:
+        assert guilty(net) == set()
+
+
+def test_guilt_does_not_spread_to_the_layers_in_front() -> None:
+    net = case(Linear(3), Tanh(), wrong(lambda dx, g: (2 * dx, g)), Tanh(), Linear(2), x=X)
+    assert guilty(net) == {("wrong_linear_1", "tanh_1")}
+
+
+def test_each_wrong_operand_of_each_wrong_layer_is_guilty_by_itself() -> None:
+    def both(dx: Any, g: Any) -> Any:
+        return -dx, {**g, "bias": 3 * g["bias"]}
+
+    net = case(wrong(both), Tanh(), double(lambda dy: (dy, {})), Linear(2), x=X)
+    assert guilty(net) == {
+        ("wrong_linear_1", "input"),
+        ("wrong_linear_1", "wrong_linear_1.bias"),
+        ("double_1", "tanh_1"),
+    }
+
+
+def test_mistake_in_the_loss_is_the_losss() -> None:
+    class Halved(Mse):
+        def backward(self, upstream: Any, cache: Any) -> Any:
+            return super().backward(upstream, cache) / 2
+
+    assert guilty(case(Linear(3), Tanh(), Linear(2), x=X, loss=Halved(), target=TARGET)) == {("loss", "linear_2")}
+
+
+def test_weight_and_reduction_of_a_term_belong_to_its_upstream_gradient() -> None:
+    data = {"input": X, "target": TARGET}
+    terms = [
+        Term(Mse(), "batch_mean", -0.25, ("a",), {"target": "target"}),
+        Term(L1(), "none", 1e3, ("a",), {"target": "target"}, name="loss_2"),
+    ]
+    assert guilty(graph(data, [("a", Linear(2), ("input",))], terms)) == set()
+
+
+def test_inputs_that_are_used_twice_are_judged_by_what_one_layer_adds() -> None:
+    layers: list[Any] = [
+        ("a", Linear(2), ("input",)), ("b", wrong(lambda dx, g: (1.1 * dx, g), 2), ("input",)),
+        ("c", Add(), ("a", "b")), ("d", Add(), ("c", "c")),
+    ]  # fmt: skip
+    net = graph({"input": X, "target": TARGET}, layers, [Term(Mse(), "mean", 1.0, ("d",), {"target": "target"})])
+    assert guilty(net) == {("b", "input")}
+
+
+def test_operands_are_what_backward_gives_a_gradient_for() -> None:
+    net = case(Gate(), x={"a": X, "b": normal(4, 3, seed=1), "k": np.array([0, 2, 2, 1])})
+    judge = alone(net)
+    assert judge.operands(net.network.nodes[0]) == ("a", "b", "gate_1.table")
+    assert judge.operands(net.network.terms[0]) == ("gate_1.0", "gate_1.1")
+
+
+def test_inputs_pass_looks_at_inputs_and_not_at_parameters() -> None:
+    net = case(wrong(lambda dx, g: (dx, {**g, "bias": -g["bias"]})), wrong(lambda dx, g: (-dx, g)), x=X)
+    judge = alone(net)
+    first, second = net.network.nodes
+    assert judge.inputs_pass(first)
+    assert not judge.inputs_pass(second)
+
+
+def test_layer_that_receives_nothing_usable_is_not_judged() -> None:
+    net = case(wrong(lambda dx, g: (-dx, g)), Tanh(), double(lambda dy: (dy * np.nan, {})), x=X)
+    assert guilty(net) == {("double_1", "tanh_1")}
+
+
+def test_every_layer_is_judged_once() -> None:
+    judge = alone(case(Linear(3), Tanh(), x=X))
+    node = judge.stage.network.nodes[0]
+    assert judge.judge(node, "input") is judge.judge(node, "input")
+
+
+@pytest.mark.parametrize("black_box", [True, False])
+def test_at_a_kink_a_layer_is_right_on_either_side_and_between(black_box: bool) -> None:
+    x = X.copy()
+    x[:, 1] = 0
+    for slope, expected in ((0.0, set()), (0.5, set()), (1.0, set()), (1.1, {"input"}), (-0.1, {"input"})):
+        found = guilty(case(relu_with(slope, black_box), Linear(2), x=x))
+        assert {operand for _, operand in found} == expected, slope
+
+
+@pytest.mark.parametrize("black_box", [True, False])
+def test_at_a_tie_the_shares_must_add_up(black_box: bool) -> None:
+    x = normal(3, 4)
+    x[0, :2] = 0.5
+    net = case(pair_max((1, 1), black_box), Linear(2), x=x)
+    judged = alone(net).judge(net.network.nodes[0], "input")
+    assert judged.right.all(), "each share alone may be the whole"
+    assert not judged.together
+    assert not judged.passes
+
+
+def test_single_wrong_entry_is_the_only_one_that_is_not_right() -> None:
+    def one(dx: Any, g: Any) -> Any:
+        g["weight"][1, 2] *= 1 + 1e-9
+        return dx, g
+
+    net = case(wrong(one), Tanh(), x=X)
+    judged = alone(net).judge(net.network.nodes[0], "wrong_linear_1.weight")
+    np.testing.assert_array_equal(np.argwhere(~judged.right), [[1, 2]])

@@ -15,12 +15,13 @@ from gradcheck.cli import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-#: Rounding, and with it the entry where it is greatest, depends on the processor; everything else does not.
+#: Rounding depends on the processor, and with it which entry is the worst; everything else does not.
 _ROUNDING = (
-    (re.compile(r"(?<![\w.])(0|\d(\.\d)?e[-+]\d\d)(?![\w.])"), "(rounding)"),
-    (re.compile(r"(?<=--entry )'[^']+'"), "(entry)"),
+    (re.compile(r"\w[\w.]*\[[\d, ]+\]"), "(entry)"),
+    (re.compile(r"(?<![\w.])-?(\d+(\.\d+)?e[-+]\d+|\d+\.\d+)(?!\w)"), "(number)"),
     (re.compile(r"─+"), "(line)"),
     (re.compile(r"\s+"), " "),
+    (re.compile(r"(?<= )0(?= (\(number\)|pass\b))"), "(number)"),
 )
 
 

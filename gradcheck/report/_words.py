@@ -86,12 +86,12 @@ def roots(spec: SpecReport) -> list[Finding]:
     return [finding for finding in worst_first(spec.findings) if finding.consequence_of is None]
 
 
-def consequences(spec: SpecReport, root: Finding) -> list[Finding]:
-    """What is wrong only because of this finding, directly or through another consequence; worst first."""
+def consequences(spec: SpecReport, root: Finding) -> list[str]:
+    """What is wrong only because of this finding, directly or through another consequence: tensors and layers."""
     family = {root.id}
     while grown := {f.id for f in spec.findings if f.consequence_of in family} - family:
         family |= grown
-    return [finding for finding in worst_first(spec.findings) if finding.id in family - {root.id}]
+    return list(dict.fromkeys(f.parameter or f.layer for f in spec.findings if f.id in family - {root.id}))
 
 
 def undecided(spec: SpecReport) -> list[Row]:

@@ -278,8 +278,7 @@ def _show_finding(page: _Page, spec: SpecReport, finding: Finding) -> None:
         page.say(f"{finding.diagnosis.name}: {finding.diagnosis.formula} ({share})", indent=2)
     tainted = words.consequences(spec, finding)
     if tainted:
-        names = words.listed([words.subject(f) for f in tainted])
-        page.say(f"Wrong only because of this: {names}.", indent=2)
+        page.say(f"Wrong only because of this: {words.listed(tainted)}.", indent=2)
     if finding.replay and finding.replay != spec.replay:
         page.say("Repeat it:", indent=2)
         page.line(Text(finding.replay), indent=4)

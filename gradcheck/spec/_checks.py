@@ -23,7 +23,7 @@ def read_checks(node: Node | None, problems: Problems) -> tuple[tuple[str, ...],
             own = options_of(CHECKS[name])
             values = convert_each(read_keys(chosen, own, Owner(f"the check `{name}`"), problems), own, problems)
             options = GradientOptions(**values) if name == "gradient" else options
-        elif chosen.value not in (True, None):
+        elif chosen.value is not True and chosen.value is not None:
             problems.add(
                 chosen.place,
                 f"`{name}` must be true, false or a mapping of options to values, got {show(chosen.plain())}",

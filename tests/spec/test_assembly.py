@@ -258,9 +258,9 @@ def test_weights_of_a_plugin(read: Callable[..., Case], refused: Callable[..., l
 def test_validating_runs_no_code_of_a_plugin(tmp_path: Path) -> None:
     (tmp_path / "plugin.py").write_text(PLUGIN)
     catalogue = Catalogue((str(tmp_path / "plugin.py"),))
-    text = f"{DATA}network: [raises, strict: {{high: 101}}, raises_in_init]\nloss: mse\n"
+    text = f"{DATA}network: [raises, strict: {{low: 3, high: 1.5}}, raises_in_init]\nloss: mse\n"
     assert validate("s.yaml", text, catalogue) == ([], [])
-    problems, _ = validate("s.yaml", text.replace("101", "big"), catalogue)
+    problems, _ = validate("s.yaml", text.replace("1.5", "big"), catalogue)
     assert [problem.message for problem in problems] == ["`high` must be a number, got 'big'"]
     _, notes = validate("s.yaml", text, Catalogue())
     assert [note.partition(" ")[2] for note in notes] == [

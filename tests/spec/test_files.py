@@ -93,6 +93,11 @@ def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
     assert np.array_equal(load_array(str(tmp_path / "s.yaml"), "a.csv", None), [[1.5, 2], [3, 4]])
 
 
+def test_csv_with_a_byte_order_mark_before_its_first_number(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("\ufeff1,2\n3,4\n".encode())
+    assert np.array_equal(load_array(str(tmp_path / "s.yaml"), "a.csv", None), [[1, 2], [3, 4]])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,23 +16,27 @@ from gradcheck.errors import NothingSelected, Problem, SpecError
 from gradcheck.spec._problems import Problems
 from gradcheck.spec._yaml import compose
 from gradcheck.spec.read import PluginFailure, read_case, read_text, validate
+from gradcheck.spec.schema import json_schema
 
 GOOD = Path(__file__).parent / "corpus" / "good"
 TEXTS = [read_text(str(path)) for path in sorted(GOOD.glob("*.yaml"))]
 CATALOGUE = Catalogue()
+SCHEMA = jsonschema.Draft7Validator(json_schema())
 lean = settings(
     max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
 def must_answer(text: str) -> None:
-    """Read and validate; the two must agree."""
+    """Read and validate: the two must agree, and the schema refuse nothing that they accept."""
     path = str(GOOD / "fuzz.yaml")
     problems, notes = validate(path, text, CATALOGUE)
     assert all(problem.line >= 1 and problem.column >= 1 and problem.message for problem in problems)
     refused = _problems_of_a_run(path, text)
     assert refused == problems or notes
     assert len(refused) >= len(problems)
+    if not problems:
+        assert SCHEMA.is_valid(plain(text))
 
 
 def _problems_of_a_run(path: str, text: str) -> list[Problem]:

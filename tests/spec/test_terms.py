@@ -58,11 +58,11 @@ BOTH = "{a: {shape: [3]}, b: {shape: [3]}}"
 def terms(tmp_path: Path) -> Callable[..., tuple[Term, ...]]:
     (tmp_path / "plugin.py").write_text(PLUGIN)
 
-    def terms(loss: str, targets: str = "{shape: [3]}", weight: str = "") -> tuple[Term, ...]:
+    def terms(loss: str, targets: str = "{shape: [3]}", weight: str = "", first: str = "relu") -> tuple[Term, ...]:
         data = "data:\n  batch_size: 4\n  inputs: {shape: [3]}\n"
         data += f"  targets: {targets}\n" if targets else ""
         data += f"  sample_weight: {weight}\n" if weight else ""
-        text = f"{data}network: [relu, tanh]\nloss: {loss}\n"
+        text = f"{data}network: [{first}, tanh]\nloss: {loss}\n"
         return read_case("s.yaml", text, Catalogue((str(tmp_path / "plugin.py"),))).network.terms
 
     return terms
@@ -143,6 +143,16 @@ def test_arguments_that_cannot_be_bound(
     refused: Callable[..., list[str]], loss: str, targets: str, weight: str, messages: list[str]
 ) -> None:
     assert refused(loss, targets, weight) == messages
+
+
+def test_a_target_that_a_layer_takes_is_used(terms: Callable[..., tuple[Term, ...]]) -> None:
+    targets = "{target: {shape: [3]}, hint: {shape: [3]}}"
+    first = "relu: {inputs: hint}, tanh: {inputs: input}"
+    assert len(terms("[mse, penalty: {inputs: relu_1}]", targets, first=first)) == 2
+
+
+def test_where_an_array_is_a_problem_nothing_is_said_about_what_is_missing(refused: Callable[..., list[str]]) -> None:
+    assert refused("mse", "{a.b: {shape: [3]}}") == ["the name 'a.b' may only have letters, digits, `_` and `-`"]
 
 
 def test_where_a_loss_is_unknown_nothing_is_said_about_what_it_takes(refused: Callable[..., list[str]]) -> None:

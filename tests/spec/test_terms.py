@@ -152,7 +152,8 @@ def test_a_target_that_a_layer_takes_is_used(terms: Callable[..., tuple[Term, ..
 
 
 def test_where_an_array_is_a_problem_nothing_is_said_about_what_is_missing(refused: Callable[..., list[str]]) -> None:
-    assert refused("mse", "{a.b: {shape: [3]}}") == ["the name 'a.b' may only have letters, digits, `_` and `-`"]
+    messages = refused("mse", "{a.b: {shape: [3]}}", first="relu: {inputs: input}")
+    assert messages == ["the name 'a.b' may only have letters, digits, `_` and `-`"]
 
 
 def test_where_a_loss_is_unknown_nothing_is_said_about_what_it_takes(refused: Callable[..., list[str]]) -> None:

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from core_nets import Centred, Declared, Gate, Reducing, double, errors, graph, normal, told, verdict
+from support import case, check
+
+from gradcheck.findings import CheckResult, SpecReport
+from gradcheck.layers.linear import Linear
+from gradcheck.layers.relu import Relu
+from gradcheck.layers.tanh import Tanh
+from gradcheck.losses._base import Loss
+from gradcheck.losses.cross_entropy import CrossEntropy
+from gradcheck.losses.l1 import L1
+from gradcheck.losses.mse import Mse
+from gradcheck.network import Term
+from gradcheck.pipeline import check_case, run_case
+
+X, TARGET = normal(4, 3), normal(4, 2)
+ON = ["gradient", "per_sample"]
+
+
+def with_loss(loss: Loss, target: Any = TARGET, **options: Any) -> SpecReport:
+    outputs = target.shape[1] if target.ndim > 1 else 3
+    return check(Linear(5), Tanh(), Linear(outputs), x=X, loss=loss, target=target, **{"checks": ON, **options})
+
+
+def result(report: SpecReport, position: int = 0) -> CheckResult:
+    return [check for check in report.checks if check.check == "per_sample"][position]
+
+
+# Correct networks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("reduction", ["sum", "mean", "batch_mean", "none"])
+def test_batch_is_the_sum_of_its_samples(reduction: str, dtype: str) -> None:
+    report = with_loss(Mse(), reduction=reduction, dtype=dtype)
+    assert not report.findings, told(report)
+    assert verdict(report, "per_sample") == "pass"
+    measured = result(report).measured
+    assert set(measured["largest_difference"]) == {"sum", "mean", "batch_mean"}
+    accuracy = 1e-14 if dtype == "float64" else 1e-5
+    assert all(0 <= difference < accuracy for difference in measured["largest_difference"].values())
+
+
+def test_sentences_say_how_closely_and_at_what_cost() -> None:
+    report = with_loss(Mse())
+    first, second = result(report).measured["sentences"]
+    assert first.startswith(
+        "the gradient of the batch is the sum of the gradients of its 4 samples (largest difference "
+    )
+    assert second == "Computed one by one, those are 4 times the partial derivatives: 128 instead of 32"
+    assert result(report).measured["partial_derivatives"] == {"batch": 32, "per_sample": 128}
+
+
+def test_time_it_takes_is_told_in_a_note_and_not_in_the_report() -> None:
+    net = case(Linear(2), x=X, loss=Mse(), target=TARGET, checks=ON)
+    (note,) = run_case(net, "").notes
+    assert note.startswith("per-sample backpropagation: 4 times the partial derivatives (32 instead of 8), ")
+    assert note.endswith(" times the time of one batch")
+    assert run_case(net, "").report == run_case(net, "").report
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("loss", [Declared(), Reducing()], ids=["declared", "undeclared"])
+def test_reducing_loss_is_the_sum_of_its_samples_over_the_whole_batchs_divisor(loss: Loss, reduction: str) -> None:
+    report = with_loss(loss, reduction=reduction)
+    assert not report.findings, told(report)
+    measured = set(result(report).measured["largest_difference"])
+    assert measured == ({"sum", "mean"} if isinstance(loss, Declared) else {"sum"})
+
+
+def test_inputs_constants_indices_and_weights_go_with_their_samples() -> None:
+    gate = check(Gate(), x={"a": X, "b": normal(4, 3, seed=1), "k": np.array([0, 2, 2, 1])}, checks=ON)
+    assert not gate.findings, told(gate)
+    weighted = with_loss(CrossEntropy(), np.array([0, 2, 1, 1]), extra={"sample_weight": np.array([0, 1, 2.5, 10])})
+    assert not weighted.findings, told(weighted)
+    assert {verdict(report, "per_sample") for report in (gate, weighted)} == {"pass"}
+
+
+def test_kinks_are_no_obstacle() -> None:
+    x = X.copy()
+    x[1] = 0
+    report = check(Linear(3, bias=False), Relu(), Linear(2), x=x, loss=L1(), target=TARGET, checks=ON, method="central")
+    assert verdict(report, "per_sample") == "pass", told(report)
+    assert report.counts.kink > 0
+
+
+# Mistakes -------------------------------------------------------------------------------------------------------------
+
+
+class ByTheBatch(Linear):
+    """Its weight gradient is divided by the number of samples, which a batch of one does not show."""
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        dx, gradients = super().backward(dy, cache)
+        return dx, {**gradients, "weight": gradients["weight"] / len(dy)}
+
+
+class LastSampleOnly(Linear):
+    def backward(self, dy: Any, cache: Any) -> Any:
+        x, weight, _ = cache
+        return dy @ weight.T, {"weight": x[-1:].T @ dy[-1:], "bias": dy.sum(axis=0)}
+
+
+class Leaking(Tanh):
+    """Hands a thousandth of each sample's gradient to the sample before it."""
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        dx, gradients = super().backward(dy, cache)
+        return dx + 1e-3 * np.roll(dx, -1, axis=0), gradients
+
+
+@pytest.mark.parametrize("wrong", [ByTheBatch(2), LastSampleOnly(2)], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_layer_that_does_not_sum_over_its_samples_is_named_with_its_parameter(wrong: Linear, dtype: str) -> None:
+    report = check(Linear(5), Tanh(), wrong, x=X, dtype=dtype)
+    found = [finding for finding in report.findings if finding.code == "GC301"]
+    name = f"{report.network[-1].name}"
+    assert [(finding.layer, finding.parameter) for finding in found] == [(name, f"{name}.weight")], told(report)
+    assert verdict(report, "per_sample") == "fail"
+    assert found[0].index is not None
+    assert "the samples alone give" in found[0].message
+
+
+def test_layer_that_leaks_between_samples_is_named() -> None:
+    report = check(Linear(5), Leaking(), Linear(2), x=X, checks=ON)
+    assert "GC301" in {finding.code for finding in errors(report)}, told(report)
+    assert {finding.layer for finding in errors(report)} == {"leaking_1"}, told(report)
+
+
+def test_loss_that_divides_each_sample_by_its_own_number_of_targets_fails() -> None:
+    """Per-sample means are the mistake to be found: the samples alone are sums."""
+
+    class OwnMean(Loss):
+        reductions = ("sum", "mean")
+
+        def forward(self, prediction: Any, target: Any, reduction: str) -> Any:
+            valid = ~np.isnan(target)
+            error = np.where(valid, prediction - np.nan_to_num(target), 0)
+            share = valid / np.maximum(valid.sum(axis=1, keepdims=True), 1) / len(valid) if reduction == "mean" else 1.0
+            return (share * error**2).sum(), (error, share)
+
+        def backward(self, upstream: Any, cache: Any) -> Any:
+            error, share = cache
+            return 2 * upstream * share * error
+
+        def divisor(self, target: Any, reduction: str) -> Any:
+            return (~np.isnan(target)).sum() if reduction == "mean" else 1
+
+    target = TARGET.copy()
+    target[1, 0] = np.nan
+    for reduction in ("sum", "mean"):
+        report = with_loss(OwnMean(), target, reduction=reduction)
+        assert verdict(report, "gradient") == "pass", told(report)
+        assert verdict(report, "per_sample") == "fail", told(report)
+        assert {(f.code, f.layer) for f in errors(report)} == {("GC301", "loss")}, told(report)
+
+
+def test_loss_whose_forward_sees_the_batch_fails_by_the_numeric_gradient_too() -> None:
+    class AgainstTheMean(Declared):
+        """Deviations are taken from the batch's mean error: no sum over samples, in forward and backward alike."""
+
+        def forward(self, prediction: Any, target: Any, reduction: str) -> Any:
+            error = prediction - target
+            error = error - error.mean(axis=0)
+            factor = self.share(target) if reduction == "mean" else 1
+            return (factor * error**2).sum(), (error, factor)
+
+    report = with_loss(AgainstTheMean())
+    assert verdict(report, "gradient") == "pass", told(report)
+    assert verdict(report, "per_sample") == "fail", told(report)
+
+
+# What cannot be asked -------------------------------------------------------------------------------------------------
+
+
+def test_batch_of_one_is_not_applicable() -> None:
+    report = check(Linear(2), x=normal(1, 3), checks=ON)
+    assert (result(report).verdict, result(report).reason) == (
+        "not_applicable", "the batch has one sample, which is its own sum",
+    )  # fmt: skip
+    assert report.verdict == "pass"
+
+
+def test_layers_that_couple_samples_are_named_and_not_failed() -> None:
+    report = check(Linear(3), Centred(), Tanh(), Centred(), x=X, checks=ON)
+    assert result(report).verdict == "not_applicable"
+    assert result(report).reason.startswith("centred_1 and centred_2 couple")
+    assert result(report).reason.endswith("(measured), so a sample alone has another gradient")
+    assert report.verdict == "pass", told(report)
+
+
+def test_backward_that_gave_nothing_usable_is_not_applicable() -> None:
+    report = check(Linear(3), double(lambda dy: (None, {})), x=X, checks=ON)
+    assert result(report).verdict == "not_applicable"
+    assert "double_1" in result(report).reason
+
+
+def test_loss_without_a_sum_is_not_applicable() -> None:
+    class OnlyMean(Reducing):
+        reductions = ("mean",)
+
+    report = with_loss(OnlyMean())
+    assert result(report).verdict == "not_applicable"
+    assert result(report).reason == ("loss has no reduction `sum`, so there is no gradient of one sample to add up")
+
+
+def test_every_term_is_looked_at_by_itself() -> None:
+    terms = [
+        Term(Mse(), "mean", 1e-3, ("a",), {"target": "target"}),
+        Term(Declared(), "sum", 1.0, ("a",), {"target": "target"}, name="loss_2"),
+    ]
+    layers: list[Any] = [("a", Linear(2), ("input",))]
+    report = check_case(graph({"input": X, "target": TARGET}, layers, terms, checks=ON))
+    assert [result(report, k).verdict for k in range(2)] == ["pass", "pass"], told(report)
+    assert [result(report, k).measured["term"] for k in range(2)] == ["loss", "loss_2"]

@@ -17,7 +17,7 @@ from gradcheck.findings import CODES
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    {"errors", "findings", "naming", "maths"},
+    {"complex_safe", "errors", "findings", "naming", "maths"},
     {"layers", "losses"},
     {"catalogue", "network"},
     {"spec", "gradients"},

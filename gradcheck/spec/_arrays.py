@@ -1,4 +1,4 @@
-"""One array of a spec: what its options say, checked, and the numbers themselves."""
+"""One array of a spec: how its numbers come about, and what kind of numbers they are."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.spec._files import FileProblem, load_array
-from gradcheck.spec._fills import ALWAYS, FILLS, SOURCES
+from gradcheck.spec._fills import FILLS
 from gradcheck.spec._grammar import LARGEST_ARRAY, ArrayOptions
-from gradcheck.spec._numbers import numbers
-from gradcheck.spec._options import Owner, convert, options_of, read_keys
-from gradcheck.spec._problems import Place, Problems, counted, show
-from gradcheck.spec._yaml import Node
+from gradcheck.spec._problems import Place, show
 
 Array = NDArray[Any]
 
@@ -118,117 +114,3 @@ def _require(name: str, fits: Array, array: Array, expected: str) -> None:
         more = fits.size - np.count_nonzero(fits) - 1
         others = f" (and {more:,} more)" if more else ""
         raise ArrayProblem(f"every number of the array `{name}` must be {expected}, but {place} is {found}{others}")
-
-
-def read_array(name: str, role: str, node: Node, spec_path: str, problems: Problems) -> Recipe | None:
-    """What a spec says of one array; None where that is a problem."""
-    options = options_of(ArrayOptions)
-    before = len(problems)
-    nodes = read_keys(node, options, Owner(f"the array `{name}`"), problems)
-    values = nodes.pop("values", None)
-    converted = convert(nodes, options, problems)
-    if values is not None:
-        nodes["values"] = values
-    if converted is None or len(problems) > before:
-        return None
-    source = _source(name, role, node, nodes, problems)
-    chosen = ArrayOptions(**converted)
-    if source is None or not _fits_together(name, source, node, nodes, chosen, problems):
-        return None
-    place = nodes[source].place if source in nodes else node.place
-    given = _given(name, source, chosen, nodes, spec_path, problems)
-    if source in ("values", "file") and given is None:
-        return None
-    return Recipe(name, role, chosen, source, given, place)
-
-
-def _source(name: str, role: str, node: Node, nodes: dict[str, Node], problems: Problems) -> str | None:
-    given = [source for source in ("classes", "values", "file") if source in nodes]
-    if len(given) > 1:
-        problems.add(nodes[given[1]].place, f"the array `{name}` has both `{given[0]}` and `{given[1]}`; give one")
-        return None
-    if given:
-        return given[0]
-    if "shape" in nodes or ("fill" in nodes and role == "sample_weight"):
-        return "shape"
-    needed = "`shape`" if "fill" in nodes else "`shape` (to draw it), `classes`, `values` or `file`"
-    problems.add(node.place, f"the array `{name}` needs {needed}")
-    return None
-
-
-def _fits_together(
-    name: str, source: str, node: Node, nodes: dict[str, Node], o: ArrayOptions, problems: Problems
-) -> bool:
-    before = len(problems)
-    fitting = (*SOURCES[source], *ALWAYS)
-    for key in nodes:
-        if key not in fitting:
-            problems.add(node.keys[key], f"`{key}` does not go with `{source}` in the array `{name}`")
-    if source == "shape":
-        for key in ("scale", "low", "high"):
-            if key in nodes and key not in FILLS[o.fill].options:
-                problems.add(node.keys[key], f"`{key}` does not go with `fill: {o.fill}` in the array `{name}`")
-        _check_range(name, node, nodes, o, problems)
-    if o.layout == "batch_last" and not o.per_sample:
-        problems.add(node.keys["layout"], f"the array `{name}` has no batch axis (`per_sample: false`) to be last")
-    return len(problems) == before
-
-
-def _check_range(name: str, node: Node, nodes: dict[str, Node], o: ArrayOptions, problems: Problems) -> None:
-    if o.fill == "integers":
-        if "high" not in nodes:
-            problems.add(node.place, f"the array `{name}` needs `high`: integers are drawn from low to high - 1")
-            return
-        for key, value in (("low", o.low), ("high", o.high)):
-            if value != int(value) or abs(value) >= 2**62:
-                problems.add(nodes[key].place, f"`{key}` of the integers in `{name}` must be an integer, got {value:g}")
-                return
-    if {"low", "high"} & set(FILLS[o.fill].options) and not o.low < o.high:
-        end = "high" if "high" in nodes else "low"
-        message = f"`high` must be greater than `low` in the array `{name}`, got low {o.low:g} and high {o.high:g}"
-        problems.add(nodes[end].place if end in nodes else node.place, message)
-    if o.fill == "probabilities" and not o.shape:
-        problems.add(
-            nodes["fill"].place, f"the array `{name}` needs an axis in `shape` along which probabilities add up"
-        )
-
-
-def _given(
-    name: str, source: str, o: ArrayOptions, nodes: dict[str, Node], spec_path: str, problems: Problems
-) -> Array | None:
-    if source not in ("values", "file"):
-        return None
-    try:
-        if source == "values":
-            array = numbers(name, nodes["values"], problems)
-            if array is None:
-                return None
-        else:
-            array = load_array(spec_path, o.file, o.key if "key" in nodes else None)
-        return _shaped(name, array, o, "shape" in nodes)
-    except FileProblem as problem:
-        problems.add(nodes[problem.option].place, str(problem))
-    except ArrayProblem as problem:
-        problems.add(nodes[source].place, str(problem))
-    return None
-
-
-def _shaped(name: str, array: Array, o: ArrayOptions, reshape: bool) -> Array:
-    """Samples first; one column is one number a sample; each sample in the shape that was asked for."""
-    if o.per_sample:
-        if not array.ndim:
-            raise ArrayProblem(f"the array `{name}` is a single number; expected a list with a number for each sample")
-        if o.layout == "batch_last":
-            array = np.moveaxis(array, -1, 0)
-    if o.file.endswith(".csv") and array.shape[1] == 1:
-        array = array[:, 0]
-    if not array.size:
-        raise ArrayProblem(f"the array `{name}` is empty: its shape is {array.shape}")
-    if reshape:
-        lead = array.shape[:1] if o.per_sample else ()
-        if math.prod((*lead, *o.shape)) != array.size:
-            each = " for each sample" if o.per_sample else ""
-            count = counted(array.size // math.prod(lead), "number")
-            raise ArrayProblem(f"the array `{name}` has {count}{each}, which cannot have the shape {o.shape}")
-        array = array.reshape(*lead, *o.shape)
-    return array

@@ -33,6 +33,10 @@ class Builder:
         """Whether an array or an activation has a known shape."""
         return self._assembly is not None and name in self._assembly.arrays
 
+    def counts(self, sources: tuple[Source, ...]) -> bool:
+        """Whether it is known how many arrays these are: a layer that was not added may have several outputs."""
+        return all(s.output is not None or s.name in self._outputs or self.knows(s.name) for s in sources)
+
     def expand(self, sources: tuple[Source, ...], user: str) -> list[str] | None:
         """The names of arrays and activations that sources stand for; None where one of them does not exist."""
         names: list[str] = []
@@ -70,7 +74,7 @@ class Builder:
         except MemoryError as error:
             self._reading.problems.add(item.place, f"{item.name} ({item.unit.type}) needs too much memory: {error}")
         except LayerFailure as failure:
-            self._reading.failure = self._reading.failure or failure
+            self._reading.fail(failure)
         else:
             self._outputs[item.name] = node.outputs
             return True
@@ -85,12 +89,12 @@ class Builder:
         except ShapeError as error:
             self._reading.problems.add(place, str(error))
         except LayerFailure as failure:
-            self._reading.failure = self._reading.failure or failure
+            self._reading.fail(failure)
         except Exception as error:
             if term.trusted:
                 raise
             message = f"{term.name}: check raised {type(error).__name__}: {error}"
-            self._reading.failure = self._reading.failure or LayerFailure("GC901", term.name, "check", message)
+            self._reading.fail(LayerFailure("GC901", term.name, "check", message))
 
     def network(self) -> tuple[Network, Point]:
         """The finished network; only where nothing was a problem."""

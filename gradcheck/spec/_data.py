@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.spec._arrays import ArrayProblem, Recipe, read_array
+from gradcheck.spec._array_options import read_array
+from gradcheck.spec._arrays import ArrayProblem, Recipe
 from gradcheck.spec._grammar import LOSS_NAME, NAME, Data
 from gradcheck.spec._options import Owner, convert, options_of, read_keys
 from gradcheck.spec._problems import Place, Problems, counted

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS
 from gradcheck.network import Term
@@ -16,6 +15,8 @@ from gradcheck.spec._items import Graph, Source
 from gradcheck.spec._problems import Problems, counted, did_you_mean, quoted, show
 from gradcheck.spec._units import Reading, Unit, read_unit
 from gradcheck.spec._yaml import Node
+
+_NO_PREDICTIONS = ("target", "sample_weight", "reduction")
 
 
 @dataclass
@@ -64,19 +65,21 @@ def add_terms(items: list[LossItem], graph: Graph, builder: Builder, reading: Re
     arrays, unknown = graph.arrays, False
     taken: set[str] = set()
     for item in items:
-        names = None if item.sources is None else builder.expand(item.sources, item.unit.type)
+        unit, sources = item.unit, item.sources
         reduction = _reduction(item, reading.problems)
-        data = None if names is None else _bind(item, names, arrays, reading.problems)
+        names = None if sources is None else builder.expand(sources, unit.type)
+        if sources is None or names is None or unit.instance is None:
+            unknown = True
+            continue
+        data = _bind(unit, names, builder.counts(sources), arrays, reading.problems)
         if data is None:
             unknown = True
             continue
         taken |= set(data.values())
-        if reduction and all(map(builder.knows, (*(names or ()), *data.values()))):
-            weight = item.unit.reserved.get("weight", TermOptions.weight)
-            term = Term(
-                item.unit.instance, reduction, weight, tuple(names or ()), data, item.unit.trusted, item.name
-            )  # fmt: skip
-            builder.add_term(term, item.unit.place)
+        if reduction and all(map(builder.knows, (*names, *data.values()))):
+            weight = unit.reserved.get("weight", TermOptions.weight)
+            term = Term(unit.instance, reduction, weight, tuple(names), data, unit.trusted, item.name)
+            builder.add_term(term, unit.place)
     graph.used |= taken
     if items and not unknown:
         _require_taken(items, taken, graph, reading.problems)
@@ -97,23 +100,23 @@ def _reduction(item: LossItem, problems: Problems) -> str | None:
     return None
 
 
-def _bind(item: LossItem, names: list[str], arrays: Arrays, problems: Problems) -> dict[str, str] | None:
-    """Array by argument, for what the loss takes by name; None where that is unknown or a problem."""
-    unit = item.unit
-    if unit.instance is None:
-        return None
+def _bind(unit: Unit, names: list[str], exact: bool, arrays: Arrays, problems: Problems) -> dict[str, str] | None:
+    """Array by argument, for what the loss takes by name; None where that is unknown or a problem.
+
+    Where it is not known how many predictions there are, they are taken to be as many as the loss takes.
+    """
     parameters = inspect.signature(unit.instance.forward).parameters
     given = {name: name for name in (*arrays.targets, "sample_weight") if name in arrays.places}
     slots = _prediction_slots(parameters, given)
-    if slots is not None and len(names) > len(slots):
+    if slots is not None and exact and len(names) > len(slots):
         message = f"`{unit.type}` takes {counted(len(slots), 'prediction')}, got {len(names)}"
         problems.add(unit.place, f"{message}: {', '.join(names)}; say with `inputs` which it takes")
         return None
     before = len(problems)
-    by_name = _by_name(parameters, 0 if slots is None else len(names))
+    by_name = _by_name(parameters, 0 if slots is None else len(names) if exact else len(slots))
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     if "target" in by_name or takes_all:
-        target = _target(unit, arrays, "target" in by_name and by_name["target"], problems)
+        target = _target(unit, arrays, by_name.get("target", False), problems)
         given |= {"target": target} if target else {}
     elif "target" in unit.nodes:
         problems.add(unit.nodes["target"].place, f"`{unit.type}` takes no target; leave `target` out")
@@ -131,12 +134,7 @@ def _prediction_slots(parameters: Mapping[str, inspect.Parameter], given: Mappin
     for name, parameter in parameters.items():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             return None
-        if parameter.kind > inspect.Parameter.VAR_POSITIONAL or name in {
-            "target",
-            "sample_weight",
-            "reduction",
-            *given,
-        }:
+        if parameter.kind > inspect.Parameter.VAR_POSITIONAL or name in _NO_PREDICTIONS or name in given:
             break
         slots.append(name)
     return slots
@@ -155,7 +153,7 @@ def _missing(unit: Unit, name: str) -> str:
     return f"`{unit.type}` needs `{name}`: add another prediction to `inputs`, or an array `{name}` to `targets`"
 
 
-def _target(unit: Unit, arrays: Arrays, required: Any, problems: Problems) -> str | None:
+def _target(unit: Unit, arrays: Arrays, required: bool, problems: Problems) -> str | None:
     """The array that is the target of this term."""
     if "target" in unit.nodes:
         name: str | None = unit.reserved.get("target")
@@ -168,9 +166,8 @@ def _target(unit: Unit, arrays: Arrays, required: Any, problems: Problems) -> st
     if "target" in arrays.targets or len(arrays.targets) == 1:
         return "target" if "target" in arrays.targets else arrays.targets[0]
     if required and arrays.complete:
-        which = f"which of them with `target`: {quoted(arrays.targets)}" if arrays.targets else ""
-        message = f"say {which}" if which else "`data` has no `targets`"
-        problems.add(unit.place, f"`{unit.type}` needs a target; {message}")
+        which = f"say which of them with `target`: {quoted(arrays.targets)}" if arrays.targets else ""
+        problems.add(unit.place, f"`{unit.type}` needs a target; {which or '`data` has no `targets`'}")
     return None
 
 

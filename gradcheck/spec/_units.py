@@ -36,6 +36,10 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     failure: LayerFailure | None = None
 
+    def fail(self, failure: LayerFailure) -> None:
+        """Remember that user code failed; the first failure is the one that is reported."""
+        self.failure = self.failure or failure
+
     def note(self, place: Place, message: str) -> None:
         """Note something that is no problem."""
         self.notes.append(f"{self.path}:{place.line}:{place.column}: {message}")
@@ -160,5 +164,5 @@ def _build(unit: Unit, values: Mapping[str, Any], reading: Reading) -> Any:
         if unit.trusted:
             raise
         message = f"{unit.type}: building it raised {type(error).__name__}: {error}"
-        reading.failure = reading.failure or LayerFailure("GC901", unit.type, "init", message)
+        reading.fail(LayerFailure("GC901", unit.type, "init", message))
     return None

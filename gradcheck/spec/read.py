@@ -143,8 +143,8 @@ def _read(reading: Reading, text: str, overrides: Overrides) -> _Draft | None:
     nodes = read_keys(root, options, _SPEC, problems)
     plain = {"name": _default_name(path), "seed": Spec.seed, "dtype": Spec.dtype}
     plain |= convert_each({key: nodes[key] for key in plain if key in nodes}, options, problems)
-    if not plain["name"].strip() or not plain["name"].isprintable():
-        problems.add(nodes["name"].place, f"`name` must be a text that can be printed, got {show(plain['name'])}")
+    if "name" in nodes and not (plain["name"].strip() and plain["name"].isprintable()):
+        problems.add(nodes["name"].place, f"`name` must be a string that can be printed, got {show(plain['name'])}")
     checks, plan = read_checks(nodes.get("checks"), problems)
     seed, plan = _overridden(plain["seed"], plan, overrides)
     arrays = read_data(nodes.get("data"), seed, plain["dtype"], path, problems)

@@ -17,7 +17,7 @@ from gradcheck.spec.read import PluginFailure, read_case, validate
 PLUGIN = """
 from dataclasses import dataclass
 import numpy as np
-from gradcheck import Layer
+from gradcheck import Layer, Loss
 
 class Add(Layer):
     def forward(self, a, b):
@@ -30,6 +30,12 @@ class Total(Layer):
         return sum(inputs), len(inputs)
     def backward(self, dy, cache):
         return (dy,) * cache, {}
+
+class Pair(Loss):
+    def forward(self, a, b, target):
+        return a - b, None
+    def backward(self, upstream, cache):
+        return upstream, -upstream
 
 class Split(Layer):
     def forward(self, x):
@@ -266,6 +272,15 @@ def test_validating_runs_no_code_of_a_plugin(tmp_path: Path) -> None:
     assert [note.partition(" ")[2] for note in notes] == [
         f"`{name}` is not a built-in layer; it may come from a plugin"
         for name in ("raises", "strict", "raises_in_init")
+    ]
+
+
+def test_a_layer_that_failed_may_have_had_the_outputs_that_the_loss_takes(
+    failed: Callable[..., PluginFailure], refused: Callable[..., list[str]]
+) -> None:
+    assert failed("raises", loss="pair").failure.node == "raises_1"
+    assert refused("raises", loss="pair", data=DATA.replace(", targets: {shape: [5]}", "")) == [
+        "4:7: `pair` needs a target; `data` has no `targets`"
     ]
 
 

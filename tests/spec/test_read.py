@@ -53,6 +53,7 @@ def test_defaults() -> None:
     assert (case.name, case.seed, case.dtype) == ("first", 0, "float64")
     assert case.checks == ("gradient", "reduction", "per_sample")
     assert read(path="-").name == "stdin"
+    assert read(path="specs/odd\nname.yaml").name == "odd\nname"
 
 
 def test_every_term_of_a_loss_has_its_place_and_its_name() -> None:

@@ -7,9 +7,7 @@ say, without calling code of plugins.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,16 +22,15 @@ from gradcheck.spec._grammar import CHECKS, LOSS, GradientOptions, Spec
 from gradcheck.spec._hints import Mismatch
 from gradcheck.spec._items import Graph, read_network
 from gradcheck.spec._options import Owner, convert_each, options_of, read_keys
-from gradcheck.spec._problems import Place, Problems, did_you_mean, quoted, show
+from gradcheck.spec._problems import Problems, did_you_mean, quoted, show
 from gradcheck.spec._terms import LossItem, add_terms, read_loss
 from gradcheck.spec._units import Reading
 from gradcheck.spec._weights import read_weights
-from gradcheck.spec._yaml import MAX_CHARACTERS, compose
+from gradcheck.spec._yaml import compose
 from gradcheck.spec.case import Case, GradientPlan
 
 _ENTRY = re.compile(r"(?P<name>.+?)\s*\[\s*(?P<index>\d+(\s*,\s*\d+)*)?\s*,?\s*\]")
 _SPEC = Owner("a spec", "key")
-_MAX_BYTES = 4 * MAX_CHARACTERS
 
 
 @dataclass(frozen=True)
@@ -62,31 +59,6 @@ class PluginFailure(Exception):  # noqa: N818 - a finding about user code
         self.name = name
         self.seed = seed
         self.locations = locations
-
-
-def read_text(path: str) -> str:
-    """The text of a spec; "-" is standard input. SpecError where it cannot be read or is not UTF-8."""
-    try:
-        with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise _refusal(path, Place(1, 1), f"the spec cannot be read: {error.strerror or error}") from None
-    if len(content) > _MAX_BYTES:
-        message = f"the spec is larger than {_MAX_BYTES // 10**6} MB; put large arrays into a file beside it"
-        raise _refusal(path, Place(1, 1), message)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        lines = error.object[: error.start].split(b"\n")
-        place = Place(len(lines), len(lines[-1].decode("utf-8", "replace")) + 1)
-        message = f"the byte 0x{error.object[error.start]:02X} stands here, which is not UTF-8; save the file as UTF-8"
-        raise _refusal(path, place, message) from None
-
-
-def _refusal(path: str, place: Place, message: str) -> SpecError:
-    problems = Problems(path)
-    problems.add(place, message)
-    return SpecError(problems.sorted())
 
 
 def read_case(path: str, text: str, catalogue: Catalogue, overrides: Overrides = Overrides()) -> Case:

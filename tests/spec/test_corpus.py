@@ -16,7 +16,7 @@ from gradcheck.catalogue import Catalogue
 from gradcheck.errors import SpecError
 from gradcheck.spec._problems import Problems
 from gradcheck.spec._yaml import compose
-from gradcheck.spec.read import read_case, read_text, validate
+from gradcheck.spec.read import read_case, validate
 from gradcheck.spec.schema import json_schema
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -33,7 +33,7 @@ def schema() -> jsonschema.Draft7Validator:
 def plain(path: Path) -> tuple[Any, bool]:
     """The values of a spec, and whether its YAML is in order."""
     problems = Problems(path.name)
-    root = compose(read_text(str(path)), problems)
+    root = compose(path.read_text(encoding="utf-8"), problems)
     return (None if root is None else root.plain()), not len(problems)
 
 
@@ -54,7 +54,7 @@ def expected(path: Path, command: str) -> list[str]:
 
 def said(path: Path, command: str) -> list[str]:
     """What the reader says of a spec."""
-    text = read_text(str(path))
+    text = path.read_text(encoding="utf-8")
     notes: list[str] = []
     if command == "run":
         with pytest.raises(SpecError) as error:
@@ -87,7 +87,7 @@ def test_mistakes_that_a_schema_can_tell_are_most_of_the_corpus() -> None:
 
 @pytest.mark.parametrize("path", [*GOOD, *sorted(SPECS.glob("*.yaml"))], ids=lambda path: path.stem)
 def test_a_good_spec_has_no_problem_and_the_schema_agrees(path: Path, schema: jsonschema.Draft7Validator) -> None:
-    text = read_text(str(path))
+    text = path.read_text(encoding="utf-8")
     assert validate(str(path), text, Catalogue()) == ([], [])
     case = read_case(str(path), text, Catalogue())
     assert case.network.nodes
@@ -97,7 +97,7 @@ def test_a_good_spec_has_no_problem_and_the_schema_agrees(path: Path, schema: js
 
 @pytest.mark.parametrize("path", sorted(SPECS.glob("wrong/*.yaml")), ids=lambda path: path.stem)
 def test_a_spec_of_a_plugin_is_read_with_it_and_noted_without(path: Path, schema: jsonschema.Draft7Validator) -> None:
-    text = read_text(str(path))
+    text = path.read_text(encoding="utf-8")
     problems, notes = validate(str(path), text, Catalogue())
     assert problems == []
     assert len(notes) == 1

@@ -15,11 +15,11 @@ from gradcheck.catalogue import Catalogue
 from gradcheck.errors import NothingSelected, Problem, SpecError
 from gradcheck.spec._problems import Problems
 from gradcheck.spec._yaml import compose
-from gradcheck.spec.read import PluginFailure, read_case, read_text, validate
+from gradcheck.spec.read import PluginFailure, read_case, validate
 from gradcheck.spec.schema import json_schema
 
 GOOD = Path(__file__).parent / "corpus" / "good"
-TEXTS = [read_text(str(path)) for path in sorted(GOOD.glob("*.yaml"))]
+TEXTS = [path.read_text(encoding="utf-8") for path in sorted(GOOD.glob("*.yaml"))]
 CATALOGUE = Catalogue()
 SCHEMA = jsonschema.Draft7Validator(json_schema())
 lean = settings(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from gradcheck.catalogue import Catalogue
 from gradcheck.errors import NothingSelected, SpecError, UsageError
 from gradcheck.findings import Location
 from gradcheck.spec.case import Case, GradientPlan
-from gradcheck.spec.read import Overrides, read_case, read_text, validate
+from gradcheck.spec.read import Overrides, read_case, validate
 
 SPEC = """\
 data:
@@ -177,44 +176,6 @@ def test_the_users_weights_take_the_place_of_drawn_ones(tmp_path: Path) -> None:
 def test_problems_are_those_of_every_section_in_the_order_of_the_file() -> None:
     problems, _ = validate("s.yaml", SPEC.replace("5", "x").replace("tanh", "tahn").replace("mse", "mes_"), Catalogue())
     assert [problem.line for problem in problems] == [3, 7]
-
-
-def test_text_of_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "s.yaml"
-    path.write_bytes("\ufeffname: größe\r\n".encode())
-    assert read_text(str(path)) == "name: größe\r\n"
-
-
-def test_text_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"name: a\n")))
-    assert read_text("-") == "name: a\n"
-    assert not sys.stdin.closed
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"name: a\nb: \xff\n", "2:4: the byte 0xFF stands here, which is not UTF-8; save the file as UTF-8"),
-        ("name: ü".encode("latin-1"), "1:7: the byte 0xFC stands here, which is not UTF-8; save the file as UTF-8"),
-        ("ä: 1\nö: ".encode() + b"\x80", "2:4: the byte 0x80 stands here, which is not UTF-8; save the file as UTF-8"),
-        ("name: a".encode("utf-16"), "1:1: the byte 0xFF stands here, which is not UTF-8; save the file as UTF-8"),
-        (b"#" * 4_000_001, "1:1: the spec is larger than 4 MB; put large arrays into a file beside it"),
-        (None, "1:1: the spec cannot be read: No such file or directory"),
-    ],
-)
-def test_text_that_cannot_be_read(tmp_path: Path, content: bytes | None, message: str) -> None:
-    path = tmp_path / "s.yaml"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(SpecError) as error:
-        read_text(str(path))
-    assert str(error.value) == f"{path}:{message}"
-
-
-def test_a_folder_is_no_spec(tmp_path: Path) -> None:
-    with pytest.raises(SpecError) as error:
-        read_text(str(tmp_path))
-    assert str(error.value) == f"{tmp_path}:1:1: the spec cannot be read: Is a directory"
 
 
 def test_reading_needs_neither_scipy_nor_rich() -> None:

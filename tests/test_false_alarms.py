@@ -1,4 +1,7 @@
-"""Correct networks, drawn at random over the layers and losses that exist: nothing fails, hardly anything is open."""
+"""Correct networks, drawn at random over the layers and losses that exist: nothing fails, hardly anything is open.
+
+Every third one is treated as made of plugins: black boxes of which nothing is taken for granted.
+"""
 
 from __future__ import annotations
 
@@ -69,13 +72,12 @@ def drawn(seed: int, **options: Any) -> Case:
     return case(*layers, Linear(outputs), x=x, loss=loss, target=target, reduction=reduction, seed=seed, **options)
 
 
-@pytest.mark.parametrize("trusted", [True, False], ids=["built-in", "as plugins"])
 @pytest.mark.parametrize("method", ["auto", "central"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_no_correct_network_fails_and_most_of_it_passes(method: str, dtype: str, trusted: bool) -> None:
+def test_no_correct_network_fails_and_most_of_it_passes(method: str, dtype: str) -> None:
     total = Counts()
-    for seed in range(NETS // (1 if trusted else 2)):
-        report = check_case(drawn(seed, method=method, dtype=dtype, trusted=trusted))
+    for seed in range(NETS):
+        report = check_case(drawn(seed, method=method, dtype=dtype, trusted=seed % 3 > 0))
         assert not errors(report), f"network {seed}: {told(report)}"
         assert report.counts.fail == 0, f"network {seed}: {told(report)}"
         total += report.counts

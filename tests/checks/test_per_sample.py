@@ -48,11 +48,10 @@ def test_batch_is_the_sum_of_its_samples(reduction: str, dtype: str) -> None:
 
 def test_sentences_say_how_closely_and_at_what_cost() -> None:
     report = with_loss(Mse())
-    first, second = result(report).measured["sentences"]
-    assert first.startswith(
-        "the gradient of the batch is the sum of the gradients of its 4 samples (largest difference "
-    )
-    assert second == "Computed one by one, those are 4 times the partial derivatives: 128 instead of 32"
+    words = " ".join(result(report).measured["sentences"])
+    assert "he gradient of the batch is the sum of the gradients of its 4 samples (largest difference " in words
+    assert "4 times the partial derivatives" in words
+    assert "128 instead of 32" in words
     assert result(report).measured["partial_derivatives"] == {"batch": 32, "per_sample": 128}
 
 

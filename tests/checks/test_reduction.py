@@ -60,15 +60,12 @@ def test_elementwise_loss_passes_with_the_ratios_of_its_shape(reduction: str, dt
 
 def test_sentences_say_what_was_expected_measured_and_what_it_means() -> None:
     first, step, second, last = sentences(with_loss(Mse()))
-    assert first.startswith("sum / mean: expected 8 = 4 samples × 2 outputs, measured 8 (spread ")
-    assert step == (
-        "A step under `sum` is 8 times as long as under `mean`: divide the learning rate by 8 when you change to `sum`"
+    assert first.startswith("sum / mean: expected 8 = 4 samples × 2 outputs, measured 8 (")
+    assert step.startswith(
+        "A step under `sum` is 8 times as long as under `mean`: divide the learning rate by 8 when you change to `sum`."
     )
-    assert second.startswith("sum / batch_mean: expected 4 samples, measured 4 (spread ")
-    assert last == (
-        "The reduction of this loss is applied outside it, so this proves that its backward is linear in the upstream "
-        "gradient, and nothing more."
-    )
+    assert second.startswith("sum / batch_mean: expected 4 samples, measured 4 (")
+    assert "linear in the upstream gradient, and nothing more" in last
 
 
 def test_positions_of_a_sequence_are_counted() -> None:
@@ -224,8 +221,8 @@ def test_undeclared_divisor_gets_no_verdict_against_a_name_but_all_names_that_fi
     facts = result(report).measured["reductions"]["mean"]
     assert facts["expected"] is None
     assert facts["fits"] == ["the valid (not NaN) targets"]
-    assert sentences(report)[0].startswith("sum / mean: no divisor is declared; measured 5 (spread ")
-    assert sentences(report)[0].endswith("which fits the valid (not NaN) targets")
+    assert sentences(report)[0].startswith("sum / mean: no divisor is declared; measured 5 (")
+    assert "which fits the valid (not NaN) targets" in sentences(report)[0]
     assert with_loss(PerSample()).verdict == "pass", "no name is expected where none is declared"
 
 
@@ -299,7 +296,7 @@ def test_gradients_that_are_all_zero_have_no_ratio() -> None:
 
     report = with_loss(Nothing())
     assert verdict(report, "reduction") == "pass", told(report)
-    assert sentences(report)[0] == "sum / mean: all gradients are zero, so there is no ratio to measure"
+    assert "all gradients are zero, so there is no ratio to measure" in sentences(report)[0]
 
 
 def test_every_term_has_a_result_of_its_own_and_says_which() -> None:

@@ -54,8 +54,8 @@ class Selection:
         kept = tuple(finding for finding in spec.findings if finding.id not in gone)
         dropped = [finding for finding in spec.findings if finding.id in gone]
         if dropped and spec.verdict == "fail" and not any(finding.severity == "error" for finding in kept):
-            return replace(spec, findings=kept, verdict=_verdict_without_errors(spec)), dropped
-        return replace(spec, findings=kept), dropped
+            spec = replace(spec, verdict=_verdict_without_errors(spec))
+        return replace(spec, findings=kept, ignored=len(dropped)), dropped
 
 
 def exit_code(spec: SpecReport, fail_on: str) -> int:

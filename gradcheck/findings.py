@@ -189,6 +189,7 @@ class SpecReport:
     batch_size: int = 0
     dtype: str = "float64"
     replay: str = ""
+    ignored: int = 0
 
     @property
     def rows(self) -> tuple[Row, ...]:

@@ -222,7 +222,7 @@ class Network:
 
 
 class guarded:  # noqa: N801 - reads as a statement: with guarded(...)
-    """Turn whatever user code raises into a LayerFailure; let errors of our own through."""
+    """Turn whatever user code raises into a LayerFailure; let refusals of shapes and Ctrl-C through."""
 
     def __init__(self, node: str, phase: str, trusted: bool) -> None:
         self.node, self.phase, self.trusted = node, phase, trusted
@@ -231,7 +231,9 @@ class guarded:  # noqa: N801 - reads as a statement: with guarded(...)
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if error is None or self.trusted or not isinstance(error, Exception) or isinstance(error, LayerFailure):
+        if error is None or self.trusted or isinstance(error, (KeyboardInterrupt, LayerFailure)):
+            return
+        if isinstance(error, ShapeError) and self.phase in ("check", "init"):
             return
         message = f"{self.node}: {self.phase} raised {type(error).__name__}: {error}"
         raise LayerFailure("GC901", self.node, self.phase, message) from error
@@ -293,11 +295,16 @@ class Assembly:
         self.nodes.append(node)
         return node
 
-    def add_term(self, term: Term) -> None:
-        """Append a term of the loss. ShapeError where the target does not fit."""
-        data: dict[str, Any] = {name: self.arrays[key] for name, key in term.data.items()}
+    def add_term(self, term: Term, possible: Mapping[str, Array] | None = None) -> None:
+        """Append a term of the loss. ShapeError where the target does not fit.
+
+        possible: arrays as they might have been drawn, which must fit too.
+        """
+        drawn = {**self.arrays, **(possible or {})}
+        data: dict[str, Any] = {name: drawn[key] for name, key in term.data.items()}
         try:
-            term.loss.check(*[self.arrays[p].shape for p in term.predictions], **data)
+            with guarded(term.name, "check", term.trusted):
+                term.loss.check(*[self.arrays[p].shape for p in term.predictions], **data)
             losses, _ = term.apply(self.arrays)
         except ShapeError as error:
             raise ShapeError(f"{spec_name(type(term.loss))} {error}; {self._origin(term.predictions)}") from None
@@ -335,9 +342,10 @@ class Assembly:
         found = getattr(array, "dtype", None)
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not np.isfinite(array).all():
             words = f"an array of {found}" if found is not None else type(array).__name__
-            finite = "; it holds NaN or Inf" if isinstance(array, np.ndarray) and array.dtype.kind == "f" else ""
-            message = f"{node.name}: init returned {words} for `{local}`{finite}; a parameter is an array of finite floats"
-            raise LayerFailure("GC115" if finite else "GC505", node.name, "init", message, node.parameters[local])
+            is_real = isinstance(array, np.ndarray) and array.dtype.kind == "f"
+            words += " with NaN or Inf in it" if is_real else ""
+            message = f"{node.name}: init returned {words} for `{local}`; a parameter is an array of finite floats"
+            raise LayerFailure("GC115" if is_real else "GC505", node.name, "init", message, node.parameters[local])
 
     def _sound(self, node: Node, output: Any) -> Array:
         if node.trusted:
@@ -378,4 +386,4 @@ class Assembly:
     def _rounded(self, array: Array) -> Array:
         if array.dtype.kind != "f":
             return array
-        return np.ascontiguousarray(array, dtype=self.dtype).astype(np.float64)
+        return np.asarray(array, dtype=self.dtype, order="C").astype(np.float64)

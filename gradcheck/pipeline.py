@@ -6,6 +6,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ def run_spec(
             case = read_case(path, text, catalogue, overrides)
     except SpecError as error:
         refusals = tuple(Refusal(p.path, p.line, p.column, p.message) for p in error.problems)
-        return Outcome(SpecReport(path, path, "refused", overrides.seed or 0, errors=refusals))
+        return Outcome(SpecReport(path, Path(path).stem, "refused", overrides.seed or 0, errors=refusals))
     except PluginFailure as error:
         command = _command(path, catalogue, error.seed, overrides)
         finding = _raised(error.failure, error.locations, command)
@@ -88,22 +89,21 @@ def run_case(case: Case, replay: str, progress: Progress | None = None) -> Outco
     results = tuple(result for outcome in outcomes for result in outcome.results)
     rows = tuple(row for outcome in outcomes for row in (*outcome.parameters, *outcome.inputs))
     applicable = [result.verdict for result in results if result.verdict != "not_applicable"]
+    findings = tuple(finding for outcome in outcomes for finding in outcome.findings)
     report = SpecReport(
         path=case.path,
         name=case.name,
         verdict=worst_verdict([*applicable, *(row.verdict for row in rows if row.checked)], "not_applicable"),
         seed=case.seed,
-        parameters=tuple(row for outcome in outcomes for row in outcome.parameters)
-        or _unchecked(case, case.point.parameters),
-        inputs=tuple(row for outcome in outcomes for row in outcome.inputs)
-        or _unchecked(case, case.point.differentiable(case.point.inputs)),
+        parameters=_rows(case, case.point.parameters, rows),
+        inputs=_rows(case, case.point.differentiable(case.point.inputs), rows),
         checks=results,
-        findings=tuple(finding for outcome in outcomes for finding in outcome.findings),
+        findings=findings,
         network=tuple(_layer_row(node, arrays) for node in case.network.nodes),
         loss=", ".join(_loss_words(term) for term in case.network.terms),
         batch_size=case.point.batch_size,
         dtype=case.dtype,
-        replay=_repeat_worst(rows, replay),
+        replay=_repeat(rows, findings, replay),
     )
     gradients = {name: array for outcome in outcomes for name, array in outcome.gradients.items()}
     return Outcome(report, gradients, tuple(note for outcome in outcomes for note in outcome.notes))
@@ -135,12 +135,13 @@ def _raised(failure: LayerFailure, locations: Mapping[str, Location], replay: st
     )  # fmt: skip
 
 
-def _repeat_worst(rows: tuple[Row, ...], replay: str) -> str:
-    """The command that repeats the worst entry of all."""
+def _repeat(rows: tuple[Row, ...], findings: tuple[Finding, ...], replay: str) -> str:
+    """The command that repeats the worst entry of all; the worst finding where all entries agree and it does not."""
     checked = [row for row in rows if row.worst is not None]
-    if not checked:
-        return replay
+    errors = [finding for finding in findings if finding.severity == "error"]
     worst = worst_verdict([row.verdict for row in checked])
+    if not checked or (errors and worst != "fail"):
+        return errors[0].replay if errors else replay
     row = max((row for row in checked if row.verdict == worst), key=_ratio)
     assert row.worst is not None
     index = ", ".join(map(str, row.worst.index))
@@ -156,9 +157,17 @@ def _ratio(row: Row) -> float:
     return distance / worst.error_bar if worst.error_bar else (float("inf") if distance else 0.0)
 
 
-def _unchecked(case: Case, names: tuple[str, ...]) -> tuple[Row, ...]:
+def _rows(case: Case, names: tuple[str, ...], rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """A row for each name: the one that was checked, or one that says why none was."""
+    checked = {row.name: row for row in rows}
+    reason = "not asked for" if case.gradient.entries else "the gradient check is off"
+    if "gradient" in case.checks and not case.gradient.entries:
+        reason = "the network could not be run"
     arrays = case.point.arrays
-    return tuple(Row(name, arrays[name].shape, arrays[name].size, 0, "not_applicable") for name in names)
+    return tuple(
+        checked.get(name, Row(name, arrays[name].shape, arrays[name].size, 0, "not_applicable", reason=reason))
+        for name in names
+    )
 
 
 def _layer_row(node: Node, arrays: Mapping[str, NDArray[Any]]) -> LayerRow:

@@ -226,13 +226,13 @@ def _cost(evidence: Evidence, total: Sum) -> tuple[int, int]:
 
 def _sentences(worst: Mapping[str, float], cost: tuple[int, int], samples: int, holds: bool) -> list[str]:
     if not holds:
-        return ["the gradient of the batch is not the sum of its samples' gradients"]
+        return ["The gradient of the batch is not the sum of its samples' gradients."]
     greatest = max(worst.values(), default=0.0)
     holds_words = (
-        f"the gradient of the batch is the sum of the gradients of its {samples} samples "
-        f"(largest difference {greatest:.0e} of the greatest entry)"
+        f"The gradient of the batch is the sum of the gradients of its {samples} samples "
+        f"(largest difference {greatest:.0e} of the greatest entry)."
     )
     return [
         holds_words,
-        f"Computed one by one, those are {samples} times the partial derivatives: {cost[1]:,} instead of {cost[0]:,}",
+        f"Computed one by one, those are {samples} times the partial derivatives: {cost[1]:,} instead of {cost[0]:,}.",
     ]

@@ -207,18 +207,19 @@ def _ratio(
 
 def _sentences(reduction: str, facts: dict[str, Any], with_step: bool) -> list[str]:
     measured = number(round(facts["analytic_ratio"], 9))
-    spread = f"spread {max(facts['analytic_spread'], facts['numeric_spread']):.0e}"
+    greatest = max(facts["analytic_spread"], facts["numeric_spread"])
+    spread = f"spread {greatest:.0e}" if greatest else "exactly"
     if not np.isfinite(facts["analytic_ratio"]):
-        return [f"sum / {reduction}: all gradients are zero, so there is no ratio to measure"]
+        return [f"sum / {reduction}: all gradients are zero, so there is no ratio to measure."]
     if facts["expected"] is None:
         fits = ", ".join(facts["fits"]) or "nothing that was counted here"
-        return [f"sum / {reduction}: no divisor is declared; measured {measured} ({spread}), which fits {fits}"]
-    first = f"sum / {reduction}: expected {facts['expected_words']}, measured {measured} ({spread})"
+        return [f"sum / {reduction}: no divisor is declared; measured {measured} ({spread}), which fits {fits}."]
+    first = f"sum / {reduction}: expected {facts['expected_words']}, measured {measured} ({spread})."
     if facts["verdict"] == "fail" or not with_step:
         return [first]
     step = (
         f"A step under `sum` is {measured} times as long as under `{reduction}`: "
-        f"divide the learning rate by {measured} when you change to `sum`"
+        f"divide the learning rate by {measured} when you change to `sum`."
     )
     return [first, step]
 

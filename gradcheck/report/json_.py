@@ -51,6 +51,7 @@ def _spec(spec: SpecReport) -> dict[str, Any]:
         "network": [asdict(layer) for layer in spec.network],
         "counts": _counts(spec.counts),
         "replay": spec.replay,
+        "ignored": spec.ignored,
     }
 
 

@@ -24,6 +24,7 @@ class Builder:
         self._weights = weights
         self._outputs: dict[str, tuple[str, ...]] = {}
         self._own: dict[str, Any] = {}
+        self._possible = arrays.possible
         inputs = sorted(arrays.inputs, key=lambda name: name not in arrays.batched)
         self._assembly: Assembly | None = None
         if inputs and all(name in arrays.numbers for name in inputs):
@@ -85,16 +86,11 @@ class Builder:
         assert self._assembly is not None
         try:
             with np.errstate(all="ignore"):
-                self._assembly.add_term(term)
+                self._assembly.add_term(term, self._possible)
         except ShapeError as error:
             self._reading.problems.add(place, str(error))
         except LayerFailure as failure:
             self._reading.fail(failure)
-        except Exception as error:
-            if term.trusted:
-                raise
-            message = f"{term.name}: check raised {type(error).__name__}: {error}"
-            self._reading.fail(LayerFailure("GC901", term.name, "check", message))
 
     def network(self) -> tuple[Network, Point]:
         """The finished network; only where nothing was a problem."""

@@ -28,6 +28,7 @@ class Arrays:
     places     where each array is written
     numbers    the arrays; those that are a problem are missing
     batched    names of the arrays that have samples on axis 0
+    possible   drawn classes as they might have been: with the greatest class among them
     complete   whether all names are known: if not, an unknown name may be one of them
     """
 
@@ -36,6 +37,7 @@ class Arrays:
     places: dict[str, Place] = field(default_factory=dict)
     numbers: dict[str, NDArray[Any]] = field(default_factory=dict)
     batched: frozenset[str] = frozenset()
+    possible: dict[str, NDArray[Any]] = field(default_factory=dict)
     complete: bool = False
 
 
@@ -119,7 +121,11 @@ def _make(
     for recipe in recipes:
         mine = chosen if recipe.rows is not None and recipe.rows > batch_size else None
         try:
-            arrays.numbers[recipe.name] = recipe.make(seed, batch_size, mine, dtype)
+            array = arrays.numbers[recipe.name] = recipe.make(seed, batch_size, mine, dtype)
+            if recipe.options.classes:
+                arrays.possible[recipe.name] = np.concatenate([[recipe.options.classes - 1], array.flat[1:]]).reshape(
+                    array.shape
+                )
         except ArrayProblem as problem:
             problems.add(recipe.place, str(problem))
 

@@ -175,3 +175,18 @@ def test_what_a_loss_of_a_plugin_does_wrong(
     with pytest.raises(PluginFailure) as error:
         terms(loss)
     assert (error.value.failure.code, error.value.failure.message) == (code, message)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_classes_must_fit_the_outputs_whichever_are_drawn(seed: int) -> None:
+    text = f"""
+seed: {seed}
+data:
+  batch_size: 2
+  inputs: {{shape: [3]}}
+  targets: {{classes: 5}}
+network: [{{linear: {{out_features: 4}}}}]
+loss: cross_entropy
+"""
+    with pytest.raises(SpecError, match="cross_entropy needs classes from 0 to 3, got 4"):
+        read_case("classes.yaml", text, Catalogue())

@@ -8,6 +8,7 @@ from core_nets import Centred, Declared, normal, plug, relu_with, stage_of
 from support import case
 
 from gradcheck.evidence import Evidence, gather
+from gradcheck.gradients.numeric import sweep
 from gradcheck.gradients.numeric.estimate import Estimate, Question, estimate, step_for
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.noise import forward_noise
@@ -109,6 +110,26 @@ def test_some_entries_are_estimated_as_they_would_be_among_all(scheme: Scheme) -
         assert whole.checked.all()
 
 
+@schemes
+def test_chunks_change_nothing_but_the_work(scheme: Scheme, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = zero_in(normal(3, 4))
+    whole = {
+        name: _watched(case(Linear(3), Relu(), Linear(2), x=x), name, scheme) for name in ("linear_1.weight", "input")
+    }
+    monkeypatch.setattr(sweep, "CHUNK", 30)
+    for name, expected in whole.items():
+        found = _watched(case(Linear(3), Relu(), Linear(2), x=x), name, scheme)
+        np.testing.assert_allclose(found.value, expected.value, rtol=1e-9, atol=1e-12)
+        np.testing.assert_array_equal(found.kink, expected.kink)
+        np.testing.assert_allclose(found.magnitude, expected.magnitude, rtol=1e-9, atol=1e-12)
+        assert found.checked.all()
+
+
+def _watched(net: Case, name: str, scheme: Scheme) -> Estimate:
+    stage = stage_of(net)
+    return estimate(stage, name, scheme, _probe(stage), KinkWatch(stage.network, stage.arrays))
+
+
 def test_other_reductions_are_by_products_of_the_same_differences() -> None:
     for name in ("linear_1.weight", "input"):
         found = of(dense(), name, "central")
@@ -138,17 +159,16 @@ def test_progress_counts_every_entry_up_to_the_last(net: Any) -> None:
         assert seen[-1] == net().point.arrays[name].size
 
 
-@pytest.fixture
-def at_zero() -> Any:
-    x = normal(3, 4)
+def zero_in(x: Any) -> Any:
+    """One entry exactly zero."""
     x[1, 2] = 0
     return x
 
 
 @pytest.mark.parametrize("scheme", ["complex", "central"])
 @pytest.mark.parametrize("layers", [(Relu(),), (relu_with(1.0), Linear(2))], ids=["alone", "in front of another"])
-def test_entry_on_a_kink_is_marked_and_no_other(scheme: str, layers: Any, at_zero: Any) -> None:
-    stage = stage_of(case(*layers, x=at_zero))
+def test_entry_on_a_kink_is_marked_and_no_other(scheme: str, layers: Any) -> None:
+    stage = stage_of(case(*layers, x=zero_in(normal(3, 4))))
     watch = KinkWatch(stage.network, stage.arrays)
     found = estimate(stage, "input", SCHEMES[scheme], _probe(stage), watch)
     np.testing.assert_array_equal(np.argwhere(found.kink), [[1, 2]])
@@ -159,8 +179,9 @@ def _probe(stage: Stage) -> Question:
     return Question(weights, {}, np.full(len(weights), 1e-16))
 
 
-def test_entry_next_to_a_kink_is_marked_by_real_steps_and_not_by_the_complex_one(at_zero: Any) -> None:
-    stage = stage_of(case(Relu(), x=np.where(at_zero == 0, 1e-7, at_zero)))
+def test_entry_next_to_a_kink_is_marked_by_real_steps_and_not_by_the_complex_one() -> None:
+    x = zero_in(normal(3, 4))
+    stage = stage_of(case(Relu(), x=np.where(x == 0, 1e-7, x)))
     watch = KinkWatch(stage.network, stage.arrays)
     assert estimate(stage, "input", SCHEMES["central"], _probe(stage), watch).kink.sum() == 1
     assert estimate(stage, "input", SCHEMES["five_point"], _probe(stage), watch).kink.sum() == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import blamed, errors, normal, notes, pair_max, relu_with, row, stage_of, told
+from core_nets import Reducing, blamed, errors, normal, notes, pair_max, plug, relu_with, row, stage_of, told
 from support import case, check
 
 from gradcheck.findings import SpecReport
@@ -122,6 +122,74 @@ def test_mistake_in_a_layer_that_has_nothing_to_do_with_the_kink_is_not_excused_
     for layers in ((Shrunk(3, bias=False), Relu()), (Relu(), Shrunk(3, bias=False))):
         report = check(*layers, Linear(2), x=zeros_in(normal(4, 3)), method=method)
         assert {finding.layer for finding in errors(report)} == {"shrunk_1"}, told(report)
+
+
+FORMS = {
+    "maximum": lambda x: np.maximum(x, 0),
+    "comparison": lambda x: x * (x > 0),
+    "half of x and |x|": lambda x: (x + np.abs(x)) / 2,
+    "clip": lambda x: np.clip(x, 0, None),
+}
+
+
+@pytest.mark.parametrize("forward", FORMS.values(), ids=FORMS)
+def test_black_box_is_judged_alike_however_it_is_written(forward: Any) -> None:
+    """At zero, numpy's own comparisons of complex numbers look at the sign of the step."""
+    for slope, fails in ((0.0, 0), (1.0, 0), (5.0, 3)):
+        layer = plug(forward, lambda x, slope=slope: np.where(x == 0, slope, x > 0))
+        report = check(Linear(3, bias=False), layer, Linear(2), x=zeros_in(normal(4, 3)), checks=["gradient"])
+        assert report.counts.fail == fails, told(report)
+        assert blamed(report) == ([("plug_1", None)] if fails else []), told(report)
+
+
+@methods
+def test_reducing_loss_on_its_kinks_is_judged_by_its_own_slopes(method: str) -> None:
+    class Absolute(Reducing):
+        slope = 0.0
+
+        def forward(self, prediction: Any, target: Any, reduction: str) -> Any:
+            error = prediction - target
+            factor = self.share(target) if reduction == "mean" else 1
+            return (factor * np.where(error.real > 0, error, -error)).sum(), (error, factor)
+
+        def backward(self, upstream: Any, cache: Any) -> Any:
+            error, factor = cache
+            return upstream * factor * np.where(error == 0, self.slope, np.sign(error))
+
+    x = normal(4, 3)
+    target = np.where(normal(4, 3, seed=1) > 0, x, 0)
+    for slope, fails in ((0.0, 0), (-1.0, 0), (0.3, 0), (1.5, 6)):
+        Absolute.slope = slope
+        report = check(x=x, loss=Absolute(), target=target, method=method)
+        assert report.counts.fail == fails, told(report)
+        assert blamed(report) == ([("loss", "input")] if fails else []), told(report)
+
+
+@methods
+@pytest.mark.parametrize("telling", [True, False])
+def test_layer_that_couples_samples_is_judged_on_its_kinks_too(method: str, telling: bool) -> None:
+    class CentredRelu(Layer):
+        slope = 0.0
+
+        def forward(self, x: Any) -> Any:
+            z = x - x.mean(axis=0)
+            return np.where(z.real > 0, z, 0), z
+
+        def backward(self, dy: Any, z: Any) -> Any:
+            dz = np.where(z > 0, dy, np.where(z < 0, 0, self.slope * dy))
+            return dz - dz.mean(axis=0), {}
+
+        def branches(self, *inputs: Any, **parameters: Any) -> Any:
+            z = inputs[0].real - inputs[0].real.mean(axis=0)
+            return np.where(z == 0, -1, z > 0) if telling else None
+
+    x = normal(4, 3)
+    x[:, 0] = 0.5
+    for slope, layers in ((0.0, set()), (1.0, set()), (3.0, {"centred_relu_1"})):
+        CentredRelu.slope = slope
+        report = check(CentredRelu(), Linear(2), x=x, method=method, checks=["gradient"])
+        assert {finding.layer for finding in errors(report)} == layers, told(report)
+        assert report.counts.inconclusive == 0, told(report)
 
 
 def test_finding_at_a_kink_says_which_slopes_are_allowed() -> None:

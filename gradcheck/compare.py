@@ -8,7 +8,8 @@ w = r max(|n|, 1e-3 max|n|) what must be told apart (r = 1e-6 for a float64 back
     inconclusive  everything else
     kink          the entry sits on or next to a point without a derivative, and every layer on its path passed alone
 
-A tensor whose max|n| lies below its own errors is vacuous: there nothing but |a - n| ≤ bar can be asked.
+A tensor whose max|n| lies below its own errors, and those below what anybody could notice, is vacuous: there nothing
+but |a - n| ≤ bar can be asked.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from numpy.typing import NDArray
 from gradcheck.findings import Counts, Row, Worst, worst_verdict
 
 Array = NDArray[Any]
-#: What must be told apart, relative to the entry, by precision of the analytic side.
-RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
 _FLOOR = 1e-3
 PASS, KINK, INCONCLUSIVE, FAIL = range(4)
 _NAMES = ("pass", "kink", "inconclusive", "fail")
@@ -42,9 +41,10 @@ class Second:
 class Comparison:
     """One tensor, entry by entry. All arrays have its shape.
 
-    error     of the numeric side alone
-    bar       of the comparison: the numeric error and the rounding of the analytic side
-    selected  which entries count
+    error       of the numeric side alone
+    bar         of the comparison: the numeric error and the rounding of the analytic side
+    selected    which entries count
+    noticeable  the gradient that would move the loss noticeably if the tensor moved by its own size
     """
 
     analytic: Array
@@ -53,6 +53,7 @@ class Comparison:
     bar: Array
     selected: Array
     resolution: float
+    noticeable: float = np.inf
     rtol: float = 0.0
 
     @property
@@ -71,8 +72,8 @@ class Comparison:
 
     @property
     def vacuous(self) -> bool:
-        """Whether the numeric gradient is nowhere greater than its own error."""
-        return bool(np.all(np.abs(self.numeric) <= self.error))
+        """Whether the numeric gradient is nowhere greater than its own error, and that error is nothing to notice."""
+        return bool(np.all((np.abs(self.numeric) <= self.error) & (self.error <= self.noticeable)))
 
     @property
     def agrees(self) -> Array:

@@ -25,6 +25,8 @@ from gradcheck.network import Term
 from gradcheck.spec.case import Case
 
 Array = NDArray[Any]
+#: What must be told apart, relative to the entry, by precision of the analytic side.
+RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
 #: How many times the smallest normal number a quantity may be that is lost in products with numbers of usual size.
 _UNDERFLOW = 2.0**20
 Progress = Callable[[int, int, str], None]
@@ -72,6 +74,13 @@ class Evidence:
     def gradient(self, name: str) -> Array:
         """The analytic gradient in float64."""
         return np.asarray(self.analytic.gradients[name], dtype=np.float64)
+
+    def noticeable(self, name: str) -> float:
+        """r Σ|loss| / |x|: the gradient by which a move of the tensor by its own size changes the loss by a part r."""
+        terms = zip(self.case.network.terms, self.analytic.trace.losses, strict=True)
+        total = sum(abs(term.weight) * _magnitude(term, losses, self.stage.arrays) for term, losses in terms)
+        size = float(np.sqrt(np.mean(np.square(self.stage.arrays[name])))) or 1.0
+        return RESOLUTION[self.case.dtype] * total / size + self.underflow
 
     def rounding(self, name: str) -> Array:
         """s of a tensor where it has a derivative; 0 at kinks, where a move by one unit may change the branch."""
@@ -128,6 +137,14 @@ def _stage(case: Case) -> Stage:
     arrays = case.network.forward(case.point).arrays
     observables = Observables(case.network, case.point, "per_sample" in case.checks)
     return Stage(case.network, case.point, coupling(case.network, case.point, arrays), observables, arrays)
+
+
+def _magnitude(term: Term, losses: Any, arrays: Mapping[str, Array]) -> float:
+    """Σ|loss|, divided as the reduction does."""
+    if not term.elementwise:
+        return float(np.abs(losses))
+    divisor = term.divisor(term.reduction, arrays, np.shape(losses)) or 1.0
+    return float(np.sum(np.abs(losses))) / divisor
 
 
 def _names(case: Case) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from gradcheck.alone import Alone
 from gradcheck.checks._base import Outcome, finding
 from gradcheck.checks._blame import Blame
-from gradcheck.compare import FAIL, RESOLUTION, Comparison, Second, row, verdicts
-from gradcheck.evidence import Evidence
+from gradcheck.compare import FAIL, Comparison, Second, row, verdicts
+from gradcheck.evidence import RESOLUTION, Evidence
 from gradcheck.findings import CheckResult, Finding, Row, worst_verdict
 from gradcheck.gradients.numeric.estimate import Estimate
 from gradcheck.gradients.numeric.local import Interval
@@ -88,7 +88,7 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     bar = found.error + _analytic_error(evidence, name, found) + evidence.underflow
     comparison = Comparison(
         evidence.gradient(name), found.value, found.error + evidence.underflow, bar, selected,
-        RESOLUTION[evidence.case.dtype], evidence.case.gradient.rtol,
+        RESOLUTION[evidence.case.dtype], evidence.noticeable(name), evidence.case.gradient.rtol,
     )  # fmt: skip
     suspicious = np.flatnonzero(selected & ~comparison.passes & np.isfinite(comparison.analytic))
     seconds: list[Second] = []

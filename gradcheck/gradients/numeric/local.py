@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric.estimate import step_for
-from gradcheck.gradients.numeric.noise import FACTORS, noise_along
+from gradcheck.gradients.numeric.noise import measured_noise
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES
 from gradcheck.gradients.numeric.sweep import CHUNK, Moves
 
@@ -58,11 +58,11 @@ class Local:
     @cached_property
     def noise(self) -> list[Array]:
         """Standard deviation of each output's rounding error."""
-        moving = [name for name in self.names if self.arrays[name].dtype.kind == "f"]
-        along = [
-            self.forward({**self.arrays, **{name: factor * self.arrays[name] for name in moving}}) for factor in FACTORS
-        ]
-        return [noise_along([np.asarray(y) for y in outputs]) for outputs in zip(*along, strict=True)]
+        return [measured_noise(partial(self._along, k)) for k in range(len(self.upstream))]
+
+    def _along(self, output: int, factor: float) -> Array:
+        moving = {name: factor * self.arrays[name] for name in self.names if self.arrays[name].dtype.kind == "f"}
+        return np.asarray(self.forward({**self.arrays, **moving})[output])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ differences is noise: σₖ² = (k!)² / (2k)! · mean((Δᵏ f)²) (Moré & Wil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from math import factorial
 from typing import Any
 
@@ -16,30 +17,32 @@ from numpy.typing import NDArray
 from gradcheck.gradients.numeric.sweep import Stage
 
 Array = NDArray[Any]
-#: What every number is multiplied with to get points along a line.
-FACTORS = tuple(1 + k * 2.0**-44 for k in range(8))
-_ORDERS = (2, 3, 4, 5)
+_POINTS = range(8)
+#: Spacings of the points, relative to every number, and the orders of differences in which a smooth function has
+#: vanished there. A forward that computes in float32 is a staircase: flat at the small spacing, rough at the great one.
+_LINES = ((2.0**-44, (2, 3, 4, 5)), (2.0**-26, (3, 4, 5)))
 
 
 def forward_noise(stage: Stage) -> Array:
-    """Standard deviation of each observable's rounding error: (columns,).
+    """Standard deviation of each observable's rounding error: (columns,)."""
+    return measured_noise(partial(_observables_along, stage))
 
-    At least half a unit in the last place of the observable itself, for a forward that happens to round alike.
+
+def measured_noise(along: Callable[[float], Array]) -> Array:
+    """Standard deviation of the rounding error of values; of their shape.
+
+    along  what every number is multiplied with -> the values there
+
+    At least half a unit in the last place of the values, for a forward that happens to round alike.
     """
-    return noise_along([_observables_along(stage, factor) for factor in FACTORS])
-
-
-def noise_along(samples: Sequence[Array]) -> Array:
-    """Standard deviation of the rounding errors in values at equally spaced, nearly equal points; of their shape."""
-    values = np.stack(samples)
-    found = np.zeros(values.shape[1:])
-    for order in _ORDERS:
-        scale = factorial(order) ** 2 / factorial(2 * order)
-        differences = np.diff(values, n=order, axis=0)
-        found = np.maximum(found, np.sqrt(scale * np.mean(differences**2, axis=0)))
-    unit = np.finfo(np.float64).eps / 2
-    result: Array = np.maximum(found, unit * np.abs(values[0]))
-    return result
+    found: Array = np.finfo(np.float64).eps / 2 * np.abs(along(1.0))
+    for spacing, orders in _LINES:
+        values = np.stack([along(1 + k * spacing) for k in _POINTS])
+        for order in orders:
+            scale = factorial(order) ** 2 / factorial(2 * order)
+            differences = np.diff(values, n=order, axis=0)
+            found = np.maximum(found, np.sqrt(scale * np.mean(differences**2, axis=0)))
+    return found
 
 
 def _observables_along(stage: Stage, factor: float) -> Array:

@@ -8,7 +8,7 @@ also in the direction in which they move together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +86,11 @@ class Alone:
     def _together(self, local: Local, operand: str, analytic: Array, interval: Interval, rounding: Array) -> bool:
         if not interval.kink.any() or operand not in local.samples or local.coupled:
             return True
-        joint = joint_vjp(local, operand, interval.kink)
-        along = (analytic * interval.kink).reshape(len(analytic), -1).sum(axis=1)
-        slack = (rounding + interval.bar).reshape(len(analytic), -1).sum(axis=1)
-        return bool(joint.contains(along, slack).all())
+        slack = rounding + interval.bar
+        return all(
+            _holds_along(direction, joint_vjp(local, operand, direction), analytic, slack)
+            for direction in _directions(local.arrays[operand], interval.kink)
+        )
 
     def _spread(self, operand: str) -> Array | float:
         return self.spread.get(operand, 0.0)
@@ -143,3 +144,20 @@ def _branches(part: Node | Term) -> Any:
     if isinstance(part, Term):
         return lambda arrays: part.branches([arrays[name] for name in part.predictions], arrays)
     return lambda arrays: part.branches([arrays[name] for name in part.inputs], part.keywords(arrays))
+
+
+def _directions(array: Array, kink: Array) -> Iterator[Array]:
+    """Directions in which the entries at kinks move together: all alike, then with signs drawn by value.
+
+    Entries that are tied have equal values, so they stay tied; other ties get other signs and cannot cancel them.
+    """
+    yield kink.astype(np.float64)
+    values, which = np.unique(array, return_inverse=True)
+    for seed in range(6):
+        signs = np.random.default_rng([seed, len(values)]).choice([-1.0, 1.0], len(values))
+        yield kink * signs[which].reshape(array.shape)
+
+
+def _holds_along(direction: Array, joint: Interval, analytic: Array, slack: Array) -> bool:
+    along = (analytic * direction).reshape(len(analytic), -1).sum(axis=1)
+    return bool(joint.contains(along, slack.reshape(len(analytic), -1).sum(axis=1)).all())

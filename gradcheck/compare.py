@@ -84,16 +84,17 @@ class Comparison:
     def passes(self) -> Array:
         """Entries that need no second look."""
         fine = np.asarray(self.bar <= self.told_apart) | self.vacuous
-        widened = self.distance <= self.rtol * np.abs(self.numeric)
-        return (self.agrees & fine) | widened
+        passing: Array = self.agrees & fine
+        return passing | (self.distance <= self.rtol * np.abs(self.numeric)) if self.rtol else passing
 
 
-def verdicts(comparison: Comparison, kink: Array, seconds: Sequence[Second]) -> Array:
+def verdicts(comparison: Comparison, kink: Array, seconds: Sequence[Second], proved: bool = False) -> Array:
     """A verdict for every entry, as an index into the order pass, kink, inconclusive, fail.
 
     kink     entries that sit at a kink, where every layer on the path has passed alone
-    seconds  further estimates; one of them must disagree with the analytic value too before an entry fails, and none
-             may side with it against the first estimate
+    seconds  further estimates; one of them must disagree with the analytic value too before an entry fails
+    proved   whether the first estimate comes from a scheme that was shown to be right here (the complex step): then a
+             second one contradicts it only by siding with the analytic value, else by disagreeing with it
     """
     result = np.full(comparison.analytic.shape, INCONCLUSIVE)
     result[comparison.passes] = PASS
@@ -104,7 +105,7 @@ def verdicts(comparison: Comparison, kink: Array, seconds: Sequence[Second]) -> 
             sides = np.abs(comparison.analytic - second.numeric) <= second.bar
             apart = np.abs(comparison.numeric - second.numeric) > comparison.bar + second.bar
             disagree |= np.abs(comparison.analytic - second.numeric) > second.bar
-        contradict |= sides & apart
+        contradict |= (sides & apart) if proved else apart
     result[~comparison.passes & ~comparison.agrees & disagree & ~contradict] = FAIL
     result[kink] = KINK
     result[~np.isfinite(comparison.analytic) | ~np.isfinite(comparison.numeric)] = FAIL

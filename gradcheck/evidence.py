@@ -91,7 +91,7 @@ class Evidence:
     def again(self, name: str, scheme: str, step: float | None, entries: Array) -> Estimate:
         """Another numeric estimate of some entries (flat indices) by another scheme or step."""
         question = replace(self.question, others={})
-        return estimate(self.stage, name, SCHEMES[scheme], question, None, step, entries)
+        return estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries)
 
 
 def reductions(term: Term) -> tuple[str, ...]:

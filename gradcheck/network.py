@@ -22,7 +22,8 @@ Array = NDArray[Any]
 class Node:
     """One layer in its place. `parameters` and `constants` map the names forward uses to names in the point.
 
-    A node that is not `trusted` comes from a plugin: what it does wrong is a finding, not a bug of ours.
+    `shapes` are those of one sample's outputs. A node that is not `trusted` comes from a plugin: what it does wrong is a
+    finding, not a bug of ours.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Node:
     parameters: Mapping[str, str]
     constants: Mapping[str, str]
     trusted: bool = True
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     def keywords(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """What forward takes by name."""
@@ -47,10 +49,33 @@ class Node:
             inputs, keywords = [x.copy() for x in inputs], {name: array.copy() for name, array in keywords.items()}
         with guarded(self.name, "forward", self.trusted):
             output, cache = self.layer.forward(*inputs, **keywords)
-        return (output if isinstance(output, tuple) else (output,)), cache
+        outputs = output if isinstance(output, tuple) else (output,)
+        if not self.trusted:
+            self._require_shapes(inputs, outputs)
+        return outputs, cache
+
+    def part(self, x: Array) -> Array:
+        """An elementwise layer on some of its input's numbers, in any shape."""
+        with guarded(self.name, "forward", self.trusted):
+            y: Array = self.layer.forward(x if self.trusted else x.copy())[0]
+        return y
+
+    def _require_shapes(self, inputs: Sequence[Array], outputs: tuple[Array, ...]) -> None:
+        """A plugin's outputs have the shapes that they had when the network was built, for any number of samples."""
+        n = inputs[0].shape[0]
+        for y, shape in zip(outputs, self.shapes, strict=False):
+            if np.shape(y) != (n, *shape):
+                message = f"{self.name}: forward returned shape {np.shape(y)} for {n} samples; expected {(n, *shape)}"
+                raise LayerFailure("GC120", self.name, "forward", message)
+
+    def says(self, name: str) -> bool:
+        """Whether what the layer says beyond its three methods is about its own forward, not an inherited one."""
+        return _belongs_to_forward(type(self.layer), name)
 
     def branches(self, inputs: Sequence[Array], keywords: Mapping[str, Array]) -> Array | None:
-        """The layer's `branches` at the given arrays."""
+        """The layer's `branches` at the given arrays; None where it does not say."""
+        if not self.says("branches"):
+            return None
         with guarded(self.name, "branches", self.trusted):
             return self.layer.branches(*inputs, **keywords)
 
@@ -90,7 +115,9 @@ class Term:
         return losses, cache
 
     def branches(self, predictions: Sequence[Array], arrays: Mapping[str, Array]) -> Array | None:
-        """The loss's `branches` at the given predictions."""
+        """The loss's `branches` at the given predictions; None where it does not say."""
+        if not _belongs_to_forward(type(self.loss), "branches"):
+            return None
         with guarded(self.name, "branches", self.trusted):
             return cast(
                 "Array | None",
@@ -114,7 +141,11 @@ class Term:
         offered["reduction"] = reduction
         taken = inspect.signature(declared).parameters
         with guarded(self.name, "divisor", self.trusted):
-            return float(declared(**{name: value for name, value in offered.items() if name in taken}))
+            divisor = float(declared(**{name: value for name, value in offered.items() if name in taken}))
+        if not (np.isfinite(divisor) and divisor > 0):
+            message = f"{self.name}: divisor returned {divisor:g} for `{reduction}`; expected a positive number"
+            raise LayerFailure("GC202", self.name, "divisor", message)
+        return divisor
 
 
 @dataclass(frozen=True)
@@ -239,6 +270,16 @@ class guarded:  # noqa: N801 - reads as a statement: with guarded(...)
         raise LayerFailure("GC901", self.node, self.phase, message) from error
 
 
+def _belongs_to_forward(kind: type, name: str) -> bool:
+    """Whether an attribute is defined at or below the class that defines forward: it was written for that forward."""
+    for base in kind.__mro__:
+        if name in vars(base):
+            return True
+        if "forward" in vars(base):
+            return False
+    return False
+
+
 def positional_names(forward: Callable[..., Any]) -> list[str]:
     """The names of the arguments that a bound forward takes by position, in order."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -292,6 +333,7 @@ class Assembly:
             node = replace(node, outputs=tuple(f"{name}.{k}" for k in range(len(outputs))))
         for key, output in zip(node.outputs, outputs, strict=True):
             self.arrays[key] = self._sound(node, output)
+        node = replace(node, shapes=tuple(self.arrays[key].shape[1:] for key in node.outputs))
         self.nodes.append(node)
         return node
 
@@ -355,6 +397,9 @@ class Assembly:
             got = getattr(output, "shape", type(output).__name__)
             message = f"{node.name}: forward returned {got}; expected an array with the batch of {n} on axis 0"
             raise LayerFailure("GC120", node.name, "forward", message)
+        if output.dtype.kind not in "fiub":
+            message = f"{node.name}: forward returned an array of {output.dtype} for real inputs; expected real numbers"
+            raise LayerFailure("GC505", node.name, "forward", message)
         if not np.isfinite(output).all():
             message = f"{node.name}: forward returned NaN or Inf for finite inputs"
             raise LayerFailure("GC115", node.name, "forward", message)

@@ -17,10 +17,10 @@ import gradcheck.checks
 from gradcheck.catalogue import Catalogue
 from gradcheck.checks._base import Outcome as CheckOutcome
 from gradcheck.errors import LayerFailure, SpecError
-from gradcheck.evidence import gather
+from gradcheck.evidence import Evidence, gather
 from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, SpecReport, worst_verdict
 from gradcheck.naming import spec_name
-from gradcheck.network import Node, Term
+from gradcheck.network import Node, Point, Term
 from gradcheck.spec.case import Case
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run_spec(
         return Outcome(SpecReport(path, Path(path).stem, "refused", overrides.seed or 0, errors=refusals))
     except PluginFailure as error:
         command = _command(path, catalogue, error.seed, overrides)
-        finding = _raised(error.failure, error.locations, command)
+        finding = _raised("gradient", error.failure, error.locations, command)
         report = SpecReport(
             path, error.name, "fail", error.seed, findings=(finding,), replay=command,
             checks=(CheckResult("gradient", finding.code, "fail", finding.message),),
@@ -78,14 +78,15 @@ def check_case(case: Case) -> SpecReport:
 
 def run_case(case: Case, replay: str, progress: Progress | None = None) -> Outcome:
     """Hear both witnesses, then run the checks in order."""
-    try:
-        with np.errstate(all="ignore"):
+    outcomes: list[CheckOutcome] = []
+    with np.errstate(all="ignore"):
+        try:
             evidence = gather(case, replay, progress or _silent)
-            outcomes = [check(evidence) for check in _checks(case)]
-    except LayerFailure as failure:
-        finding = _raised(failure, case.locations, replay)
-        outcomes = [CheckOutcome((CheckResult("gradient", finding.code, "fail", finding.message),), (finding,))]
-    arrays = case.network.forward(case.point).arrays
+        except LayerFailure as failure:
+            outcomes = [_stopped("gradient", failure, case, replay)]
+        else:
+            for name in case.checks:
+                outcomes.append(_run_check(name, evidence))
     results = tuple(result for outcome in outcomes for result in outcome.results)
     rows = tuple(row for outcome in outcomes for row in (*outcome.parameters, *outcome.inputs))
     applicable = [result.verdict for result in results if result.verdict != "not_applicable"]
@@ -99,7 +100,7 @@ def run_case(case: Case, replay: str, progress: Progress | None = None) -> Outco
         inputs=_rows(case, case.point.differentiable(case.point.inputs), rows),
         checks=results,
         findings=findings,
-        network=tuple(_layer_row(node, arrays) for node in case.network.nodes),
+        network=tuple(_layer_row(node, case.point) for node in case.network.nodes),
         loss=", ".join(_loss_words(term) for term in case.network.terms),
         batch_size=case.point.batch_size,
         dtype=case.dtype,
@@ -114,8 +115,18 @@ def check_names() -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(gradcheck.checks.__path__) if not m.name.startswith("_"))
 
 
-def _checks(case: Case) -> list[Callable[..., CheckOutcome]]:
-    return [import_module(f"gradcheck.checks.{name}").run for name in case.checks]
+def _run_check(name: str, evidence: Evidence) -> CheckOutcome:
+    """One check; what a plugin does wrong on the way is its finding."""
+    try:
+        outcome: CheckOutcome = import_module(f"gradcheck.checks.{name}").run(evidence)
+    except LayerFailure as failure:
+        return _stopped(name, failure, evidence.case, evidence.replay)
+    return outcome
+
+
+def _stopped(check: str, failure: LayerFailure, case: Case, replay: str) -> CheckOutcome:
+    finding = _raised(check, failure, case.locations, replay)
+    return CheckOutcome((CheckResult(check, finding.code, "fail", finding.message),), (finding,))
 
 
 def _command(path: str, catalogue: Catalogue, seed: int, overrides: Overrides) -> str:
@@ -128,9 +139,9 @@ def _command(path: str, catalogue: Catalogue, seed: int, overrides: Overrides) -
     return " ".join(words)
 
 
-def _raised(failure: LayerFailure, locations: Mapping[str, Location], replay: str) -> Finding:
+def _raised(check: str, failure: LayerFailure, locations: Mapping[str, Location], replay: str) -> Finding:
     return Finding(
-        "gradient-1", failure.code, "error", failure.node, failure.message, failure.parameter,
+        f"{check}-1", failure.code, "error", failure.node, failure.message, failure.parameter,
         location=locations.get(failure.node), replay=replay,
     )  # fmt: skip
 
@@ -170,9 +181,9 @@ def _rows(case: Case, names: tuple[str, ...], rows: tuple[Row, ...]) -> tuple[Ro
     )
 
 
-def _layer_row(node: Node, arrays: Mapping[str, NDArray[Any]]) -> LayerRow:
-    count = sum(arrays[key].size for key in node.parameters.values())
-    shapes = tuple(arrays[output].shape for output in node.outputs)
+def _layer_row(node: Node, point: Point) -> LayerRow:
+    count = sum(point.arrays[key].size for key in node.parameters.values())
+    shapes = tuple((point.batch_size, *shape) for shape in node.shapes)
     return LayerRow(node.name, spec_name(type(node.layer)), _options(node.layer), shapes, count)
 
 

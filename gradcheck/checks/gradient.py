@@ -35,7 +35,7 @@ from gradcheck.checks._blame import Blame
 from gradcheck.compare import FAIL, Comparison, Second, row, verdicts
 from gradcheck.evidence import RESOLUTION, Evidence
 from gradcheck.findings import CheckResult, Finding, Row, worst_verdict
-from gradcheck.gradients.numeric.estimate import Estimate
+from gradcheck.gradients.numeric.estimate import Estimate, step_for
 from gradcheck.gradients.numeric.local import Interval
 from gradcheck.gradients.numeric.schemes import SCHEMES
 from gradcheck.network import Node, Term
@@ -46,8 +46,10 @@ CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC601", "GC901")
 #: The scheme that gives a second estimate, and the factor on the step for the same scheme's own second estimate.
 _SECOND = {"complex": "five_point", "central": "five_point", "forward": "central", "five_point": "richardson",
            "richardson": "five_point"}  # fmt: skip
-_OTHER_STEP = {"complex": 2.0**40}
-_DEFAULT_OTHER_STEP = 0.25
+_OTHER_STEP = {"complex": 2.0**-40}
+#: No power of two: steps that divide one another can all miss the same oscillation.
+_DEFAULT_OTHER_STEP = 0.29
+_SECOND_STEP = 0.83
 
 
 def run(evidence: Evidence) -> Outcome:
@@ -70,8 +72,9 @@ def run(evidence: Evidence) -> Outcome:
     findings = Blame(evidence, alone, compared).findings()
     findings += _vacuous(evidence, rows, compared, len(findings))
     point = evidence.case.point
-    result = CheckResult(NAME, "GC100", worst_verdict([r.verdict for r in rows.values()], "not_applicable"),
-                         measured=_measured(rows))  # fmt: skip
+    errors = [found.code for found in findings if found.severity == "error"]
+    overall = worst_verdict([*(r.verdict for r in rows.values()), *("fail" for _ in errors)], "not_applicable")
+    result = CheckResult(NAME, errors[0] if errors else "GC100", overall, measured=_measured(rows))
     return Outcome(
         (result,),
         tuple(findings),
@@ -95,15 +98,15 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     if suspicious.size:
         comparison, seconds = _look_again(evidence, name, comparison, found, suspicious)
     excused = _excused(evidence, alone, name, found, comparison)
-    return comparison, verdicts(comparison, excused & selected, seconds)
+    return comparison, verdicts(comparison, excused & selected, seconds, SCHEMES[found.scheme].is_complex)
 
 
 def _analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
     """Rounding of the analytic side: 10 s, s at least half of what is usual in the tensor, and 4 u Σ|gᵢ|."""
-    s = evidence.rounding(name)
+    s = np.nan_to_num(evidence.rounding(name), nan=0.0, posinf=0.0)
     usual = float(np.sqrt(np.mean(np.square(s)))) if s.size else 0.0
     error: Array = 10 * np.maximum(s, usual / 2) + 4 * evidence.unit * found.magnitude
-    return np.where(np.isfinite(error), error, 0.0)
+    return error
 
 
 def _selected(evidence: Evidence, name: str) -> Array:
@@ -122,9 +125,11 @@ def _look_again(
 ) -> tuple[Comparison, list[Second]]:
     """Further estimates of the entries that did not pass; a real scheme yields to a sharper one."""
     factor = _OTHER_STEP.get(found.scheme, _DEFAULT_OTHER_STEP)
+    second = _SECOND[found.scheme]
+    second_step = _SECOND_STEP * step_for(SCHEMES[second], evidence.stage.arrays[name])
     others = [
         evidence.again(name, found.scheme, factor * found.step, suspicious),
-        evidence.again(name, _SECOND[found.scheme], None, suspicious),
+        evidence.again(name, second, second_step, suspicious),
     ]
     analytic_error = comparison.bar - found.error
     seconds = [_second(other, analytic_error) for other in others]
@@ -143,7 +148,8 @@ def _look_again(
 
 
 def _second(other: Estimate, analytic_error: Array) -> Second:
-    return Second(other.value, np.where(other.checked, other.error + analytic_error, np.inf))
+    usable = other.checked & ~other.kink & np.isfinite(other.value)
+    return Second(np.where(usable, other.value, 0.0), np.where(usable, other.error + analytic_error, np.inf))
 
 
 def _excused(evidence: Evidence, alone: Alone, name: str, found: Estimate, comparison: Comparison) -> Array:

@@ -96,13 +96,13 @@ def _against_sum(
     arrays = evidence.stage.arrays
     shape = np.shape(evidence.analytic.trace.losses[position])
     declared = term.divisor(reduction, arrays, shape)
-    values = _values(evidence, position, term, reduction)
-    value_ratio = values[0] / values[1] if values[1] else float("nan")
-    divisor = declared if declared is not None else (value_ratio if np.isfinite(value_ratio) else 1.0)
+    total, reduced, magnitude = _values(evidence, position, term, reduction)
+    divisor = declared if declared is not None else _common_ratio(evidence, position, reduction)
     analytic = _analytic(evidence, position, reduction, divisor)
     numeric = _numeric(evidence, position, reduction, divisor)
-    terms = int(np.prod(shape)) + _INNER_TERMS
-    value_holds = abs(values[0] - divisor * values[1]) <= contraction_bound(terms, evidence.unit) * values[2]
+    rounding = contraction_bound(int(np.prod(shape)) + evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
+    value_ratio = total / reduced if reduced else float("nan")
+    value_holds = abs(total - divisor * reduced) <= rounding * magnitude
     named = describe(term, reduction, declared, arrays, shape)
     facts: dict[str, Any] = {
         "verdict": "pass" if value_holds and analytic.holds and numeric.holds else "fail",
@@ -141,10 +141,29 @@ def _values(evidence: Evidence, position: int, term: Term, reduction: str) -> tu
     trace = evidence.analytic.trace
     if not term.elementwise:
         total, reduced = (float(term.apply(trace.arrays, r)[0]) for r in ("sum", reduction))
-        return total, reduced, abs(total)
+        return total, reduced, _magnitude(evidence, term)
     losses = np.asarray(trace.losses[position])
     divisor = term.divisor(reduction, trace.arrays, losses.shape) or 1.0
     return float(losses.sum()), float(np.sum(losses / losses.dtype.type(divisor))), float(np.abs(losses).sum())
+
+
+def _magnitude(evidence: Evidence, term: Term) -> float:
+    """Σᵢ Σ|pᵢ| + |loss of sample i|: what cancels inside a loss that reduces by itself is of the predictions' size."""
+    names = (*term.predictions, *term.data.values())
+    samples, arrays = evidence.stage.samples, evidence.analytic.trace.arrays
+    size = sum(float(np.sum(np.abs(arrays[name]))) for name in term.predictions)
+    for i in range(evidence.case.point.batch_size):
+        one = {name: arrays[name][i : i + 1] if name in samples else arrays[name] for name in names}
+        size += abs(float(term.apply(one, "sum")[0]))
+    return size
+
+
+def _common_ratio(evidence: Evidence, position: int, reduction: str) -> float:
+    """The factor between the gradients under `sum` and under the reduction: what an undeclared divisor must be."""
+    estimates = evidence.estimates.values()
+    up = sum(float(np.sum(e.reduced[position, "sum"] * e.reduced[position, reduction])) for e in estimates)
+    down = sum(float(np.sum(e.reduced[position, reduction] ** 2)) for e in estimates)
+    return up / down if down else 1.0
 
 
 def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float) -> Ratio:
@@ -187,8 +206,7 @@ def _scale(evidence: Evidence, position: int) -> float:
     shape = np.shape(evidence.analytic.trace.losses[position])
     divisor = term.divisor(term.reduction, evidence.stage.arrays, shape)
     if divisor is None:
-        total, reduced, _ = _values(evidence, position, term, term.reduction)
-        divisor = total / reduced if reduced else 1.0
+        divisor = _common_ratio(evidence, position, term.reduction)
     return abs(divisor / term.weight) if term.weight else 1.0
 
 

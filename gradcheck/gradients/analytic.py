@@ -222,6 +222,10 @@ class _Walk:
                 self.failures.append(LayerFailure("GC108", where, "backward", message, parameter))
             return unusable
         gradient: Array = np.asarray(found)
+        if gradient.dtype.kind not in "fiub":
+            message = f"{subject}: {what} is an array of {gradient.dtype}; expected real numbers"
+            self.failures.append(LayerFailure("GC505", where, "backward", message, parameter))
+            return unusable
         if gradient.shape != array.shape:
             message = f"{subject}: {what} has shape {gradient.shape}; expected {array.shape}"
             self.failures.append(LayerFailure("GC120", where, "backward", message, parameter))

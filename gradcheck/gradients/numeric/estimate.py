@@ -30,6 +30,8 @@ from gradcheck.network import Point
 Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2
 _SAMPLED = 6
+#: Shorter steps, relative to the first, where that one leaves the domain of the forward.
+SHORTER = (2.0**-10, 2.0**-20)
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,14 @@ class Question:
 
 
 def step_for(scheme: Scheme, array: Array) -> float:
-    """The scheme's relative step at the array's own scale, a power of two."""
-    if scheme.is_complex:
-        return scheme.relative_step()
+    """The scheme's relative step at the array's own scale, a power of two; at scale 1 where all entries are 0.
+
+    A complex step need only be tiny beside the array, so it does not grow with it.
+    """
     scale = float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
-    return float(scheme.relative_step() * 2.0 ** np.round(np.log2(scale))) if scale > 0 else scheme.relative_step()
+    if scale == 0 or (scheme.is_complex and scale > 1):
+        return scheme.relative_step()
+    return float(scheme.relative_step() * 2.0 ** np.round(np.log2(scale)))
 
 
 def estimate(
@@ -96,8 +101,34 @@ def estimate(
     found = sweep.run(np.arange(array.size) if entries is None else np.unique(entries), tick)
     if scheme.is_complex:
         return _with_rounding(stage, sweep, found)
-    unit = 2 * _UNIT * np.abs(array) / h * np.abs(found.value)
-    return replace(found, error=found.error + unit)
+    found = _with_unit(found, array, h)
+    for factor in SHORTER:
+        outside = np.flatnonzero(found.checked & ~np.isfinite(found.value + found.error))
+        if outside.size:
+            shorter = _Sweep(stage, name, scheme, question, watch, factor * h).run(outside)
+            found = _merged(found, _with_unit(shorter, array, factor * h))
+    return found
+
+
+def _with_unit(found: Estimate, array: Array, step: float) -> Estimate:
+    """With the rounding of x + h."""
+    return replace(found, error=found.error + 2 * _UNIT * np.abs(array) / step * np.abs(found.value))
+
+
+def _merged(found: Estimate, shorter: Estimate) -> Estimate:
+    """The first estimate, with the entries that only the second one has evaluated by a step that stays in the domain."""
+
+    def chosen(first: Array, second: Array) -> Array:
+        return np.where(shorter.checked, second, first)
+
+    return replace(
+        found,
+        value=chosen(found.value, shorter.value),
+        error=chosen(found.error, shorter.error),
+        magnitude=chosen(found.magnitude, shorter.magnitude),
+        kink=chosen(found.kink, shorter.kink),
+        reduced={key: chosen(found.reduced[key], shorter.reduced[key]) for key in found.reduced},
+    )
 
 
 class _Sweep:
@@ -197,7 +228,7 @@ def _with_rounding(stage: Stage, sweep: _Sweep, found: Estimate) -> Estimate:
     flat = np.abs(found.value).reshape(-1)
     evenly = np.linspace(0, flat.size - 1, _SAMPLED).astype(int)
     sampled = np.unique(np.concatenate([evenly, np.argsort(flat)[-2:]]))
-    sampled = sampled[found.checked.reshape(-1)[sampled]]
+    sampled = sampled[(found.checked & ~found.kink).reshape(-1)[sampled]]
     at = found.value.reshape(-1)[sampled]
     change = max(float(np.max(np.abs(near - at), initial=0.0)) for near in _nearby(stage, sweep, sampled))
     greatest = float(np.max(flat, initial=0.0))

@@ -52,7 +52,7 @@ class KinkWatch:
         if not self._can_meet(node.name, changed, node.inputs):
             return
         change = changed[node.inputs[0]] if len(node.inputs) == 1 else None
-        if isinstance(change, Columns) and node.layer.elementwise:
+        if isinstance(change, Columns) and node.layer.elementwise and node.says("elementwise"):
             x = change.values.reshape(-1, *change.values.shape[2:])
             base = change.of_base(self.base[node.name])
             left = _left(lambda moved: node.branches([moved], {}), [x], [change.of_base().reshape(x.shape)], base)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric.estimate import step_for
 from gradcheck.gradients.numeric.noise import measured_noise
-from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES
+from gradcheck.gradients.numeric.schemes import SCHEMES
 from gradcheck.gradients.numeric.sweep import CHUNK, Moves
 
 Array = NDArray[Any]
@@ -132,7 +132,8 @@ def _slopes(local: Local, moves: Moves, moved: Callable[[complex], Array]) -> di
         return _outputs(local, copies, {moves.name: moved(step)})
 
     base = [np.asarray(y)[None] for y in local.forward({name: local.arrays[name] for name in local.names})]
-    stepped = [y.imag / COMPLEX_STEP for y in at(1j * COMPLEX_STEP)] if local.complex_safe else None
+    tiny = step_for(SCHEMES["complex"], local.arrays[moves.name])
+    stepped = [y.imag / tiny for y in at(1j * tiny)] if local.complex_safe else None
     if stepped is not None and local.smooth:
         return _summed(
             [_smooth(dy, slope, 8 * _UNIT * np.abs(slope)) for dy, slope in zip(local.upstream, stepped, strict=True)]

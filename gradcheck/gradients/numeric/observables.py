@@ -57,7 +57,10 @@ class Observables:
 
     def evaluate(self, copies: Copies, changed: Mapping[str, Array], coupled: frozenset[str]) -> Array:
         """changed: the predictions (and other activations) that differ, (K, N, ...) -> (K, columns)."""
-        columns = [self._columns(block, copies, changed, coupled) for block in self.blocks]
+        columns = [
+            self._columns(block, copies, _predictions(self.terms[block.term], changed), coupled)
+            for block in self.blocks
+        ]
         return np.concatenate(columns, axis=1)
 
     def weights(self, term: int, reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]) -> Array:
@@ -101,7 +104,7 @@ class Observables:
         names = (*term.predictions, *term.data.values())
         if not term.elementwise:
             return _reducing(block, term, copies, changed)
-        if not any(name in changed for name in names):
+        if not changed:
             losses = np.asarray(term.apply(copies.arrays)[0])[None].repeat(copies.count, axis=0)
         elif term.name in coupled:
             losses = np.stack([term.apply(copies.one(k, names, changed))[0] for k in range(copies.count)])
@@ -112,6 +115,11 @@ class Observables:
             losses = losses * copies.arrays[term.contraction]
         flat_losses = losses.reshape(copies.count, copies.batch_size, -1)
         return flat_losses[:, :, 0] if flat_losses.shape[2] == 1 else flat_losses.sum(axis=2)
+
+
+def _predictions(term: Term, changed: Mapping[str, Array]) -> dict[str, Array]:
+    """What a term sees of a change: its predictions; a target is held constant, whatever array it is."""
+    return {name: changed[name] for name in term.predictions if name in changed}
 
 
 def _reducing(block: Block, term: Term, copies: Copies, changed: Mapping[str, Array]) -> Array:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.gradients.numeric.estimate import SHORTER
+from gradcheck.gradients.numeric.noise import measured_noise
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES
 from gradcheck.network import Network
 
@@ -54,13 +56,28 @@ def _reason(forward: Forward, names: Sequence[str], arrays: Mapping[str, Array])
     except Exception as error:
         cause = error.__cause__ or error
         return f"raises {type(cause).__name__} for complex numbers ({cause})"
-    step = SCHEMES["central"].relative_step()
-    differences = [at(k * step) for k in (-2, -1, 1, 2)]
+    step, differences = _inside(at)
     for k, (y, z) in enumerate(zip(base, stepped, strict=True)):
-        reason = _compare(np.asarray(y), np.asarray(z), [np.asarray(d[k]) for d in differences], step)
+        noise = measured_noise(lambda factor, k=k: _scaled(forward, moving, arrays, factor)[k])  # type: ignore[misc]
+        reason = _compare(np.asarray(y), np.asarray(z), [np.asarray(d[k]) for d in differences], step, noise)
         if reason:
             return reason
     return ""
+
+
+def _inside(at: Callable[[float], Sequence[Any]]) -> tuple[float, list[Sequence[Any]]]:
+    """The outputs at -2, -1, 1 and 2 steps, by the longest step that stays in the domain of the forward."""
+    step = SCHEMES["central"].relative_step()
+    for factor in (1.0, *SHORTER):
+        differences = [at(k * factor * step) for k in (-2, -1, 1, 2)]
+        if all(np.isfinite(y).all() for outputs in differences for y in outputs):
+            break
+    return factor * step, differences
+
+
+def _scaled(forward: Forward, moving: Sequence[str], arrays: Mapping[str, Array], factor: float) -> list[Array]:
+    outputs = forward({**arrays, **{name: factor * arrays[name] for name in moving}})
+    return [np.asarray(y, dtype=np.float64) for y in outputs]
 
 
 def _direction(moving: Sequence[str], arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -70,14 +87,14 @@ def _direction(moving: Sequence[str], arrays: Mapping[str, Array]) -> dict[str, 
     return {name: (sizes[name] or 1.0) * rng.standard_normal(arrays[name].shape) for name in moving}
 
 
-def _compare(y: Array, z: Array, differences: list[Array], step: float) -> str:
+def _compare(y: Array, z: Array, differences: list[Array], step: float, deviation: Array) -> str:
     if y.dtype.kind not in "f":
         return ""
     if z.dtype.kind != "c":
         return "returns real numbers for complex ones: the derivative is lost"
     below2, below, above, above2 = differences
     scale = max(float(np.max(np.abs(values), initial=0.0)) for values in (y, *differences))
-    noise = 64 * np.finfo(np.float64).eps * scale
+    noise = np.maximum(64 * np.finfo(np.float64).eps * scale, 6 * deviation)
     if not np.all(np.abs(z.real - y) <= noise * 1e3 + COMPLEX_STEP):
         return "has another value for complex numbers than for real ones"
     derivative = z.imag / COMPLEX_STEP

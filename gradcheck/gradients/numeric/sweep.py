@@ -80,7 +80,8 @@ class Moves:
 
     def index(self) -> tuple[Array, ...]:
         """The entries as `numpy.nonzero` gives them."""
-        return np.unravel_index(self.entries, self.shape[1:] if self.fused else self.shape)
+        shape = self.shape[1:] if self.fused else self.shape
+        return np.unravel_index(self.entries, shape) if shape else ()
 
     def applied(self, array: Array, steps: Array) -> Array:
         """The copies: (K, *shape), each with its entry moved by its step."""
@@ -147,13 +148,14 @@ def _cheaply(
     change = changed.get(node.inputs[0])
     if change is None:
         local = next(name for name, key in node.parameters.items() if key == moves.name)
+        if not node.says("perturbed"):
+            return None
         return node.layer.perturbed(local, moves.index(), steps, x, y, **keywords)
     if not isinstance(change, Columns):
         return None
-    if node.layer.elementwise:
-        flat = change.values.reshape(-1, *change.values.shape[2:])
-        return change.with_values(y, node.call([flat], keywords)[0][0].reshape(change.values.shape))
-    return node.layer.carry(change, y, **keywords)
+    if node.layer.elementwise and node.says("elementwise"):
+        return change.with_values(y, node.part(change.values))
+    return node.layer.carry(change, y, **keywords) if node.says("carry") else None
 
 
 def _is_needed(stage: Stage, name: str) -> bool:

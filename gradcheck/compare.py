@@ -88,11 +88,14 @@ class Comparison:
         return passing | (self.distance <= self.rtol * np.abs(self.numeric)) if self.rtol else passing
 
 
-def verdicts(comparison: Comparison, kink: Array, seconds: Sequence[Second], proved: bool = False) -> Array:
+def verdicts(
+    comparison: Comparison, kink: Array, seconds: Sequence[Second], proved: bool = False, convicted: Array | None = None
+) -> Array:
     """A verdict for every entry, as an index into the order pass, kink, inconclusive, fail.
 
     kink     entries that sit at a kink, where every layer on the path has passed alone
     seconds  further estimates; one of them must disagree with the analytic value too before an entry fails
+    convicted  entries that sit at a kink, where a layer on the path is outside its slopes: that is the second estimate
     proved   whether the first estimate comes from a scheme that was shown to be right here (the complex step): then a
              second one contradicts it only by siding with the analytic value, else by disagreeing with it
     """
@@ -107,6 +110,8 @@ def verdicts(comparison: Comparison, kink: Array, seconds: Sequence[Second], pro
             disagree |= np.abs(comparison.analytic - second.numeric) > second.bar
         contradict |= (sides & apart) if proved else apart
     result[~comparison.passes & ~comparison.agrees & disagree & ~contradict] = FAIL
+    if convicted is not None:
+        result[~comparison.passes & ~comparison.agrees & convicted] = FAIL
     result[kink] = KINK
     result[~np.isfinite(comparison.analytic) | ~np.isfinite(comparison.numeric)] = FAIL
     return result

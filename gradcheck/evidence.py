@@ -27,6 +27,8 @@ from gradcheck.spec.case import Case
 Array = NDArray[Any]
 #: What must be told apart, relative to the entry, by precision of the analytic side.
 RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
+#: Relative to a tensor: longer than every step of a difference, short enough to stay where the network is.
+_LONG_STEP = 2.0**-8
 #: How many times the smallest normal number a quantity may be that is lost in products with numbers of usual size.
 _UNDERFLOW = 2.0**20
 Progress = Callable[[int, int, str], None]
@@ -76,11 +78,30 @@ class Evidence:
         return np.asarray(self.analytic.gradients[name], dtype=np.float64)
 
     def noticeable(self, name: str) -> float:
-        """r Σ|loss| / |x|: the gradient by which a move of the tensor by its own size changes the loss by a part r."""
+        """r Σ|loss| / |x|: the gradient by which a move of the tensor by its own size changes the loss by a part r.
+
+        0 where a move far greater than any step of a difference does change it: then the forward is a staircase, whose
+        steps the differences have not left.
+        """
         terms = zip(self.case.network.terms, self.analytic.trace.losses, strict=True)
         total = sum(abs(term.weight) * _magnitude(term, losses, self.stage.arrays) for term, losses in terms)
         size = float(np.sqrt(np.mean(np.square(self.stage.arrays[name])))) or 1.0
-        return RESOLUTION[self.case.dtype] * total / size + self.underflow
+        least = RESOLUTION[self.case.dtype] * total / size
+        if not SCHEMES[self.estimates[name].scheme].is_complex and self._moves_the_loss(name, size, least * size):
+            return 0.0
+        return least + self.underflow
+
+    def _moves_the_loss(self, name: str, size: float, least: float) -> bool:
+        array = self.stage.arrays[name]
+        direction = np.random.default_rng(array.size).choice([-1.0, 1.0], array.shape)
+        objective = self.case.network.objective
+        at = [self.case.point.with_arrays({name: array + k * _LONG_STEP * size * direction}) for k in (-1, 0, 1)]
+        below, here, above = (objective(self.case.network.forward(point)) for point in at)
+        return not max(abs(above - here), abs(below - here)) <= least
+
+    def offender(self, name: str) -> str | None:
+        """The first layer between the tensor and the loss whose complex step is not its derivative."""
+        return _offender(self.case, name, self.unsafe)
 
     def rounding(self, name: str) -> Array:
         """s of a tensor where it has a derivative; 0 at kinks, where a move by one unit may change the branch."""
@@ -172,11 +193,15 @@ def _weights(stage: Stage, position: int, losses_shape: tuple[int, ...], reducti
     return stage.observables.weights(position, reduction, stage.arrays, losses_shape)
 
 
+def _offender(case: Case, name: str, reasons: Mapping[str, str]) -> str | None:
+    path = [node.name for node in case.network.affected([name])] + [term.name for term in case.network.terms]
+    return next((part for part in path if part in reasons), None)
+
+
 def _scheme(case: Case, name: str, reasons: Mapping[str, str]) -> tuple[str, str]:
     """The scheme for a tensor, and the reason where the complex step was not the choice."""
     method = case.gradient.method
-    path = [node.name for node in case.network.affected([name])] + [term.name for term in case.network.terms]
-    offender = next((part for part in path if part in reasons), None)
+    offender = _offender(case, name, reasons)
     if method not in ("auto", "complex"):
         return method, ""
     if offender is None:

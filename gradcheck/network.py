@@ -22,8 +22,8 @@ Array = NDArray[Any]
 class Node:
     """One layer in its place. `parameters` and `constants` map the names forward uses to names in the point.
 
-    `shapes` are those of one sample's outputs. A node that is not `trusted` comes from a plugin: what it does wrong is a
-    finding, not a bug of ours.
+    `shapes` are those of one sample's outputs. A node that is not `trusted` comes from a plugin: what it does wrong is
+    a finding, not a bug of ours.
     """
 
     name: str

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult, Entry, Finding, Row
-from gradcheck.network import Term
+from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
 
@@ -66,6 +66,17 @@ def finding(
 def of_term(evidence: Evidence, term: Term) -> str:
     """Which term of the loss a sentence is about: empty if there is only one."""
     return f"{term.name}: " if len(evidence.case.network.terms) > 1 else ""
+
+
+def nearest_to_loss(evidence: Evidence, wrong: list[str]) -> str:
+    """The layer nearest to the loss that turns agreeing gradients into disagreeing ones."""
+    network = evidence.case.network
+    parts: tuple[Term | Node, ...] = (*network.terms, *reversed(network.nodes))
+    for part in parts:
+        names = part.predictions if isinstance(part, Term) else (*part.inputs, *part.parameters.values())
+        if any(name in wrong for name in names):
+            return part.name
+    return network.terms[0].name
 
 
 def replay(evidence: Evidence, name: str | None, index: tuple[int, ...] | None) -> str:

@@ -23,7 +23,7 @@ vector-Jacobian product of its own forward. Write the formula above its backward
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,8 @@ from gradcheck.network import Node, Term
 Array = NDArray[Any]
 NAME = "gradient"
 CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC601", "GC901")
-#: The scheme that gives a second estimate, and the factor on the step for the same scheme's own second estimate.
+#: The scheme that gives a second estimate where the complex step is not safe, or is the first; and the factor on the
+#: step for the same scheme's own second estimate.
 _SECOND = {"complex": "five_point", "central": "five_point", "forward": "central", "five_point": "richardson",
            "richardson": "five_point"}  # fmt: skip
 _OTHER_STEP = {"complex": 2.0**-40}
@@ -91,21 +92,26 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     bar = found.error + _analytic_error(evidence, name, found) + evidence.underflow
     comparison = Comparison(
         evidence.gradient(name), found.value, found.error + evidence.underflow, bar, selected,
-        RESOLUTION[evidence.case.dtype], evidence.noticeable(name), evidence.case.gradient.rtol,
+        RESOLUTION[evidence.case.dtype], rtol=evidence.case.gradient.rtol,
     )  # fmt: skip
+    if comparison.vacuous:
+        comparison = replace(comparison, noticeable=evidence.noticeable(name))
     suspicious = np.flatnonzero(selected & ~comparison.passes & np.isfinite(comparison.analytic))
     seconds: list[Second] = []
     if suspicious.size:
         comparison, seconds = _look_again(evidence, name, comparison, found, suspicious)
-    excused = _excused(evidence, alone, name, found, comparison)
-    return comparison, verdicts(comparison, excused & selected, seconds, SCHEMES[found.scheme].is_complex)
+    at_kink = _at_kinks(evidence, alone, name, found, comparison)
+    proved = SCHEMES[found.scheme].is_complex
+    verdict = verdicts(comparison, at_kink.excused & selected, seconds, proved, at_kink.convicted)
+    return comparison, verdict
 
 
 def _analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
-    """Rounding of the analytic side: 10 s, s at least half of what is usual in the tensor, and 4 u Σ|gᵢ|."""
+    """Rounding of the analytic side: 10 s + 4 u Σ|gᵢ|, s at least half of what is usual in the tensor beside Σ|gᵢ|."""
     s = np.nan_to_num(evidence.rounding(name), nan=0.0, posinf=0.0)
-    usual = float(np.sqrt(np.mean(np.square(s)))) if s.size else 0.0
-    error: Array = 10 * np.maximum(s, usual / 2) + 4 * evidence.unit * found.magnitude
+    size = float(np.sqrt(np.mean(np.square(found.magnitude)))) if s.size else 0.0
+    usual = float(np.sqrt(np.mean(np.square(s)))) / size if size > 0 else 0.0
+    error: Array = 10 * np.maximum(s, usual / 2 * found.magnitude) + 4 * evidence.unit * found.magnitude
     return error
 
 
@@ -125,7 +131,8 @@ def _look_again(
 ) -> tuple[Comparison, list[Second]]:
     """Further estimates of the entries that did not pass; a real scheme yields to a sharper one."""
     factor = _OTHER_STEP.get(found.scheme, _DEFAULT_OTHER_STEP)
-    second = _SECOND[found.scheme]
+    real = not SCHEMES[found.scheme].is_complex
+    second = "complex" if real and evidence.offender(name) is None else _SECOND[found.scheme]
     second_step = _SECOND_STEP * step_for(SCHEMES[second], evidence.stage.arrays[name])
     others = [
         evidence.again(name, found.scheme, factor * found.step, suspicious),
@@ -152,31 +159,33 @@ def _second(other: Estimate, analytic_error: Array) -> Second:
     return Second(np.where(usable, other.value, 0.0), np.where(usable, other.error + analytic_error, np.inf))
 
 
-def _excused(evidence: Evidence, alone: Alone, name: str, found: Estimate, comparison: Comparison) -> Array:
-    """Entries at a kink for which every layer on the path passes alone."""
+@dataclass(frozen=True)
+class _AtKinks:
+    """Entries at a kink for which every layer on the path passed alone, and those for which one did not."""
+
+    excused: Array
+    convicted: Array
+
+
+def _at_kinks(evidence: Evidence, alone: Alone, name: str, found: Estimate, comparison: Comparison) -> _AtKinks:
     doubtful = ~comparison.passes & np.isfinite(comparison.analytic) & comparison.selected
     nothing = np.zeros(found.value.shape, dtype=bool)
-    if not (found.kink.any() or doubtful.any()):
-        return nothing
     network = evidence.case.network
     path = network.affected([name])
     parts: tuple[Node | Term, ...] = (*path, *network.terms)
-    owners = [node for node in path if name in (*node.inputs, *node.parameters.values())]
     black_boxes = doubtful & any(not part.trusted for part in parts)
-    candidates = found.kink | black_boxes
-    if not candidates.any():
-        return nothing
+    if not (found.kink | black_boxes).any():
+        return _AtKinks(nothing, nothing)
     downstream: list[Node | Term] = [*network.terms, *(node for node in path if _receives(node, path))]
-    if not all(alone.inputs_pass(part) for part in downstream):
-        return nothing
-    right = np.ones(found.value.shape, dtype=bool)
-    first: list[Node | Term] = [*owners, *(term for term in network.terms if name in term.predictions)]
-    for part in first:
+    owners: list[Node | Term] = [part for part in parts if name in alone.operands(part)]
+    right = np.full(found.value.shape, all(alone.inputs_pass(part) for part in downstream))
+    for part in owners:
         judged = alone.judge(part, name)
         right &= judged.right & judged.together
     if black_boxes.any() and not _meets_kink(alone, parts):
         black_boxes = nothing
-    return np.asarray(right & (found.kink | black_boxes))
+    candidates = found.kink | black_boxes
+    return _AtKinks(candidates & right, candidates & ~right)
 
 
 def _receives(node: Node, path: Sequence[Node]) -> bool:

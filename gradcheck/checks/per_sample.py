@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import Outcome, contraction_bound, finding, number, of_term, unusable
+from gradcheck.checks._base import Outcome, contraction_bound, finding, nearest_to_loss, number, of_term, unusable
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, greatest_rounding
-from gradcheck.network import Node, Term
+from gradcheck.network import Term
 
 Array = NDArray[Any]
 NAME = "per_sample"
@@ -191,7 +191,7 @@ def _greatest(evidence: Evidence, batch: Analytic, total: Sum, divisor: float) -
 
 def _finding(evidence: Evidence, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str) -> Finding:
     """wrong: by name, the batch's gradient, that of the samples alone, and the bound that they exceed."""
-    layer = _guilty(evidence, list(wrong))
+    layer = nearest_to_loss(evidence, list(wrong))
     node = next((node for node in evidence.case.network.nodes if node.name == layer), None)
     own = () if node is None else (*node.parameters.values(), *node.inputs)
     name = next((n for n in (*own, *evidence.names) if n in wrong), next(iter(wrong)))
@@ -205,17 +205,6 @@ def _finding(evidence: Evidence, reduction: str, divisor: float, told: int, wron
     )
     parameter = name if name in evidence.names and name in own else None
     return finding(evidence, NAME, told, "GC301", layer, message, parameter, index=index)
-
-
-def _guilty(evidence: Evidence, wrong: list[str]) -> str:
-    """The layer nearest to the loss that turns agreeing gradients into disagreeing ones."""
-    network = evidence.case.network
-    parts: tuple[Term | Node, ...] = (*network.terms, *reversed(network.nodes))
-    for part in parts:
-        names = part.predictions if isinstance(part, Term) else (*part.inputs, *part.parameters.values())
-        if any(name in wrong for name in names):
-            return part.name
-    return network.terms[0].name
 
 
 def _cost(evidence: Evidence, total: Sum) -> tuple[int, int]:

@@ -22,13 +22,13 @@ Sum first and divide once, by the number of losses that were summed. Let `diviso
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import Outcome, contraction_bound, finding, number, of_term, unusable
+from gradcheck.checks._base import Outcome, contraction_bound, finding, nearest_to_loss, number, of_term, unusable
 from gradcheck.checks._divisors import describe, fitting
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
@@ -40,15 +40,21 @@ NAME = "reduction"
 CODES = ("GC201", "GC202")
 #: Numbers added up inside a backward before the sum over the batch: a generous bound for one layer.
 _INNER_TERMS = 64
+#: Far above all rounding: where the factor is lost is asked only once it is known to be lost.
+_LOST = 1e-6
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """sum / mean over all entries: the common factor, how far single entries are from it, and whether it is D."""
+    """sum / mean over all entries: the common factor, how far single entries are from it, and whether it is D.
+
+    layer  the layer nearest to the loss at which the factor is lost
+    """
 
     factor: float
     spread: float
     holds: bool
+    layer: str = ""
 
 
 def run(evidence: Evidence) -> Outcome:
@@ -122,11 +128,11 @@ def _against_sum(
         side = "both gradients" if not analytic.holds and not numeric.holds else (
             "the analytic gradient" if not analytic.holds else "the numeric gradient")  # fmt: skip
         message = (
-            f"{term.name}: {side} under `sum` should be {named or 'one common factor'} times the one under "
+            f"{analytic.layer}: {side} under `sum` should be {named or 'one common factor'} times the one under "
             f"`{reduction}`; measured {number(analytic.factor)} (analytic) and {number(numeric.factor)} (numeric)"
             f"{_fit_words(facts['fits'])}"
         )
-        findings.append(finding(evidence, NAME, told + 1, "GC201", term.name, message))
+        findings.append(finding(evidence, NAME, told + 1, "GC201", analytic.layer, message))
     if not value_holds and not findings:
         message = (
             f"{term.name}: the loss under `sum` should be {named} times the one under `{reduction}`; measured "
@@ -160,10 +166,13 @@ def _magnitude(evidence: Evidence, term: Term) -> float:
 
 def _common_ratio(evidence: Evidence, position: int, reduction: str) -> float:
     """The factor between the gradients under `sum` and under the reduction: what an undeclared divisor must be."""
-    estimates = evidence.estimates.values()
-    up = sum(float(np.sum(e.reduced[position, "sum"] * e.reduced[position, reduction])) for e in estimates)
-    down = sum(float(np.sum(e.reduced[position, reduction] ** 2)) for e in estimates)
-    return up / down if down else 1.0
+    point = evidence.case.point.cast(evidence.case.dtype)
+    total, reduced = (
+        _in_float64(gradient(evidence.case.network, point, Objective(position, r)), evidence.names)
+        for r in ("sum", reduction)
+    )
+    down = sum(float(np.sum(found**2)) for found in reduced.values())
+    return sum(float(np.sum(total[name] * reduced[name])) for name in total) / down if down else 1.0
 
 
 def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float) -> Ratio:
@@ -175,7 +184,20 @@ def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float)
         name: _bound(evidence, position, name, rounding[name]) + evidence.underflow * (1 + divisor)
         for name in evidence.names
     }
-    return _ratio(_in_float64(total, bounds), _in_float64(reduced, bounds), bounds, divisor)
+    found = _ratio(_in_float64(total, bounds), _in_float64(reduced, bounds), bounds, divisor)
+    return replace(found, layer=_where_lost(evidence, total, reduced, divisor))
+
+
+def _where_lost(evidence: Evidence, total: Analytic, reduced: Analytic, divisor: float) -> str:
+    """A backward that is not linear in its upstream gradient loses a factor that the loss has kept."""
+    names = total.gradients
+    above, below = _in_float64(total, names), _in_float64(reduced, names)
+    lost = [
+        name
+        for name in names
+        if np.any(np.abs(above[name] - divisor * below[name]) > _LOST * np.max(np.abs(above[name]), initial=0.0))
+    ]
+    return nearest_to_loss(evidence, lost)
 
 
 def _in_float64(analytic: Analytic, names: Iterable[str]) -> dict[str, Array]:

@@ -116,7 +116,7 @@ def _with_unit(found: Estimate, array: Array, step: float) -> Estimate:
 
 
 def _merged(found: Estimate, shorter: Estimate) -> Estimate:
-    """The first estimate, with the entries that only the second one has evaluated by a step that stays in the domain."""
+    """The first estimate, but for the entries that the second one has evaluated by a step that stays in the domain."""
 
     def chosen(first: Array, second: Array) -> Array:
         return np.where(shorter.checked, second, first)

@@ -68,15 +68,14 @@ def of_term(evidence: Evidence, term: Term) -> str:
     return f"{term.name}: " if len(evidence.case.network.terms) > 1 else ""
 
 
-def nearest_to_loss(evidence: Evidence, wrong: list[str]) -> str:
-    """The layer nearest to the loss that turns agreeing gradients into disagreeing ones."""
-    network = evidence.case.network
-    parts: tuple[Term | Node, ...] = (*network.terms, *reversed(network.nodes))
+def nearest_to_loss(evidence: Evidence, term: Term, wrong: list[str]) -> str:
+    """The layer nearest to a term of the loss that turns agreeing gradients into disagreeing ones; or the term."""
+    parts: tuple[Term | Node, ...] = (term, *reversed(evidence.case.network.nodes))
     for part in parts:
         names = part.predictions if isinstance(part, Term) else (*part.inputs, *part.parameters.values())
         if any(name in wrong for name in names):
             return part.name
-    return network.terms[0].name
+    return term.name
 
 
 def replay(evidence: Evidence, name: str | None, index: tuple[int, ...] | None) -> str:

@@ -118,7 +118,7 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
         worst[reduction] = _greatest(evidence, batch, total, divisor)
         witness = next((side for side, names in wrong.items() if names), None)
         if witness and not findings:
-            findings.append(_finding(evidence, reduction, divisor, told + 1, wrong[witness], witness))
+            findings.append(_finding(evidence, term, reduction, divisor, told + 1, wrong[witness], witness))
     cost = _cost(evidence, total)
     of = of_term(evidence, term)
     measured = {
@@ -189,9 +189,11 @@ def _greatest(evidence: Evidence, batch: Analytic, total: Sum, divisor: float) -
     return greatest
 
 
-def _finding(evidence: Evidence, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str) -> Finding:
+def _finding(
+    evidence: Evidence, term: Term, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str
+) -> Finding:
     """wrong: by name, the batch's gradient, that of the samples alone, and the bound that they exceed."""
-    layer = nearest_to_loss(evidence, list(wrong))
+    layer = nearest_to_loss(evidence, term, list(wrong))
     node = next((node for node in evidence.case.network.nodes if node.name == layer), None)
     own = () if node is None else (*node.parameters.values(), *node.inputs)
     name = next((n for n in (*own, *evidence.names) if n in wrong), next(iter(wrong)))

@@ -40,6 +40,8 @@ NAME = "reduction"
 CODES = ("GC201", "GC202")
 #: Numbers added up inside a backward before the sum over the batch: a generous bound for one layer.
 _INNER_TERMS = 64
+#: How many units in the last place the ratios of the two witnesses may differ by rounding.
+_ONE_RATIO = 2.0**12
 #: Far above all rounding: where the factor is lost is asked only once it is known to be lost.
 _LOST = 1e-6
 
@@ -105,8 +107,10 @@ def _against_sum(
     total, reduced, magnitude = _values(evidence, position, term, reduction)
     divisor = declared if declared is not None else _common_ratio(evidence, position, reduction)
     analytic = _analytic(evidence, position, reduction, divisor)
-    numeric = _numeric(evidence, position, reduction, divisor)
+    numeric = _numeric(evidence, position, reduction, declared)
     rounding = contraction_bound(int(np.prod(shape)) + evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
+    if declared is None and not abs(analytic.factor - numeric.factor) <= _ratio_error(evidence) * abs(numeric.factor):
+        numeric = replace(numeric, holds=False)
     value_ratio = total / reduced if reduced else float("nan")
     value_holds = abs(total - divisor * reduced) <= rounding * magnitude
     named = describe(term, reduction, declared, arrays, shape)
@@ -171,8 +175,22 @@ def _common_ratio(evidence: Evidence, position: int, reduction: str) -> float:
         _in_float64(gradient(evidence.case.network, point, Objective(position, r)), evidence.names)
         for r in ("sum", reduction)
     )
+    factor = _factor(total, reduced)
+    return factor if np.isfinite(factor) else 1.0
+
+
+def _ratio_error(evidence: Evidence) -> float:
+    """How far, relatively, the ratios that the two witnesses measure may lie apart."""
+    estimates = evidence.estimates.values()
+    size = np.sqrt(sum(float(np.sum(e.value**2)) for e in estimates))
+    error = np.sqrt(sum(float(np.sum(e.error**2)) for e in estimates))
+    return float(_ONE_RATIO * evidence.unit + (10 * error / size if size else 0.0))
+
+
+def _factor(total: Mapping[str, Array], reduced: Mapping[str, Array]) -> float:
+    """The factor that fits best, Σ g(sum) g(mean) / Σ g(mean)²; NaN where all gradients are zero."""
     down = sum(float(np.sum(found**2)) for found in reduced.values())
-    return sum(float(np.sum(total[name] * reduced[name])) for name in total) / down if down else 1.0
+    return sum(float(np.sum(total[name] * reduced[name])) for name in total) / down if down else float("nan")
 
 
 def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float) -> Ratio:
@@ -185,10 +203,10 @@ def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float)
         for name in evidence.names
     }
     found = _ratio(_in_float64(total, bounds), _in_float64(reduced, bounds), bounds, divisor)
-    return replace(found, layer=_where_lost(evidence, total, reduced, divisor))
+    return replace(found, layer=_where_lost(evidence, position, total, reduced, divisor))
 
 
-def _where_lost(evidence: Evidence, total: Analytic, reduced: Analytic, divisor: float) -> str:
+def _where_lost(evidence: Evidence, position: int, total: Analytic, reduced: Analytic, divisor: float) -> str:
     """A backward that is not linear in its upstream gradient loses a factor that the loss has kept."""
     names = total.gradients
     above, below = _in_float64(total, names), _in_float64(reduced, names)
@@ -197,7 +215,7 @@ def _where_lost(evidence: Evidence, total: Analytic, reduced: Analytic, divisor:
         for name in names
         if np.any(np.abs(above[name] - divisor * below[name]) > _LOST * np.max(np.abs(above[name]), initial=0.0))
     ]
-    return nearest_to_loss(evidence, lost)
+    return nearest_to_loss(evidence, evidence.case.network.terms[position], lost)
 
 
 def _in_float64(analytic: Analytic, names: Iterable[str]) -> dict[str, Array]:
@@ -213,13 +231,14 @@ def _bound(evidence: Evidence, position: int, name: str, rounding: float) -> Arr
     return bound
 
 
-def _numeric(evidence: Evidence, position: int, reduction: str, divisor: float) -> Ratio:
+def _numeric(evidence: Evidence, position: int, reduction: str, divisor: float | None) -> Ratio:
+    """None for a divisor that is not declared: then the numeric gradients must have a common ratio of their own."""
     found = evidence.estimates
     total = {name: e.reduced[position, "sum"] for name, e in found.items()}
     reduced = {name: e.reduced[position, reduction] for name, e in found.items()}
     scale = _scale(evidence, position)
     bounds = {name: 2 * scale * e.error for name, e in found.items()}
-    return _ratio(total, reduced, bounds, divisor)
+    return _ratio(total, reduced, bounds, _factor(total, reduced) if divisor is None else divisor)
 
 
 def _scale(evidence: Evidence, position: int) -> float:
@@ -235,10 +254,8 @@ def _scale(evidence: Evidence, position: int) -> float:
 def _ratio(
     total: Mapping[str, Array], reduced: Mapping[str, Array], bounds: Mapping[str, Array], divisor: float
 ) -> Ratio:
-    """The factor that fits best, Σ g(sum) g(mean) / Σ g(mean)², and whether every entry obeys the declared one."""
-    up = sum(float(np.sum(total[n] * reduced[n])) for n in bounds)
-    down = sum(float(np.sum(reduced[n] ** 2)) for n in bounds)
-    factor = up / down if down else float("nan")
+    """The factor that fits best, and whether every entry obeys the declared one."""
+    factor = _factor(total, reduced)
     greatest = max((float(np.max(np.abs(total[n]), initial=0.0)) for n in bounds), default=0.0)
     spread = max((float(np.max(np.abs(total[n] - factor * reduced[n]), initial=0.0)) for n in bounds), default=0.0)
     holds = all(bool(np.all(np.abs(total[n] - divisor * reduced[n]) <= bounds[n])) for n in bounds)

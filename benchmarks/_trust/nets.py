@@ -1,0 +1,302 @@
+"""Random correct networks over every layer, loss and reduction of the catalogue.
+
+A net is drawn from (seed, index) alone. Its featured layer is index modulo the number of layers, so every layer comes
+up as often as every other; the layers around it, the loss, the data and the parameters are drawn, with the traits of
+real nets that make gradient checks difficult (zero backgrounds, zero biases, ties, other scales).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _trust.recipes import NoRecipe, Sizes, Units, arity, draw_unit, options, predictions, reductions, takes, targets
+from gradcheck.errors import LayerFailure, ShapeError
+from gradcheck.layers._base import Layer
+from gradcheck.losses._base import Loss
+from gradcheck.naming import spec_name
+from gradcheck.network import Assembly, Term
+from gradcheck.spec.case import Case, GradientPlan
+
+Array = NDArray[Any]
+Rng = np.random.Generator
+#: How often a net, and a layer on one place of it, is drawn anew before it counts as impossible.
+_ATTEMPTS, _TRIES = 400, 40
+#: Activations beyond this would overflow in float32 sooner or later: not what is measured here.
+_GREATEST = 1e6
+#: Ranges of the sizes of one sample: features, a sequence of features, an image.
+_SPACES: tuple[tuple[tuple[int, int], ...], ...] = (((5, 15),), ((2, 6), (3, 10)), ((1, 4), (5, 11), (5, 11)))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large nets are drawn, and whether with traits.
+
+    depth       fewest and most layers
+    batch       smallest and largest batch
+    activation  most numbers in one activation
+    entries     fewest and most numbers in all parameters and the input
+    """
+
+    depth: tuple[int, int] = (3, 8)
+    batch: tuple[int, int] = (2, 9)
+    activation: int = 1200
+    entries: tuple[int, int] = (150, 1500)
+    traits: bool = True
+
+
+LARGE = Profile()
+SMALL = Profile(depth=(2, 4), batch=(2, 4), activation=400, entries=(20, 300), traits=False)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer in its place."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Net:
+    """A drawn network that can be built in any precision.
+
+    data         the input, the target and the sample weights, by name; all have samples on axis 0
+    predictions  the names of the activations that the loss takes
+    weights      parameters that a trait has changed, by full name; the others are drawn from the seed
+    """
+
+    seed: int
+    index: int
+    data: Mapping[str, Array]
+    steps: tuple[Step, ...]
+    loss: Loss
+    reduction: str
+    predictions: tuple[str, ...]
+    weight: float = 1.0
+    weights: Mapping[str, Array] = field(default_factory=dict)
+    traits: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers' names in a spec, in order."""
+        return tuple(spec_name(type(step.layer)) for step in self.steps)
+
+    def assembled(self, dtype: str = "float64") -> Assembly:
+        """The layers, without the loss."""
+        assembly = _assembly(self.seed, self.index, self.data, dtype, self.weights)
+        for step in self.steps:
+            assembly.add(step.name, step.layer, step.inputs)
+        return assembly
+
+    def case(self, dtype: str = "float64", method: str = "auto") -> Case:
+        """The net as the reader of a spec would hand it to the pipeline, with all checks on."""
+        assembly = self.assembled(dtype)
+        named = {name: name for name in self.data if name != "input"}
+        assembly.add_term(Term(self.loss, self.reduction, self.weight, self.predictions, named))
+        network, point = assembly.network()
+        name = f"net-{self.index}"
+        return Case(name, name, self.seed, dtype, network, point, gradient=GradientPlan(method=method))
+
+    def described(self) -> list[str]:
+        """One line for each part of the net."""
+        assembly = self.assembled()
+        lines = [f"input {assembly.arrays['input'].shape}"]
+        for node in assembly.nodes:
+            shapes = ", ".join(str(assembly.arrays[output].shape) for output in node.outputs)
+            lines.append(f"{node.name} = {node.layer} of {', '.join(node.inputs)} -> {shapes}")
+        lines.append(f"{self.weight:g} × {self.loss} of {', '.join(self.predictions)}, reduction {self.reduction}")
+        return [*lines, f"traits: {', '.join(self.traits) or 'none'}"]
+
+
+def draw_net(units: Units, seed: int, index: int, profile: Profile = LARGE) -> Net:
+    """The net of that index. NoRecipe names its featured layer and loss if nothing that was drawn goes with them."""
+    rng = np.random.default_rng([seed, index])
+    turn, place = divmod(index, len(units.layers))
+    featured, loss = sorted(units.layers)[place], sorted(units.losses)[(turn + place) % len(units.losses)]
+    reason = ""
+    with np.errstate(all="ignore"):
+        for _ in range(_ATTEMPTS):
+            try:
+                return _Drawing(units, profile, rng, (seed, index), featured).net(loss)
+            except (ShapeError, LayerFailure, _Misfit) as error:
+                reason = str(error)
+    raise NoRecipe(f"{featured} before {loss}", f"{_ATTEMPTS} nets (seed {seed}, net {index}), all in vain: {reason}")
+
+
+class _Misfit(Exception):  # noqa: N818 - never leaves this module
+    """What was drawn does not go together; the net is drawn again."""
+
+
+class _Drawing:
+    """A net on its way: drawn layer by layer, each on the shapes that are there."""
+
+    def __init__(self, units: Units, profile: Profile, rng: Rng, origin: tuple[int, int], featured: str) -> None:
+        self.units, self.profile, self.rng, self.origin, self.featured = units, profile, rng, origin, featured
+        shape = self._shape()
+        self.traits: list[str] = []
+        x = _INPUTS[self._trait(_INPUTS)][1](rng, rng.standard_normal(shape))
+        self.assembly = _assembly(*origin, {"input": x}, "float64", {})
+        self.activations = ["input"]
+        self.steps: list[Step] = []
+
+    def _shape(self) -> tuple[int, ...]:
+        """The shape of an input on which the featured layer can stand."""
+        for place in self.rng.permutation(len(_SPACES)):
+            sizes = Sizes(self.rng)
+            shape = (sizes.draw(*self.profile.batch), *[sizes.draw(*limits) for limits in _SPACES[place]])
+            for _ in range(_TRIES):
+                with suppress(ShapeError):
+                    arity(draw_unit(self.units.layers[self.featured], sizes), shape)
+                    return shape
+        raise _Misfit(f"{self.featured} fits on none of the inputs that are drawn here")
+
+    def net(self, loss_name: str) -> Net:
+        """The finished net, with the featured layer on a random place."""
+        depth = int(self.rng.integers(self.profile.depth[0], self.profile.depth[1] + 1))
+        place = int(self.rng.integers(depth))
+        for position in range(depth):
+            self._add_layer([self.featured] if position == place else self._candidates())
+        weights = self._weights()
+        loss = draw_unit(self.units.losses[loss_name], Sizes(self.rng))
+        reduction = str(self.rng.choice(reductions(loss)))
+        weight = 10 ** self.rng.uniform(-8, 8) if self.profile.traits and self.rng.random() < 0.15 else 1.0
+        self.traits += ["scaled loss"] if weight != 1 else []
+        data = {"input": self.assembly.arrays["input"]}
+        chosen = self._predictions(loss)
+        net = Net(*self.origin, data, tuple(self.steps), loss, reduction, chosen, weight, weights)
+        net = self._with_target(net)
+        net.case("float32")
+        return replace(net, traits=tuple(trait for trait in self.traits if trait))
+
+    def _candidates(self) -> list[str]:
+        """Layers to try, in order; half of the time `linear` first, which gives most nets their parameters."""
+        names = [str(name) for name in self.rng.permutation(sorted(self.units.layers))]
+        return ["linear", *names] if "linear" in names and self.rng.random() < 0.4 else names
+
+    def _add_layer(self, kinds: list[str]) -> None:
+        for kind in kinds:
+            for _ in range(_TRIES if options(self.units.layers[kind]) else 1):
+                if self._added(kind):
+                    return
+        shape = self.assembly.arrays[self.activations[-1]].shape
+        raise _Misfit(f"{' and '.join(kinds)} fit on no activation of shape {shape}")
+
+    def _added(self, kind: str) -> bool:
+        """Whether an instance of this kind fits on the last activation; if so it is there now."""
+        arrays = self.assembly.arrays
+        used = {size for name in (*self.activations, *self.assembly.parameters) for size in arrays[name].shape}
+        layer = draw_unit(self.units.layers[kind], Sizes(self.rng, used))
+        previous = self.activations[-1]
+        try:
+            others = arity(layer, arrays[previous].shape) - 1
+            inputs = (previous, *[str(name) for name in self.rng.choice(self.activations, others)])
+            node = self.assembly.add(f"{kind}_{len(self.steps) + 1}", layer, inputs)
+        except ShapeError:
+            return False
+        outputs = [arrays[name] for name in node.outputs]
+        if any(y.size > self.profile.activation or not np.all(np.abs(y) < _GREATEST) for y in outputs):
+            raise _Misfit(f"{node.name} has too many or too large outputs")
+        self.activations += [str(name) for name in self.rng.permutation(node.outputs)]
+        self.steps.append(Step(node.name, layer, inputs))
+        return True
+
+    def _weights(self) -> dict[str, Array]:
+        """The parameters as a trait has changed them."""
+        names = self.assembly.parameters
+        arrays = self.assembly.arrays
+        total = sum(arrays[name].size for name in ("input", *names))
+        if not self.profile.entries[0] <= total <= self.profile.entries[1]:
+            raise _Misfit(f"the net has {total} entries")
+        trait = self._trait(_PARAMETERS)
+        return {name: _PARAMETERS[trait][1](self.rng, arrays[name], name) for name in names} if trait else {}
+
+    def _trait(self, table: Mapping[str, tuple[float, Callable[..., Array]]]) -> str:
+        """One trait of the table by its share; the first, which changes nothing, where the profile has none."""
+        shares = [share for share, _ in table.values()]
+        trait = str(self.rng.choice(list(table), p=shares)) if self.profile.traits else next(iter(table))
+        self.traits.append(trait)
+        return trait
+
+    def _predictions(self, loss: Loss) -> tuple[str, ...]:
+        """The last activation, and as many others of its shape as the loss takes."""
+        last = self.activations[-1]
+        arrays = self.assembly.arrays
+        alike = [name for name in self.activations if arrays[name].shape == arrays[last].shape]
+        return (last, *[str(name) for name in self.rng.choice(alike, predictions(loss) - 1)])
+
+    def _with_target(self, net: Net) -> Net:
+        """The net with a target that its loss takes, and sample weights now and then where it takes any."""
+        prediction = net.assembled().arrays[net.predictions[0]]
+        if not np.all(np.abs(prediction) < _GREATEST):
+            raise _Misfit("the prediction is too large")
+        data = dict(net.data)
+        if takes(net.loss, "sample_weight") and self.rng.random() < 0.3:
+            data["sample_weight"] = self.rng.uniform(-0.5, 2.0, len(prediction))
+        if not takes(net.loss, "target"):
+            return replace(net, data=data)
+        for target in targets(self.rng, prediction.shape):
+            if self._accepts(net.loss, prediction, {**data, "target": target}):
+                return replace(net, data={**data, "target": self._tied(target, prediction)})
+        raise _Misfit(f"no kind of target fits {net.loss} of {prediction.shape}")
+
+    def _accepts(self, loss: Loss, prediction: Array, data: Mapping[str, Array]) -> bool:
+        try:
+            loss.check(prediction.shape, **{name: array for name, array in data.items() if name != "input"})
+        except ShapeError:
+            return False
+        return True
+
+    def _tied(self, target: Array, prediction: Array) -> Array:
+        """Now and then, half of a real target equals the prediction."""
+        real = target.shape == prediction.shape and target.dtype.kind == "f"
+        if not (real and self.profile.traits and self.rng.random() < 0.2) or (target.min() >= 0 > prediction.min()):
+            return target
+        self.traits.append("tied target")
+        return np.where(self.rng.random(target.shape) < 0.5, prediction, target)
+
+
+def _assembly(seed: int, index: int, data: Mapping[str, Array], dtype: str, weights: Mapping[str, Array]) -> Assembly:
+    return Assembly(data, ("input",), frozenset(data), seed * 1_000_003 + index, dtype, weights)
+
+
+def _background(rng: Rng, x: Array) -> Array:
+    """The first half of the last axis is zero, and one sample is zero altogether."""
+    x = x.copy()
+    x[..., : (x.shape[-1] + 1) // 2] = 0
+    x[int(rng.integers(len(x)))] = 0
+    return x
+
+
+def _scaled(rng: Rng, x: Array, name: str = "") -> Array:
+    scaled: Array = x * 10 ** rng.uniform(-2, 1)
+    return scaled
+
+
+def _on_grid(rng: Rng, x: Array, name: str = "") -> Array:
+    """Multiples of 1/4, so that sums are exact and ties and zeros frequent."""
+    rounded: Array = np.round(4 * x) / 4
+    return rounded
+
+
+#: Trait -> its share of the nets, and what it does to the normal numbers that were drawn.
+_INPUTS: dict[str, tuple[float, Callable[..., Array]]] = {
+    "normal input": (0.45, lambda rng, x: x),
+    "zero background": (0.25, _background),
+    "non-negative input": (0.1, lambda rng, x: np.maximum(x, 0)),
+    "input on a grid": (0.1, _on_grid),
+    "scaled input": (0.1, _scaled),
+}
+#: The same for parameters, by their full name.
+_PARAMETERS: dict[str, tuple[float, Callable[..., Array]]] = {
+    "": (0.55, lambda rng, w, name: w),
+    "zero biases": (0.25, lambda rng, w, name: np.zeros_like(w) if name.endswith("bias") else w),
+    "parameters on a grid": (0.1, _on_grid),
+    "scaled parameters": (0.1, _scaled),
+}

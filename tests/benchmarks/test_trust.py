@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from operator import neg
+from typing import Any
+
+import numpy as np
+import pytest
+import trust
+from _trust import alarms, bars, comparison, criteria, fixed, nets, peers, sensitivity
+from _trust.nets import LARGE, SMALL, Net, draw_net
+from _trust.planting import Mistake, plant
+from _trust.pool import each
+from _trust.recipes import NoRecipe, Units
+from _trust.replay import show_net
+from rich.console import Console
+
+from gradcheck.errors import ShapeError
+from gradcheck.gradients.analytic import gradient
+from gradcheck.layers._base import Layer
+from gradcheck.layers.linear import Linear
+from gradcheck.layers.tanh import Tanh
+from gradcheck.losses.mse import Mse
+
+UNITS = Units.of_catalogue()
+
+
+@dataclass(frozen=True)
+class Halved(Linear):
+    """Right forward, a backward that loses half of the weight's gradient."""
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        dx, gradients = Linear.backward(self, dy, cache)
+        return dx, {**gradients, "weight": gradients["weight"] / 2}
+
+
+class Raises(Tanh):
+    def backward(self, dy: Any, cache: Any) -> Any:
+        raise ZeroDivisionError("never divide by zero")
+
+
+class Sum(Layer):
+    def check(self, *x_shapes: Any) -> None:
+        if len(set(x_shapes)) > 1:
+            raise ShapeError("needs two inputs of one shape")
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return a + b, None
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        return (dy, dy), {}
+
+
+class Nowhere(Tanh):
+    def check(self, *x_shapes: Any) -> None:
+        raise ShapeError("needs a shape that nobody has")
+
+
+@dataclass(frozen=True)
+class Unknown(Tanh):
+    scheme: bytes
+
+
+def units(**layers: Any) -> Units:
+    return Units({"linear": Linear, **layers}, {"mse": Mse})
+
+
+def a_net(units: Units, index: int = 0) -> Net:
+    return draw_net(units, 5, index, SMALL)
+
+
+# Drawing --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_layer_and_loss_of_the_catalogue_comes_up_in_turn() -> None:
+    names = sorted(UNITS.layers)
+    drawn = [draw_net(UNITS, 0, index) for index in range(len(names))]
+    assert all(name in net.layers for name, net in zip(names, drawn, strict=True))
+    assert {type(net.loss) for net in drawn} == set(UNITS.losses.values())
+
+
+def test_a_net_is_the_same_whenever_it_is_drawn_and_differs_from_the_next() -> None:
+    assert draw_net(UNITS, 3, 8).described() == draw_net(UNITS, 3, 8).described()
+    np.testing.assert_equal(draw_net(UNITS, 3, 8).case().point.arrays, draw_net(UNITS, 3, 8).case().point.arrays)
+    assert draw_net(UNITS, 4, 8).described() != draw_net(UNITS, 3, 8).described()
+
+
+def test_float32_nets_hold_the_same_numbers_rounded() -> None:
+    net = draw_net(UNITS, 0, 5)
+    wide, narrow = net.case("float64").point.arrays, net.case("float32").point.arrays
+    assert wide.keys() == narrow.keys()
+    assert all(
+        np.array_equal(narrow[name], wide[name].astype(np.float32)) for name in wide if wide[name].dtype.kind == "f"
+    )
+
+
+def test_zero_backgrounds_zero_biases_ties_and_scales_are_drawn() -> None:
+    traits = {trait for index in range(60) for trait in draw_net(UNITS, 0, index).traits}
+    assert {"zero background", "zero biases", "input on a grid", "scaled parameters", "scaled loss"} <= traits
+
+
+def test_a_layer_with_two_inputs_is_drawn_without_a_recipe() -> None:
+    drawn = [a_net(units(sum=Sum), index) for index in range(1, 8, 2)]
+    assert all(len(step.inputs) == 2 for net in drawn for step in net.steps if isinstance(step.layer, Sum))
+
+
+@pytest.mark.parametrize(("kind", "why"), [(Nowhere, "in vain"), (Unknown, "option `scheme`")])
+def test_a_layer_that_cannot_be_drawn_is_named(kind: Any, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nets, "_ATTEMPTS", 9)
+    with pytest.raises(NoRecipe, match=rf"{kind.__name__.lower()}.*{why}"):
+        a_net(units(**{f"zz_{kind.__name__.lower()}": kind}), 1)
+
+
+def test_a_net_that_cannot_be_drawn_fails_the_run_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nets, "_ATTEMPTS", 9)
+    monkeypatch.setattr(Units, "of_catalogue", classmethod(lambda cls: units(zz_nowhere=Nowhere)))
+    trials = [alarms.trial(task) for task in alarms.tasks(0, [0, 1], SMALL)]
+    found = criteria.of_alarms(alarms.by_configuration(trials), alarms.coverage(trials, units()), len(trials))
+    assert found[0].met is False
+    assert "zz_nowhere" in found[0].found
+
+
+# False alarms ---------------------------------------------------------------------------------------------------------
+
+
+def test_correct_nets_are_counted_entry_by_entry() -> None:
+    net = a_net(units(tanh=Tanh))
+    one = alarms.judged(net)
+    point = net.case().point
+    entries = sum(point.arrays[name].size for name in (*point.parameters, *point.inputs))
+    assert [(check.method, check.dtype) for check in one.checks] == list(alarms.CONFIGURATIONS)
+    assert [check.entries for check in one.checks] == [entries] * 4
+    tally = alarms.by_configuration([one])["all"]
+    assert (tally.nets, tally.entries, tally.fail, tally.unclean) == (4, 4 * entries, 0, [])
+
+
+def test_a_wrong_layer_among_the_correct_ones_shows_up_as_an_alarm() -> None:
+    trials = [alarms.judged(a_net(Units({"linear": Halved}, {"mse": Mse})))]
+    tallies = alarms.by_configuration(trials)
+    assert all(tallies[name].fail > 0 and tallies[name].unclean == [0] for name in tallies if name != "all")
+    found = criteria.of_alarms(tallies, alarms.coverage(trials, units()), 1)
+    unmet = [one.name for one in found if one.met is False]
+    assert "entries of correct nets called `fail`" in unmet
+    assert "checks of correct nets with any alarm" in unmet
+    assert alarms.worst_first(trials) == trials
+
+
+def test_a_broken_error_bar_shows_up_as_a_false_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gradcheck.evidence
+
+    honest = gradcheck.evidence.estimate
+    net = a_net(units(tanh=Tanh), 1)
+    assert not alarms.checked(net.case(method="forward")).alarm
+    monkeypatch.setattr(
+        gradcheck.evidence, "estimate", lambda *a, **k: replace(found := honest(*a, **k), error=found.error * 1e-9)
+    )
+    assert alarms.checked(net.case(method="forward")).fail > 0
+
+
+def test_an_exception_is_an_alarm_and_says_where() -> None:
+    check = alarms.checked(a_net(Units({"raises": Raises, "linear": Linear}, {"mse": Mse}), 1).case())
+    assert check.alarm
+    assert "ZeroDivisionError at backward" in check.errors[0]
+
+
+def test_a_failed_equivalence_is_an_alarm_of_its_own() -> None:
+    check = alarms.Check("auto", "float64", passed=3, accused=("per_sample",))
+    assert check.alarm
+    assert alarms.tally([(7, check)]).accused == {"reduction": 0, "per_sample": 1}
+
+
+def test_shares_are_given_with_and_without_kinks() -> None:
+    tally = alarms.tally([(0, alarms.Check("auto", "float64", passed=6, inconclusive=1, kink=3))])
+    assert tally.share(tally.inconclusive) == pytest.approx(1 / 10)
+    assert tally.share(tally.inconclusive, without_kinks=True) == pytest.approx(1 / 7)
+
+
+# Sensitivity ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["linear_1.weight", "input"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_mistake_is_planted_where_it_is_said_and_nowhere_else(name: str, whole: bool) -> None:
+    case = fixed.workload("MLP 5-16-3, tanh, MSE", (0,))
+    index = (1, 2)
+    right = gradient(case.network, case.point).gradients
+    wrong = gradient(plant(case, Mistake(name, None if whole else index, 0.5)).network, case.point).gradients
+    factor = np.ones_like(right[name])
+    factor[... if whole else index] = 1.5
+    np.testing.assert_array_equal(wrong[name], right[name] * factor)
+    for other in ("linear_1.bias", "linear_3.weight"):
+        np.testing.assert_array_equal(wrong[other], right[other])
+
+
+def test_a_mistake_can_be_planted_in_a_loss_without_layers() -> None:
+    structure: fixed.Structure = ((), "mse", "sum", (3, 2))
+    case = fixed.fixed_case(structure, (0,))
+    right = gradient(case.network, case.point).gradients["input"]
+    wrong = gradient(plant(case, Mistake("input", (1, 1), 1.0)).network, case.point).gradients["input"]
+    np.testing.assert_array_equal(wrong / right, [[1, 1], [1, 2], [1, 1]])
+
+
+def test_a_planted_mistake_is_caught_and_its_absence_is_not() -> None:
+    case = fixed.workload("MLP 5-16-3, tanh, MSE", (1,))
+    for r, verdict in [(1e-10, "fail"), (0.0, "pass"), (1e-18, "pass")]:
+        assert sensitivity.judged(case, Mistake("linear_1.weight", (2, 3), r), (2, 3)) == verdict
+        assert sensitivity.judged(case, Mistake("linear_1.weight", None, r), (2, 3)) == verdict
+
+
+def test_each_setting_plants_entries_and_tensors_at_two_scales_of_the_loss() -> None:
+    found = sensitivity.trial((0, 1, 0))
+    assert [(catch.what, catch.scale) for catch in found] == list(sensitivity.KINDS)
+    assert {catch.verdict for catch in found} == {"fail"}
+
+
+def test_missed_mistakes_lower_the_share_and_fail_the_run() -> None:
+    catch = sensitivity.Catch("differences", "entry", 1.0, 0, "w", (0,), 1.0, "fail")
+    catches = [catch, catch, replace(catch, verdict="inconclusive"), replace(catch, verdict="pass")]
+    share = next(s for s in sensitivity.shares(catches) if s.trials)
+    assert (share.caught, share.inconclusive, len(share.missed)) == (0.5, 0.25, 2)
+    assert criteria.of_sensitivity([share])[1].met is False
+
+
+# Bars -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("net", range(len(bars.NETWORKS)))
+def test_fifty_digits_and_backward_agree_to_the_last_digits(net: int) -> None:
+    pytest.importorskip("mpmath", reason="mpmath is not installed")
+    from _trust import precise
+
+    case = fixed.fixed_case(bars.NETWORKS[net], (3, net))
+    found = gradient(case.network, case.point).gradients
+    for name in (*case.point.parameters, *case.point.inputs):
+        index = (0,) * found[name].ndim
+        assert found[name][index] == pytest.approx(float(precise.derivative(case, name, index)), rel=1e-12, abs=1e-15)
+
+
+def test_true_errors_lie_inside_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mpmath", reason="mpmath is not installed")
+    monkeypatch.setattr(bars, "peer_witnesses", lambda case: {})
+    rows = {row.witness: row for row in bars.accuracies(bars.trial((0, 0, 2)))}
+    assert rows["gradcheck, complex"].inside == rows["gradcheck, central"].inside == 1
+    assert (rows["gradcheck, central"].ratio or 0) > 1
+
+
+def test_an_error_beyond_its_bar_is_counted_and_fails_the_run() -> None:
+    good = bars.Sample("gradcheck, central", 0, "w", (0,), truth=2.0, error=1e-9, bar=1e-7)
+    samples = [good, replace(good, error=1e-6), replace(good, error=1e-10)]
+    samples += [replace(sample, witness="gradcheck, complex") for sample in (good, good)]
+    rows = bars.accuracies(samples)
+    assert (rows[0].inside, rows[0].ratio, len(rows[0].outside)) == (pytest.approx(2 / 3), pytest.approx(100), 1)
+    met = {one.name: one.met for one in criteria.of_bars(rows)}
+    assert met["true error inside the bar, gradcheck, central"] is False
+    assert met["true error inside the bar, gradcheck, complex"] is True
+
+
+# Peers ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_smallest_mistake_seen_is_found_by_bisection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def clumsy(case: Any) -> bool:
+        objective = peers.Objective(case)
+        right = peers.Objective(fixed.workload("MLP 5-16-3, tanh, MSE", (0, 0), weight=case.network.terms[0].weight))
+        pairs = zip(objective.gradients(objective.arrays), right.gradients(right.arrays), strict=True)
+        return not all(np.allclose(a, b, rtol=5e-5, atol=0) for a, b in pairs)
+
+    monkeypatch.setitem(peers.CHECKERS, "clumsy", peers.Checker("numpy", clumsy))
+    found = comparison.reach(("clumsy", "MLP 5-16-3, tanh, MSE", 0, 0))
+    assert [one.smallest for one in found] == [1e-4] * 4
+    assert comparison.reached(found) == 1e-4
+    assert comparison.reached([replace(found[0], smallest=None), *found]) is None
+
+
+def test_gradcheck_accuses_no_workload() -> None:
+    assert not any(peers.accuses("gradcheck", fixed.workload(name, (0,))) for name in fixed.WORKLOADS)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.torch if "torch" in name else ()) for name in peers.CHECKERS]
+)
+def test_a_checker_accuses_a_doubled_tensor_and_not_the_correct_one(name: str) -> None:
+    checker = peers.CHECKERS[name]
+    pytest.importorskip(checker.package, reason=f"{checker.package} is not installed")
+    case = fixed.workload("MLP 5-16-3, tanh, MSE", (0,))
+    assert not peers.accuses(name, case)
+    assert peers.accuses(name, plant(case, Mistake("linear_1.weight", None, 1.0)))
+
+
+def test_a_checker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(peers.CHECKERS, "absent", peers.Checker("no_such_package", lambda case: True))
+    assert peers.CHECKERS["absent"].missing == "no_such_package is not installed"
+    assert "absent" not in comparison.runnable()
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+def test_results_do_not_depend_on_the_number_of_workers() -> None:
+    assert each(neg, range(9), 2, "numbers") == each(neg, range(9), 0, "numbers") == [-k for k in range(9)]
+
+
+def test_a_run_prints_its_tables_and_writes_its_figures(tmp_path: Any) -> None:
+    run = trust.Run(trust.Size(nets=1, trials=1), seed=0, workers=0, console=Console(width=200))
+    destination = tmp_path / "trust.json"
+    with run.console.capture() as shown:
+        trust.measured(run, ("alarms", "sensitivity"), destination)
+    figures = json.loads(destination.read_text())
+    assert "False alarms on correct networks" in shown.get()
+    assert figures["alarms"]["configurations"]["all"]["nets"] == 4
+    assert {one["name"] for one in figures["criteria"]} >= {"nets", "planted mistakes called `fail`, worst kind"}
+
+
+def test_one_net_again_says_what_it_is_and_what_was_found() -> None:
+    console = Console(width=200)
+    with console.capture() as shown:
+        clean = show_net(console, 0, 0)
+    lines = shown.get().splitlines()
+    assert clean
+    assert lines[0].startswith("input (")
+    assert sum(line.startswith(("auto, ", "central, ")) for line in lines) == 4
+
+
+def test_the_profile_of_the_full_run_is_what_is_asked_for() -> None:
+    drawn = [draw_net(UNITS, 1, index, LARGE) for index in range(40)]
+    sizes = []
+    for net in drawn:
+        point = net.case().point
+        sizes.append(sum(point.arrays[name].size for name in (*point.parameters, "input")))
+    assert np.median(sizes) >= criteria.MEDIAN_ENTRIES
+    assert np.median([len(net.steps) for net in drawn]) >= criteria.MEDIAN_LAYERS

@@ -135,6 +135,15 @@ def test_at_a_tie_the_shares_must_add_up(black_box: bool) -> None:
     assert not judged.passes
 
 
+def test_two_ties_whose_upstream_gradients_cancel_do_not_hide_each_other() -> None:
+    x = normal(3, 4)
+    x[0] = [0.5, 0.5, 0.3, 0.3]
+    own = {"linear_1.weight": np.array([[1.0], [-1.0]]), "linear_1.bias": np.array([0.3])}
+    for shares, passes in (((1, 1), False), ((0, 0), False), ((1, 0), True), ((0.3, 0.7), True)):
+        net = case(pair_max(shares), Linear(1), x=x, parameters=own)
+        assert alone(net).judge(net.network.nodes[0], "input").passes is passes, shares
+
+
 def test_single_wrong_entry_is_the_only_one_that_is_not_right() -> None:
     def one(dx: Any, g: Any) -> Any:
         g["weight"][1, 2] *= 1 + 1e-9

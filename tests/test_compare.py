@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck.compare import FAIL, INCONCLUSIVE, KINK, PASS, RESOLUTION, Comparison, Second, excess, row, verdicts
+from gradcheck.compare import FAIL, INCONCLUSIVE, KINK, PASS, Comparison, Second, excess, row, verdicts
+from gradcheck.evidence import RESOLUTION
 from gradcheck.findings import Counts, Worst
 
 NAMES = {PASS: "pass", KINK: "kink", INCONCLUSIVE: "inconclusive", FAIL: "fail"}
@@ -21,13 +22,13 @@ def compare(analytic: Any, numeric: Any, bar: Any = BAR, **options: Any) -> Comp
     return Comparison(analytic=a, numeric=n, bar=b, **{**defaults, **options})
 
 
-def judge(comparison: Comparison, kink: Any = False, seconds: Any = None) -> list[str]:
+def judge(comparison: Comparison, kink: Any = False, seconds: Any = None, proved: bool = False) -> list[str]:
     """The verdicts by name; by default a second estimate agrees with the first one to the last digit."""
     shape = comparison.analytic.shape
     if seconds is None:
         seconds = [Second(comparison.numeric, comparison.bar)]
     with np.errstate(invalid="ignore"):
-        found = verdicts(comparison, np.broadcast_to(kink, shape), seconds)
+        found = verdicts(comparison, np.broadcast_to(kink, shape), seconds, proved)
     return [NAMES[v] for v in found.reshape(-1)]
 
 
@@ -63,7 +64,7 @@ def test_one_entry_among_others_of_size_one(a: float, n: float, bar: float, expe
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1.0, 1e30, 1e200])
 def test_verdicts_do_not_depend_on_the_unit_of_the_gradient(scale: float) -> None:
     a, n = np.array([1.0, 1 + 2e-9, -1e-5, 0.0, 0.3 + 1e-8]), np.array([1.0, 1.0, 1e-5, 0.0, 0.3])
-    bar = np.array([1e-9, 1e-9, 1e-9, 1e-9, 1e-6])
+    bar = np.array([1e-9, 1e-9, 1e-9, 0.9e-9, 1e-6])
     assert judge(compare(scale * a, scale * n, scale * bar)) == ["pass", "fail", "fail", "pass", "inconclusive"]
 
 
@@ -85,7 +86,13 @@ def test_entry_fails_only_if_a_second_estimate_disagrees_too() -> None:
     comparison = compare([2.0], [1.0])
     assert judge(comparison, seconds=[]) == ["inconclusive"]
     assert judge(comparison, seconds=[Second(np.array([1.5]), np.array([0.6]))]) == ["inconclusive"]
-    assert judge(comparison, seconds=[Second(np.array([1.5]), np.array([0.4]))]) == ["fail"]
+    assert judge(comparison, seconds=[Second(np.array([1.2]), np.array([0.4]))]) == ["fail"]
+
+
+def test_second_estimate_that_contradicts_the_first_clears_the_entry_unless_the_first_is_proved() -> None:
+    comparison, other = compare([2.0], [1.0]), [Second(np.array([-5.0]), np.array([0.1]))]
+    assert judge(comparison, seconds=other) == ["inconclusive"]
+    assert judge(comparison, seconds=other, proved=True) == ["fail"]
 
 
 def test_second_estimate_that_says_nothing_is_no_disagreement() -> None:
@@ -96,8 +103,9 @@ def test_second_estimate_that_says_nothing_is_no_disagreement() -> None:
 def test_second_estimate_that_sides_with_backward_against_the_first_clears_it() -> None:
     against = Second(np.array([1.0]), np.array([0.1]))
     sides = Second(np.array([2.0]), np.array([0.1]))
-    assert judge(compare([2.0], [1.0]), seconds=[against, sides]) == ["inconclusive"]
-    assert judge(compare([2.0], [1.0]), seconds=[sides, against]) == ["inconclusive"]
+    for proved in (True, False):
+        assert judge(compare([2.0], [1.0]), seconds=[against, sides], proved=proved) == ["inconclusive"]
+        assert judge(compare([2.0], [1.0]), seconds=[sides, against], proved=proved) == ["inconclusive"]
 
 
 def test_second_estimate_never_fails_an_entry_that_passes() -> None:
@@ -151,6 +159,18 @@ def test_tensor_below_its_own_errors_is_vacuous_and_is_asked_only_for_agreement(
     assert judge(compare([3e-9, 0.0], [5e-10, -5e-10])) == ["fail", "pass"]
     assert not compare([1e-10, 1.0], [5e-10, 1.0]).vacuous
     assert not compare([np.nan], [np.nan]).vacuous
+
+
+def test_tensor_whose_error_could_hide_a_gradient_is_not_vacuous() -> None:
+    coarse = compare([0.1], [0.2], bar=0.5, noticeable=1e-3)
+    assert not coarse.vacuous
+    assert judge(coarse) == ["inconclusive"]
+    assert compare([1e-4], [2e-4], bar=5e-4, noticeable=1e-3).vacuous
+
+
+def test_exact_agreement_within_a_bar_that_tells_nothing_apart_is_inconclusive() -> None:
+    for bar in (1e-3, np.inf, np.nan):
+        assert judge(compare([1.0, 1.0], [1.0, 1.0], [bar, BAR]))[0] == "inconclusive"
 
 
 def test_rounding_of_backward_alone_does_not_make_a_tensor_vacuous() -> None:

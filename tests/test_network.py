@@ -219,6 +219,16 @@ def _raises(x: Any) -> Any:
         (lambda x: x.T, "GC120", "plug_1: forward returned (3, 4); expected an array with the batch of 4 on axis 0"),
         (lambda x: x.sum(), "GC120", "plug_1: forward returned (); expected an array with the batch of 4 on axis 0"),
         (lambda x: None, "GC120", "plug_1: forward returned NoneType; expected an array with the batch of 4 on axis 0"),
+        (
+            lambda x: x.astype(object),
+            "GC505",
+            "plug_1: forward returned an array of object for real inputs; expected real numbers",
+        ),
+        (
+            lambda x: x + 0j,
+            "GC505",
+            "plug_1: forward returned an array of complex128 for real inputs; expected real numbers",
+        ),
         (lambda x: x * np.nan, "GC115", "plug_1: forward returned NaN or Inf for finite inputs"),
         (lambda x: x + np.inf, "GC115", "plug_1: forward returned NaN or Inf for finite inputs"),
     ],

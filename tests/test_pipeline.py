@@ -162,6 +162,13 @@ def test_worst_entry_to_replay_is_that_of_the_worst_verdict() -> None:
     assert report.replay.endswith("--entry 'wrong_linear_1.weight[2, 1]'")
 
 
+def test_entries_on_kinks_are_not_replayed_where_something_fails() -> None:
+    slightly = wrong(lambda dx, g: (dx, {**g, "bias": (1 + 1e-9) * g["bias"]}))
+    report = check(relu_with(1.0), slightly, x=np.zeros((3, 3)))
+    assert row(report, "input").verdict == "kink", told(report)
+    assert "--entry 'wrong_linear_1.bias[" in report.replay
+
+
 # Plugins that break while they run ------------------------------------------------------------------------------------
 
 
@@ -176,6 +183,54 @@ def test_forward_that_raises_in_single_precision_is_a_finding() -> None:
     (finding,) = errors(report)
     assert (finding.code, finding.message) == ("GC901", "plug_1: forward raised TypeError: double precision, please")
     assert report.verdict == "fail"
+
+
+def test_layer_that_fails_on_one_sample_keeps_the_verdicts_of_the_gradient() -> None:
+    def refusing(x: Any) -> Any:
+        if len(x) == 1:
+            raise RuntimeError("more than one sample, please")
+        return 2 * x
+
+    report = check(Linear(3), plug(refusing, lambda x: 2.0), x=X)
+    assert [r.verdict for r in report.rows] == ["pass"] * 3, told(report)
+    assert blamed(report) in ([("plug_1", None)], []), told(report)
+
+
+@pytest.mark.parametrize("behind", [(), (Linear(3),)])
+def test_layer_that_squeezes_a_batch_of_one_is_a_finding_and_no_crash(behind: Any) -> None:
+    class Squeezing(Layer):
+        def forward(self, x: Any) -> Any:
+            return (2 * x).squeeze(), x.shape
+
+        def backward(self, dy: Any, cache: Any) -> Any:
+            return 2 * dy.reshape(cache), {}
+
+    report = check(Linear(3), Squeezing(), *behind, x=X, loss=Mse(), target=normal(5, 3))
+    assert {finding.layer for finding in errors(report)} <= {"squeezing_1"}, told(report)
+    assert row(report, "linear_1.weight").verdict == "pass", told(report)
+
+
+def test_forward_that_raises_at_a_later_call_is_a_finding() -> None:
+    for calls in range(2, 12):
+
+        def tired(x: Any, left: list[int] = [calls]) -> Any:  # noqa: B006 - counts the calls
+            left[0] -= 1
+            if left[0] < 0:
+                raise RuntimeError("tired")
+            return 2 * x
+
+        report = check(Linear(3), plug(tired, lambda x: 2.0), x=X)
+        assert {finding.layer for finding in errors(report)} == {"plug_1"}, told(report)
+
+
+def test_forward_that_reuses_its_output_array_is_not_blamed_on_others() -> None:
+    kept: dict[Any, Any] = {}
+
+    def reused(x: Any) -> Any:
+        return np.multiply(x, 2, out=kept.setdefault((x.shape, x.dtype), np.empty_like(x)))
+
+    report = check(Linear(3), plug(reused, lambda x: 2.0), Linear(2), x=X)
+    assert {finding.layer for finding in errors(report)} <= {"plug_1"}, told(report)
 
 
 def test_divisor_that_raises_is_a_finding_about_the_loss() -> None:

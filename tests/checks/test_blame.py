@@ -78,6 +78,19 @@ def test_wrong_input_and_wrong_parameter_of_one_layer_are_two_findings() -> None
     assert {layer for layer, _, _ in consequences(report)} == {"linear_1"}
 
 
+def test_wrong_parameter_nearer_to_the_loss_is_not_the_cause_of_what_lies_in_front() -> None:
+    last = wrong(lambda dx, g: (dx, {**g, "bias": -g["bias"]}))
+    report = check(Linear(4), Flipped(), Linear(3), last, x=X, checks=ONLY)
+    assert blamed(report) == [("wrong_linear_1", "wrong_linear_1.bias"), ("flipped_1", None)], told(report)
+    assert {cause for _, _, cause in consequences(report)} == {"flipped_1"}
+
+
+def test_parameter_that_passes_by_rtol_is_not_blamed_beside_one_that_fails() -> None:
+    slightly = wrong(lambda dx, g: (dx, {**g, "bias": 1.01 * g["bias"]}))
+    report = check(Linear(4), Flipped(), Linear(3), slightly, x=X, checks=ONLY, rtol=0.02)
+    assert blamed(report) == [("flipped_1", None)], told(report)
+
+
 def test_mistake_in_the_first_layer_names_the_input_row() -> None:
     report = check(wrong(lambda dx, g: (2 * dx, g)), Tanh(), x=X, checks=ONLY)
     assert blamed(report) == [("wrong_linear_1", "input")], told(report)
@@ -205,6 +218,21 @@ def test_rows_in_front_of_a_backward_that_raises_are_its_consequences() -> None:
     }
     assert row(report, "linear_2.weight").verdict == "pass"
     assert report.findings[0].message == "double_1: backward raised ValueError: no gradient today"
+
+
+def test_surplus_gradient_is_an_error_and_the_verdict_says_so() -> None:
+    report = check(Linear(3), double(lambda dy: (2 * dy, {"scale": 1.0})), Linear(2), x=X)
+    assert [(f.code, f.layer) for f in errors(report)] == [("GC120", "double_1")], told(report)
+    assert report.verdict == report.checks[0].verdict == "fail"
+    assert report.counts.fail == 0
+
+
+@pytest.mark.parametrize("dtype", [object, complex, str])
+def test_gradient_of_another_kind_of_numbers_is_a_finding_at_its_layer(dtype: type) -> None:
+    report = check(Linear(3), double(lambda dy: ((2 * dy).astype(dtype), {})), x=X)
+    assert blamed(report) == [("double_1", None)], told(report)
+    report = check(wrong(lambda dx, g: (dx, {**g, "bias": g["bias"].astype(dtype)})), x=X)
+    assert blamed(report) == [("wrong_linear_1", "wrong_linear_1.bias")], told(report)
 
 
 def test_forgotten_parameter_taints_nothing_else() -> None:

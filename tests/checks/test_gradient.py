@@ -105,6 +105,44 @@ def test_gradient_that_is_lost_to_underflow_is_no_failure(weight: float) -> None
     assert not errors(report), told(report)
 
 
+def test_one_nan_is_one_wrong_entry() -> None:
+    for dtype in ("float64", "float32"):
+        report = with_mistake(change_entry("weight", (1, 1), np.nan), dtype=dtype)
+        assert row(report, "wrong_linear_1.weight").counts.fail == 1, told(report)
+        assert blamed(report) == [("wrong_linear_1", "wrong_linear_1.weight")], told(report)
+
+
+def test_parameter_may_be_a_single_number() -> None:
+    class Temperature(Layer):
+        factor = 1.0
+
+        def init(self, rng: Any, *x_shapes: Any) -> Any:
+            return {"t": np.array(1.5)}
+
+        def forward(self, x: Any, t: Any) -> Any:
+            return x * t, (x, t)
+
+        def backward(self, dy: Any, cache: Any) -> Any:
+            x, t = cache
+            return dy * t, {"t": self.factor * (dy * x).sum()}
+
+    for dtype in ("float64", "float32"):
+        for method in ("auto", "central"):
+            report = check(Temperature(), x=X, dtype=dtype, method=method)
+            assert report.verdict == "pass", told(report)
+            assert row(report, "temperature_1.t").shape == ()
+    Temperature.factor = 1.1
+    assert blamed(check(Temperature(), x=X)) == [("temperature_1", "temperature_1.t")]
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_target_that_is_the_input_is_held_constant(method: str) -> None:
+    layers: list[Any] = [("a", Linear(2), ("input",)), ("b", Tanh(), ("a",)), ("c", Linear(3), ("b",))]
+    terms = [Term(Mse(), "mean", 1.0, ("c",), {"target": "input"})]
+    report = check_case(graph({"input": X}, layers, terms, method=method))
+    assert report.verdict == "pass", told(report)
+
+
 def test_weight_of_zero_leaves_nothing_to_test_and_fails_nothing() -> None:
     terms = [Term(Mse(), "mean", 0.0, ("a",), {"target": "target"})]
     data = {"input": X, "target": normal(5, 2)}
@@ -159,6 +197,21 @@ def test_backward_that_says_something_else_each_time_does_not_pass(size: float, 
     assert row(report, "linear_2.weight").verdict == "pass", told(report)
 
 
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("redrawn", [
+    lambda x, rng: np.where(rng.random(x.shape) < 0.5, x, 0),
+    lambda x, rng: x + 1e-3 * rng.standard_normal(x.shape),
+], ids=["a mask", "noise"])  # fmt: skip
+def test_forward_that_is_drawn_anew_each_time_does_not_pass_whatever_its_backward_says(
+    redrawn: Any, method: str
+) -> None:
+    rng = np.random.default_rng(0)
+    layer = plug(lambda x: redrawn(x, rng), lambda x: -3.0)
+    report = check(Linear(3), layer, Linear(2), x=X, method=method, checks=ONLY)
+    assert report.verdict in ("fail", "inconclusive"), told(report)
+    assert row(report, "linear_1.weight").counts.passed == 0, told(report)
+
+
 def test_backward_of_another_point_fails() -> None:
     class Stale(Layer):
         """Remembers the first forward of all, and differentiates there."""
@@ -185,6 +238,38 @@ def test_derivative_that_is_wrong_in_a_corner_of_its_domain_fails_where_the_corn
     report = check(corner, Linear(2), x=x, checks=ONLY)
     assert blamed(report) == [("plug_1", "input")], told(report)
     assert errors(report)[0].index == (1, 2)
+
+
+class Scaled(Linear):
+    """Makes its own forward out of an inherited one: what the base says of perturbed copies is not true of it."""
+
+    def forward(self, x: Any, weight: Any, bias: Any = None) -> Any:
+        y, cache = super().forward(x, weight, bias)
+        return 3 * y, cache
+
+
+class ScaledRight(Scaled):
+    def backward(self, dy: Any, cache: Any) -> Any:
+        return super().backward(3 * dy, cache)
+
+
+class Mixed(Tanh):
+    """Inherits that it works entry by entry, and does not."""
+
+    def forward(self, x: Any) -> Any:
+        y, cache = super().forward(x)
+        return y + y.sum(axis=1, keepdims=True), cache
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        return super().backward(dy + dy.sum(axis=1, keepdims=True), cache)
+
+
+def test_inherited_shortcuts_neither_hide_a_wrong_backward_nor_accuse_a_right_one() -> None:
+    wrong_one = check(Scaled(3), Linear(2), x=X, checks=ONLY)
+    assert {r.name for r in wrong_one.rows if r.verdict == "fail"} == {"scaled_1.weight", "scaled_1.bias", "input"}
+    for right in ((Tanh(), ScaledRight(3)), (Linear(3), Mixed())):
+        report = check(*right, Linear(2), x=X, checks=ONLY)
+        assert report.verdict == "pass", told(report)
 
 
 # A true gradient of zero ----------------------------------------------------------------------------------------------

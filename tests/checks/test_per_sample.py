@@ -123,6 +123,7 @@ def test_layer_that_does_not_sum_over_its_samples_is_named_with_its_parameter(wr
     assert verdict(report, "per_sample") == "fail"
     assert found[0].index is not None
     assert "the samples alone give" in found[0].message
+    assert 0.3 < result(report).measured["largest_difference"]["sum"] < 2
 
 
 def test_layer_that_leaks_between_samples_is_named() -> None:
@@ -171,6 +172,18 @@ def test_loss_whose_forward_sees_the_batch_fails_by_the_numeric_gradient_too() -
 
     report = with_loss(AgainstTheMean())
     assert verdict(report, "gradient") == "pass", told(report)
+    assert verdict(report, "per_sample") == "fail", told(report)
+
+
+def test_forward_that_sees_the_batch_fails_though_its_backward_does_not() -> None:
+    class OneSided(Declared):
+        def forward(self, prediction: Any, target: Any, reduction: str) -> Any:
+            error = prediction - target
+            factor = self.share(target) if reduction == "mean" else 1
+            return (factor * (error - error.mean(axis=0)) ** 2).sum(), (error, factor)
+
+    report = with_loss(OneSided())
+    assert verdict(report, "gradient") == "fail", told(report)
     assert verdict(report, "per_sample") == "fail", told(report)
 
 

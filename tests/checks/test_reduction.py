@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import Declared, Reducing, double, errors, graph, normal, told, verdict
+from core_nets import Declared, Reducing, double, errors, graph, normal, told, verdict, wrong
 from support import check
 
 from gradcheck.findings import CheckResult, SpecReport
@@ -99,9 +99,15 @@ def test_backward_that_is_not_linear_in_its_upstream_gradient_breaks_the_ratio()
     assert verdict(report, "reduction") == "fail"
 
 
-def test_layer_that_is_not_linear_breaks_the_ratio_too() -> None:
+def test_layer_that_is_not_linear_breaks_the_ratio_and_is_named() -> None:
     report = check(Linear(3), double(lambda dy: (2 * np.sign(dy) * dy**2, {})), x=X, checks=ON)
-    assert ("GC201", "loss") in codes(report), told(report)
+    assert ("GC201", "double_1") in codes(report), told(report)
+
+
+def test_one_tensor_of_many_that_is_not_linear_breaks_the_ratio() -> None:
+    layer = wrong(lambda dx, g: (dx, {**g, "bias": g["bias"] * np.abs(g["bias"])}))
+    report = check(Linear(3), layer, x=X, checks=ON)
+    assert ("GC201", "wrong_linear_1") in codes(report), told(report)
 
 
 # The reducing form ----------------------------------------------------------------------------------------------------
@@ -265,6 +271,40 @@ def test_wrong_ratio_of_the_analytic_side_alone_names_that_side() -> None:
     assert verdict(report, "gradient") == "pass", told(report)
     (finding,) = errors(report)
     assert finding.message.startswith("loss: the analytic gradient under `sum` should be 8 = ")
+
+
+class Critic(Loss):
+    """Σ t p, whose terms have both signs and can cancel."""
+
+    reductions = ("sum", "mean")
+
+    def forward(self, prediction: Any, target: Any, reduction: str) -> Any:
+        share = 1 / prediction.size if reduction == "mean" else 1.0
+        return (prediction * target * share).sum(), target * share
+
+    def backward(self, upstream: Any, cache: Any) -> Any:
+        return upstream * cache
+
+
+@pytest.mark.parametrize("loss", [Critic(), declare(Critic, elements)], ids=["undeclared", "declared"])
+@pytest.mark.parametrize("left", [0.0, 1e-9, 1e-3])
+def test_loss_whose_terms_cancel_has_room_for_their_rounding(loss: Loss, left: float) -> None:
+    x = np.concatenate([X, X])
+    x[0] *= 1 + left
+    target = np.concatenate([np.ones((4, 5)), -np.ones((4, 5))])
+    report = check(Linear(5), x=x, loss=loss, target=target, checks=ON)
+    assert not errors(report), told(report)
+
+
+@pytest.mark.parametrize("divisor", [0, -1, np.nan, np.inf])
+def test_divisor_that_is_no_positive_number_is_a_finding_about_the_loss(divisor: float) -> None:
+    class Odd(Mse):
+        def divisor(self, target: Any, reduction: str) -> float:
+            return divisor
+
+    report = with_loss(Odd())
+    assert {finding.layer for finding in errors(report)} == {"loss"}, told(report)
+    assert report.verdict == "fail"
 
 
 # What cannot be asked -------------------------------------------------------------------------------------------------

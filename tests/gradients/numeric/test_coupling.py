@@ -43,6 +43,7 @@ COUPLED = {
     "the position in the batch": lambda x: x * np.arange(len(x))[:, None],
     "the greatest of the batch": lambda x: x / x.real.max(axis=0),
     "the sum so far": lambda x: np.cumsum(x, axis=0),
+    "the sum to come": lambda x: np.cumsum(x[::-1], axis=0)[::-1].copy(),
     "the difference to the sample before": lambda x: np.concatenate([x[:1], x[1:] - x[:-1]]),
     "a thousandth of the mean": lambda x: x + 1e-3 * x.mean(axis=0),
     "a billionth of the mean": lambda x: x + 1e-9 * x.mean(axis=0),

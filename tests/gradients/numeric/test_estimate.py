@@ -93,10 +93,18 @@ def test_step_of_choice_is_taken_as_it_is() -> None:
 def test_entry_is_restored_exactly_for_arguments_far_greater_than_the_step() -> None:
     big = plug(lambda x: np.sin(x - 1e7), lambda x: np.cos(x - 1e7))
     x = 1e7 + normal(5, 2)
-    heard = exact(case(big, x=x, loss=Mse(), target=0 * x, method="central", step=2.0**-16))
+    heard = exact(case(big, x=x, loss=Mse(), target=0 * x, method="central", step=1e-5))
     found = heard.estimates["input"]
     truth = 2 * np.sin(x - 1e7) * np.cos(x - 1e7) / 10
     assert (np.abs(found.value - truth) <= found.error).all()
+
+
+def test_numbers_in_si_units_are_not_too_small_for_the_complex_step() -> None:
+    layer = plug(lambda x: np.tanh(1e31 * x), lambda x: 1e31 / np.cosh(1e31 * x) ** 2)
+    net = case(layer, Linear(2), x=9.1e-31 * np.abs(X), loss=Mse(), target=TARGET)
+    heard = exact(net)
+    assert {estimate.scheme for estimate in heard.estimates.values()} == {"complex"}
+    np.testing.assert_allclose(heard.estimates["input"].value, heard.gradient("input"), rtol=1e-12)
 
 
 @schemes
@@ -179,10 +187,28 @@ def _probe(stage: Stage) -> Question:
     return Question(weights, {}, np.full(len(weights), 1e-16))
 
 
+@pytest.mark.parametrize("scheme", ["complex", "central"])
+def test_parameter_is_marked_whichever_sample_meets_the_kink(scheme: str) -> None:
+    own = {"linear_1.weight": np.eye(2), "linear_1.bias": np.zeros(2)}
+    stage = stage_of(case(Linear(2), Relu(), x=np.array([[1.0, 2.0], [-3.0, 0.0], [0.5, 0.5]]), parameters=own))
+    watch = KinkWatch(stage.network, stage.arrays)
+    found = estimate(stage, "linear_1.bias", SCHEMES[scheme], _probe(stage), watch)
+    np.testing.assert_array_equal(found.kink, [False, True])
+
+
 def test_entry_next_to_a_kink_is_marked_by_real_steps_and_not_by_the_complex_one() -> None:
     x = zero_in(normal(3, 4))
-    stage = stage_of(case(Relu(), x=np.where(x == 0, 1e-7, x)))
-    watch = KinkWatch(stage.network, stage.arrays)
-    assert estimate(stage, "input", SCHEMES["central"], _probe(stage), watch).kink.sum() == 1
-    assert estimate(stage, "input", SCHEMES["five_point"], _probe(stage), watch).kink.sum() == 1
-    assert not estimate(stage, "input", SCHEMES["complex"], _probe(stage), watch).kink.any()
+    for beside in (1e-7, -1e-7):
+        stage = stage_of(case(Relu(), x=np.where(x == 0, beside, x)))
+        watch = KinkWatch(stage.network, stage.arrays)
+        assert estimate(stage, "input", SCHEMES["central"], _probe(stage), watch).kink.sum() == 1
+        assert estimate(stage, "input", SCHEMES["five_point"], _probe(stage), watch).kink.sum() == 1
+        assert not estimate(stage, "input", SCHEMES["complex"], _probe(stage), watch).kink.any()
+
+
+def test_unit_beside_another_that_sits_on_its_kink_is_not_marked() -> None:
+    for beside in (1e-8, -1e-8):
+        stage = stage_of(case(Relu(), x=np.array([[0.0, beside, 1.0]])))
+        watch = KinkWatch(stage.network, stage.arrays)
+        found = estimate(stage, "input", SCHEMES["complex"], _probe(stage), watch)
+        np.testing.assert_array_equal(found.kink, [[True, False, False]])

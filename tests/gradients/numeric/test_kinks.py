@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import Reducing, blamed, errors, normal, notes, pair_max, plug, relu_with, row, stage_of, told
+from core_nets import Reducing, blamed, errors, normal, notes, pair_max, plug, relu_with, row, stage_of, told, wrong
 from support import case, check
 
 from gradcheck.findings import SpecReport
@@ -113,6 +113,16 @@ def test_shares_of_a_tie_that_do_not_add_up_fail_at_the_right_layer(shares: Any,
 
 
 @methods
+def test_wrong_gradient_of_a_parameter_is_not_excused_by_the_kink_that_it_moves(method: str) -> None:
+    own = {"wrong_linear_1.weight": normal(3, 3), "wrong_linear_1.bias": np.zeros(3)}
+    layer = wrong(lambda dx, g: (dx, {**g, "bias": 3 * g["bias"]}))
+    report = check(layer, Relu(), Linear(2), x=zeros_in(normal(4, 3)), parameters=own, method=method,
+                   checks=["gradient"], trusted=True)  # fmt: skip
+    assert blamed(report) == [("wrong_linear_1", "wrong_linear_1.bias")], told(report)
+    assert row(report, "wrong_linear_1.bias").counts.fail == 3, told(report)
+
+
+@methods
 def test_mistake_in_a_layer_that_has_nothing_to_do_with_the_kink_is_not_excused_by_it(method: str) -> None:
     class Shrunk(Linear):
         def backward(self, dy: Any, cache: Any) -> Any:
@@ -160,7 +170,7 @@ def test_reducing_loss_on_its_kinks_is_judged_by_its_own_slopes(method: str) -> 
     target = np.where(normal(4, 3, seed=1) > 0, x, 0)
     for slope, fails in ((0.0, 0), (-1.0, 0), (0.3, 0), (1.5, 6)):
         Absolute.slope = slope
-        report = check(x=x, loss=Absolute(), target=target, method=method)
+        report = check(x=x, loss=Absolute(), target=target, method=method, checks=["gradient"])
         assert report.counts.fail == fails, told(report)
         assert blamed(report) == ([("loss", "input")] if fails else []), told(report)
 
@@ -217,6 +227,40 @@ def test_convolution_over_zero_pixels_has_no_failure(method: str, dtype: str) ->
     assert report.counts.fail == 0, told(report)
     assert report.counts.kink > 20, told(report)
     assert report.verdict == "kink", told(report)
+
+
+def xor(first: Layer, name: str, **options: Any) -> SpecReport:
+    """XOR: the second unit is at 1 - 1 = 0 for (0, 1) and (1, 0), on its kink by a computation; a third one is not."""
+    x, target = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0.0], [1], [1], [0]])
+    last = "linear_2" if name == "linear_1" else "linear_1"
+    own = {
+        f"{name}.weight": np.concatenate([np.ones((2, 2)), normal(2, 1)], axis=1),
+        f"{name}.bias": np.array([0, -1, 0.3]),
+        f"{last}.weight": np.array([[1.0], [-2.0], [0.7]]),
+        f"{last}.bias": np.array([0.3]),
+    }
+    return check(first, Relu(), Linear(1), x=x, loss=Mse(), target=target, parameters=own, **options)
+
+
+@methods
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_unit_on_a_computed_kink_leaves_the_others_judged(method: str, dtype: str) -> None:
+    report = xor(Linear(3), "linear_1", method=method, dtype=dtype)
+    assert not report.findings, told(report)
+    assert report.counts.fail == report.counts.inconclusive == 0, told(report)
+    assert row(report, "linear_1.weight").counts.passed >= 2, told(report)
+    assert row(report, "linear_1.weight").error_bar < 1e-3, told(report)
+
+
+@methods
+def test_unit_on_a_computed_kink_does_not_excuse_the_mistakes_of_the_others(method: str) -> None:
+    def third_unit(dx: Any, g: Any) -> Any:
+        g["weight"][:, 2] *= -3
+        g["bias"][2] += 5
+        return dx, g
+
+    report = xor(wrong(third_unit), "wrong_linear_1", method=method, checks=["gradient"])
+    assert {parameter for _, parameter in blamed(report)} == {"wrong_linear_1.weight", "wrong_linear_1.bias"}
 
 
 def test_kinks_do_not_spoil_the_figures_of_the_smooth_entries() -> None:

@@ -16,6 +16,7 @@ from gradcheck.layers.relu import Relu
 from gradcheck.layers.selu import Selu
 from gradcheck.layers.softmax import Softmax
 from gradcheck.layers.tanh import Tanh
+from gradcheck.losses._base import Loss
 from gradcheck.losses.l1 import L1
 from gradcheck.losses.mse import Mse
 from gradcheck.spec.case import Case
@@ -159,6 +160,36 @@ def test_layer_that_numpy_gets_wrong_passes_by_differences_and_its_mistakes_do_n
     assert good.verdict in ("pass", "inconclusive"), told(good)
     bad = check(Linear(3), plug(forward, lambda x: 1.001 * slope(x)), Linear(2), x=X)
     assert {finding.layer for finding in errors(bad)} == {"plug_1"}, told(bad)
+
+
+def test_forward_in_single_precision_is_unsafe_and_its_noise_is_no_failure() -> None:
+    for dtype in ("float64", "float32"):
+        single = plug(lambda x: (2 * x).astype(np.float32), lambda x: 2.0)
+        report = check(Linear(3), single, Linear(2), x=X, dtype=dtype, checks=["gradient"])
+        assert not errors(report), told(report)
+        assert row(report, "linear_1.weight").method == "central"
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_argument_near_the_end_of_the_domain_does_not_fail(method: str) -> None:
+    x = np.abs(X) + 0.1
+    x[0, 0] = 1e-7
+    report = check(plug(np.log, lambda x: 1 / x), Linear(2), x=x, method=method)
+    assert not errors(report), told(report)
+    assert row(report, "input").method == ("complex" if method == "auto" else "central")
+
+
+def test_loss_whose_terms_cancel_is_safe() -> None:
+    class Critic(Loss):
+        def forward(self, prediction: Any, target: Any) -> Any:
+            return (prediction * target).sum(axis=1), target
+
+        def backward(self, upstream: Any, cache: Any) -> Any:
+            return upstream[:, None] * cache
+
+    target = normal(4, 3)
+    target[:, 2] = -(X[:, :2] * target[:, :2]).sum(axis=1) / X[:, 2] * (1 + 1e-13)
+    assert reasons(case(x=X, loss=Critic(), target=target)) == {}
 
 
 def test_complex_on_demand_is_refused_with_the_name_of_the_unsafe_layer() -> None:

@@ -20,6 +20,7 @@ from gradcheck.layers.relu import Relu
 from gradcheck.layers.sigmoid import Sigmoid
 from gradcheck.layers.softmax import Softmax
 from gradcheck.layers.tanh import Tanh
+from gradcheck.losses._base import Loss
 from gradcheck.losses.cross_entropy import CrossEntropy
 from gradcheck.losses.l1 import L1
 from gradcheck.losses.mse import Mse
@@ -47,6 +48,17 @@ def _two_terms() -> Case:
     return graph(data, [("a", Linear(5), ("input",)), ("d", Sigmoid(), ("a",)), ("e", Linear(2), ("d",))], terms)
 
 
+class AgainstTheMean(Loss):
+    """Deviations from the target, less their mean over the batch: an elementwise loss that couples samples."""
+
+    def forward(self, prediction: Any, target: Any) -> Any:
+        error = prediction - target
+        return (error - error.mean(axis=0)) ** 2, error
+
+    def backward(self, upstream: Any, cache: Any) -> Any:
+        return upstream
+
+
 NETS: dict[str, Callable[[], Case]] = {
     "columns through elementwise and carry": lambda: case(
         Linear(6), Tanh(), Linear(5), Relu(), Linear(2), x=X, loss=Mse(), target=normal(4, 2), reduction="batch_mean"
@@ -62,6 +74,7 @@ NETS: dict[str, Callable[[], Case]] = {
     ),
     "a batch statistic in the middle": lambda: case(Linear(5), Centred(), Tanh(), Linear(2), x=X),
     "a batch statistic at the end": lambda: case(Linear(3), Normalised(), x=X),
+    "a loss that couples": lambda: case(Linear(2), x=X, loss=AgainstTheMean(), target=normal(4, 2), reduction="none"),
     "two inputs, two outputs, an index and noise": lambda: case(
         Gate(), x={"a": X, "b": normal(4, 3, seed=1), "k": np.array([0, 2, 2, 1])}
     ),

@@ -60,8 +60,8 @@ class Evidence:
 
     @property
     def unit(self) -> float:
-        """Unit roundoff u of the analytic side."""
-        return float(np.finfo(self.case.dtype).eps) / 2
+        """Unit roundoff u of the analytic side: of the narrowest precision that a backward has answered in."""
+        return self.analytic.unit
 
     @property
     def underflow(self) -> float:

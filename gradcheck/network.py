@@ -48,9 +48,10 @@ class Node:
         if not self.trusted:
             inputs, keywords = [x.copy() for x in inputs], {name: array.copy() for name, array in keywords.items()}
         with guarded(self.name, "forward", self.trusted):
-            output, cache = self.layer.forward(*inputs, **keywords)
+            output, cache = _pair(self.layer.forward(*inputs, **keywords), self.name)
         outputs = output if isinstance(output, tuple) else (output,)
         if not self.trusted:
+            outputs = tuple(np.asarray(y) if isinstance(y, np.ndarray) else y for y in outputs)
             self._require_shapes(inputs, outputs)
         return outputs, cache
 
@@ -111,7 +112,7 @@ class Term:
         if not self.elementwise:
             keywords["reduction"] = reduction or self.reduction
         with guarded(self.name, "forward", self.trusted):
-            losses, cache = self.loss.forward(*predictions, **keywords)
+            losses, cache = _pair(self.loss.forward(*predictions, **keywords), self.name)
         return losses, cache
 
     def branches(self, predictions: Sequence[Array], arrays: Mapping[str, Array]) -> Array | None:
@@ -250,6 +251,15 @@ class Network:
                 moved.update(node.outputs)
                 found.append(node)
         return tuple(found)
+
+
+def _pair(result: Any, name: str) -> tuple[Any, Any]:
+    """What forward returns, if it is a pair."""
+    if isinstance(result, tuple) and len(result) == 2:
+        return result
+    kind = f"{len(result)} values" if isinstance(result, tuple) else f"one value ({type(result).__name__})"
+    message = f"{name}: forward returned {kind}; expected a pair (output, cache): write `return y, cache`"
+    raise LayerFailure("GC120", name, "forward", message)
 
 
 class guarded:  # noqa: N801 - reads as a statement: with guarded(...)

@@ -46,7 +46,7 @@ class SoftmaxLaws:
     @pytest.mark.parametrize("law", laws.ALL, ids=laws.name)
     def test_law(self, law):
         law(self.kind(), laws.normal(3, 4))
-        law(self.kind(axis=1), laws.normal(2, 3, 2))
+        law(self.kind(dim=1), laws.normal(2, 3, 2))
 
     @pytest.mark.parametrize("axis", [1, 2, -1, -2])
     def test_is_the_obvious_loop(self, axis):
@@ -88,7 +88,7 @@ class SoftmaxLaws:
 
     def test_the_checker_passes_it(self):
         laws.assert_passes(check(Linear(4), self.kind(), x=laws.normal(3, 2)))
-        laws.assert_passes(check(self.kind(axis=1), x=laws.normal(2, 3, 2)))
+        laws.assert_passes(check(self.kind(dim=1), x=laws.normal(2, 3, 2)))
 
     def test_planted_mistakes_are_caught(self):
         for layer in self.mistakes:

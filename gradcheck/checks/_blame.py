@@ -110,12 +110,15 @@ class Blame:
         ratio = np.where(wrong, excess(comparison.distance, comparison.bar), -1.0)
         index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
         entry = entry_at(index, comparison.analytic, comparison.numeric, comparison.bar)
+        finite = np.isfinite(entry.analytic) and np.isfinite(entry.numeric)
+        says = f"{entry.analytic:.6g}" if np.isfinite(entry.analytic) else "nothing finite"
         message = (
-            f"{name}: at {entry_name(name, index)} backward says {entry.analytic:.6g}, forward says "
+            f"{name}: at {entry_name(name, index)} backward says {says}, forward says "
             f"{entry.numeric:.6g} ± {entry.error_bar:.1e}; {int(wrong.sum()):,} of {int(comparison.selected.sum()):,} "
             "entries are wrong"
         )
-        return finding(self.evidence, _CHECK, self._next(), "GC100", layer, message, name, entry, consequence_of)
+        code = "GC100" if finite else "GC115"
+        return finding(self.evidence, _CHECK, self._next(), code, layer, message, name, entry, consequence_of)
 
     def _consequence(self, name: str) -> Finding:
         """A failing row whose own layer is right: wrong because of the guilty layer on its path nearest to the loss."""

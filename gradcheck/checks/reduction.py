@@ -40,6 +40,8 @@ NAME = "reduction"
 CODES = ("GC201", "GC202")
 #: Numbers added up inside a backward before the sum over the batch: a generous bound for one layer.
 _INNER_TERMS = 64
+#: Numbers of a random vector that a sentence shows.
+_SHOWN = 8
 #: How many units in the last place the ratios of the two witnesses may differ by rounding.
 _ONE_RATIO = 2.0**12
 #: Far above all rounding: where the factor is lost is asked only once it is known to be lost.
@@ -90,6 +92,12 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
             "The reduction of this loss is applied outside it, so this proves that its backward is linear in the "
             "upstream gradient, and nothing more."
         )
+    if term.elementwise and term.reduction == "none":
+        vector = evidence.stage.arrays[term.contraction]
+        measured["contraction"] = vector.tolist()
+        head = ", ".join(f"{value:.4g}" for value in vector.reshape(-1)[:_SHOWN])
+        more = f", and {vector.size - _SHOWN:,} more in --format json" if vector.size > _SHOWN else ""
+        measured["sentences"].append(f"`none` is contracted with a random vector drawn by the seed: {head}{more}.")
     of = of_term(evidence, term)
     measured["sentences"] = [of + sentence for sentence in measured["sentences"]]
     verdict = worst_verdict([facts["verdict"] for facts in measured["reductions"].values()])
@@ -134,13 +142,14 @@ def _against_sum(
         message = (
             f"{analytic.layer}: {side} under `sum` should be {named or 'one common factor'} times the one under "
             f"`{reduction}`; measured {number(analytic.factor)} (analytic) and {number(numeric.factor)} (numeric)"
-            f"{_fit_words(facts['fits'])}"
+            f"{_fit_words(facts['fits'])}, with single entries off by up to "
+            f"{max(analytic.spread, numeric.spread):.1e} of the greatest one"
         )
         findings.append(finding(evidence, NAME, told + 1, "GC201", analytic.layer, message))
     if not value_holds and not findings:
         message = (
-            f"{term.name}: the loss under `sum` should be {named} times the one under `{reduction}`; measured "
-            f"{number(value_ratio)}"
+            f"{term.name}: the loss under `sum` should be {named or number(divisor)} times the one under "
+            f"`{reduction}`{'' if named else ', as its gradients are'}; measured {number(value_ratio)}"
         )
         findings.append(finding(evidence, NAME, told + 1, "GC202", term.name, message))
     return facts, findings

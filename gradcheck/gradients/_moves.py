@@ -20,7 +20,8 @@ def moved(array: Array, seed: int) -> Array:
 
     So zeros stay zero and ties stay tied: a move never leaves the branch that a piecewise function has taken there.
     """
-    bits = np.abs(array).view(f"u{array.dtype.itemsize}").astype(np.uint64)
+    narrow = np.abs(array).astype(np.float64 if array.dtype.itemsize > 8 else array.dtype)
+    bits = narrow.view(f"u{narrow.dtype.itemsize}").astype(np.uint64)
     sign = 1.0 - 2.0 * (_scattered(bits, seed) & np.uint64(1)).astype(array.dtype)
     result: Array = array * (1 + sign * np.finfo(array.dtype).eps).astype(array.dtype)
     return result

@@ -27,12 +27,14 @@ class Analytic:
 
     gradients      by name of the parameter, the input or the activation; of the array's shape
     contributions  what one layer (or `loss`) alone has added to them, by (layer, name)
+    unit           unit roundoff of the narrowest precision that a backward has answered in
     failures       what the layers' backward passes did against the contract, nearest to the loss first
     trace          the forward pass that it belongs to
     """
 
     gradients: Mapping[str, Array]
     contributions: Mapping[tuple[str, str], Array]
+    unit: float
     failures: tuple[LayerFailure, ...]
     trace: Trace
 
@@ -109,7 +111,7 @@ def _backward(network: Network, point: Point, trace: Trace, objective: Objective
             walk.through_loss(position, term, weight, objective.reduction or term.reduction, seed)
     for node in reversed(network.nodes):
         walk.through(node)
-    return Analytic(walk.finished(), walk.contributions, tuple(walk.failures), trace)
+    return Analytic(walk.finished(), walk.contributions, walk.unit, tuple(walk.failures), trace)
 
 
 class _Walk:
@@ -120,6 +122,7 @@ class _Walk:
         self.gradients: dict[str, Array] = {}
         self.contributions: dict[tuple[str, str], Array] = {}
         self.failures: list[LayerFailure] = []
+        self.unit = max(_unit(point.arrays[name].dtype) for name in (*point.parameters, *point.inputs))
 
     def through_loss(self, position: int, term: Term, weight: float, reduction: str, seed: int | None) -> None:
         losses, cache = self.trace.losses[position], self.trace.loss_caches[position]
@@ -219,7 +222,8 @@ class _Walk:
             if not already_failed:
                 kind = "None" if found is None else type(found).__name__
                 message = f"{subject}: backward returned {kind} for {what}; expected an array of shape {array.shape}"
-                self.failures.append(LayerFailure("GC108", where, "backward", message, parameter))
+                code = "GC108" if found is None else "GC505"
+                self.failures.append(LayerFailure(code, where, "backward", message, parameter))
             return unusable
         gradient: Array = np.asarray(found)
         if gradient.dtype.kind not in "fiub":
@@ -234,10 +238,15 @@ class _Walk:
             count = int(gradient.size - np.isfinite(gradient).sum())
             message = f"{subject}: {what} is NaN or Inf in {count} of {gradient.size} entries"
             self.failures.append(LayerFailure("GC115", where, "backward", message, parameter))
+        self.unit = max(self.unit, _unit(gradient.dtype))
         return gradient
 
     def _tainted(self) -> bool:
         return any(failure.parameter is None for failure in self.failures)
+
+
+def _unit(dtype: np.dtype[Any]) -> float:
+    return float(np.finfo(dtype).eps) / 2 if dtype.kind == "f" else 0.0
 
 
 def _upstream(term: Term, weight: float, reduction: str, losses: Any, arrays: Mapping[str, Array]) -> Any:

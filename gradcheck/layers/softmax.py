@@ -14,26 +14,26 @@ from gradcheck.maths import argmax, at, softmax
 class Softmax(Layer):
     """Normalised exponentials along one axis.
 
-    forward     yⱼ  = e^xⱼ / Σₖ e^xₖ                x, y (N, ...)   j, k along `axis`
+    forward     yⱼ  = e^xⱼ / Σₖ e^xₖ                x, y (N, ...)   j, k along `dim`
 
     backward    dxⱼ = yⱼ (dⱼ − Σₖ dₖ yₖ)            dx   (N, ...)   d = dy − dyₘ,  m the index of the greatest y
 
     The constant dyₘ drops out of dx. Without it dₘ is 0, and nothing cancels where yₘ is close to 1.
     """
 
-    axis: int = -1
+    dim: int = -1
 
     def check(self, *x_shapes: Shape) -> None:
         """The axis exists, and is not that of the batch."""
-        require_inner_axis(self.axis, x_shapes[0])
+        require_inner_axis(self.dim, x_shapes[0])
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         """yⱼ = e^xⱼ / Σₖ e^xₖ."""
-        y = softmax(x, self.axis)
+        y = softmax(x, self.dim)
         return y, y
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """dxⱼ = yⱼ (dⱼ − Σₖ dₖ yₖ), d = dy − dyₘ."""
         y = cache
-        d = dy - at(dy, argmax(y, self.axis), self.axis)
-        return y * (d - (d * y).sum(axis=self.axis, keepdims=True)), {}
+        d = dy - at(dy, argmax(y, self.dim), self.dim)
+        return y * (d - (d * y).sum(axis=self.dim, keepdims=True)), {}

@@ -167,5 +167,5 @@ def _chosen_rows(rows: list[Recipe], batch_size: int, seed: int) -> NDArray[Any]
     """The rows of the files that make up the batch, in the files' order; the same for every array."""
     count = max((recipe.rows or 0 for recipe in rows), default=0)
     if count <= batch_size:
-        return np.arange(batch_size)
+        return np.arange(count)
     return np.sort(np.random.default_rng([seed, *b"data.rows"]).choice(count, batch_size, replace=False))

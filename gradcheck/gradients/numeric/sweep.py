@@ -116,7 +116,7 @@ def perturbed_observables(stage: Stage, moves: Moves, steps: Array, watch: KinkW
 def _through(
     stage: Stage, node: Node, copies: Copies, changed: Mapping[str, Array | Columns], moves: Moves, steps: Array
 ) -> tuple[Array | Columns, ...]:
-    owned = moves.name in node.parameters.values()
+    owned = moves.name in node.parameters.values() or (moves.name in node.inputs and moves.name not in stage.samples)
     touched = any(name in changed for name in node.inputs)
     cheap = _cheaply(stage, node, changed, moves, steps) if owned != touched else None
     if cheap is not None:
@@ -147,8 +147,8 @@ def _cheaply(
     keywords = node.keywords(stage.arrays)
     change = changed.get(node.inputs[0])
     if change is None:
-        local = next(name for name, key in node.parameters.items() if key == moves.name)
-        if not node.says("perturbed"):
+        local = next((name for name, key in node.parameters.items() if key == moves.name), None)
+        if local is None or not node.says("perturbed"):
             return None
         return node.layer.perturbed(local, moves.index(), steps, x, y, **keywords)
     if not isinstance(change, Columns):

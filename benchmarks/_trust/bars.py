@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _trust.fixed import Structure, fixed_case
+from _trust.nets import REAL
 from _trust.peers import Witness, peer_witnesses
+from _trust.planting import real_only
 from gradcheck.pipeline import run_case
 from gradcheck.spec.case import Case
 
@@ -24,7 +26,7 @@ NETWORKS: tuple[Structure, ...] = (
     ((("linear", 8), ("tanh",), ("linear", 4), ("log_softmax",)), "bce_with_logits", "batch_mean", (3, 5)),
     ((("conv2d", 2, (2, 3)), ("softplus",), ("flatten",), ("linear", 4)), "cross_entropy", "sum", (3, 1, 4, 5)),
 )
-METHODS = ("complex", "central")
+METHODS = ("complex", "central", REAL)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def unavailable() -> str:
 def trial(task: tuple[int, int, int]) -> list[Sample]:
     """One network: (seed, its number, how many entries of each tensor at most)."""
     seed, net, most = task
-    cases = {method: fixed_case(NETWORKS[net], (seed, net), method=method) for method in METHODS}
+    cases = {method: fixed_case(NETWORKS[net], (seed, net), method=method) for method in METHODS[:2]}
+    cases[REAL] = real_only(fixed_case(NETWORKS[net], (seed, net)))
     witnesses: dict[str, Witness] = {}
     for method, case in cases.items():
         witnesses |= _gradcheck(case, method)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from _trust.planting import real_only
 from _trust.recipes import NoRecipe, Sizes, Units, arity, draw_unit, options, predictions, reductions, takes, targets
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.layers._base import Layer
@@ -25,6 +26,8 @@ from gradcheck.spec.case import Case, GradientPlan
 
 Array = NDArray[Any]
 Rng = np.random.Generator
+#: The method's name for differences where the complex step cannot help.
+REAL = "real"
 #: How often a net, and a layer on one place of it, is drawn anew before it counts as impossible.
 _ATTEMPTS, _TRIES = 400, 40
 #: Activations beyond this would overflow in float32 sooner or later: not what is measured here.
@@ -96,13 +99,18 @@ class Net:
         return assembly
 
     def case(self, dtype: str = "float64", method: str = "auto") -> Case:
-        """The net as the reader of a spec would hand it to the pipeline, with all checks on."""
+        """The net as the reader of a spec would hand it to the pipeline, with all checks on.
+
+        The method `real` is auto on a loss that refuses complex numbers.
+        """
         assembly = self.assembled(dtype)
         named = {name: name for name in self.data if name != "input"}
         assembly.add_term(Term(self.loss, self.reduction, self.weight, self.predictions, named))
         network, point = assembly.network()
         name = f"net-{self.index}"
-        return Case(name, name, self.seed, dtype, network, point, gradient=GradientPlan(method=method))
+        plan = GradientPlan(method="auto" if method == REAL else method)
+        case = Case(name, name, self.seed, dtype, network, point, gradient=plan)
+        return real_only(case) if method == REAL else case
 
     def described(self) -> list[str]:
         """One line for each part of the net."""

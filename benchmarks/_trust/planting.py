@@ -1,4 +1,7 @@
-"""Plants one mistake in the backward pass of a correct network: a gradient that is off by a known relative amount."""
+"""Changes a correct network in one place: a gradient that is off by a known relative amount, a forward without complex.
+
+The changed layer or loss is of a subclass that overrides one method, so everything else about it stays as it was.
+"""
 
 from __future__ import annotations
 
@@ -61,14 +64,14 @@ def _wrong_layer(node: Node, mistake: Mistake) -> Layer:
             return dx, {**gradients, local: mistake.in_array(gradients[local])}
         return _among(dx, node.inputs, mistake), gradients
 
-    return _overridden(node.layer, backward)
+    return _overridden(node.layer, backward=backward)
 
 
 def _wrong_loss(term: Term, mistake: Mistake) -> Loss:
     def backward(self: Any, upstream: Any, cache: Any) -> Any:
         return _among(type(term.loss).backward(self, upstream, cache), term.predictions, mistake)
 
-    return _overridden(term.loss, backward)
+    return _overridden(term.loss, backward=backward)
 
 
 def _among(gradients: Any, names: tuple[str, ...], mistake: Mistake) -> Any:
@@ -79,9 +82,24 @@ def _among(gradients: Any, names: tuple[str, ...], mistake: Mistake) -> Any:
     return (*gradients[:place], mistake.in_array(gradients[place]), *gradients[place + 1 :])
 
 
-def _overridden(unit: Unit, backward: Any) -> Unit:
-    """The same unit, options included, of a subclass that differs in its backward alone."""
+def real_only(case: Case) -> Case:
+    """The case with losses that refuse complex numbers, as some forwards do: only differences are left."""
+    terms = tuple(replace(term, loss=_refusing(term.loss)) for term in case.network.terms)
+    return replace(case, network=replace(case.network, terms=terms))
+
+
+def _refusing(loss: Loss) -> Loss:
+    def forward(self: Any, *predictions: Any, **data: Any) -> Any:
+        if any(np.iscomplexobj(prediction) for prediction in predictions):
+            raise TypeError("this loss takes real numbers")
+        return type(loss).forward(self, *predictions, **data)
+
+    return _overridden(loss, forward=forward)
+
+
+def _overridden(unit: Unit, **methods: Any) -> Unit:
+    """The same unit, options included, of a subclass that differs in these methods alone."""
     kind = type(unit)
-    wrong: Unit = object.__new__(type(kind.__name__, (kind,), {"backward": backward}))
-    vars(wrong).update(vars(unit))
-    return wrong
+    other: Unit = object.__new__(type(kind.__name__, (kind,), methods))
+    vars(other).update(vars(unit))
+    return other

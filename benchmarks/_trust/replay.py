@@ -26,7 +26,7 @@ def show_net(console: Console, seed: int, index: int) -> bool:
 
 
 def _shown(console: Console, net: Net, method: str, dtype: str) -> bool:
-    check = checked(net.case(dtype, method))
+    check = checked(net, method, dtype)
     console.print(_summary(check), markup=False)
     if check.alarm or check.inconclusive:
         for error in check.errors:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from _trust.nets import SMALL, Net, draw_net
+from _trust.nets import REAL, SMALL, Net, draw_net
 from _trust.planting import Mistake, plant
 from _trust.recipes import NoRecipe, Units
 from gradcheck.findings import Row
@@ -39,6 +39,7 @@ class Setting:
 SETTINGS = (
     Setting("complex step", "auto", "float64", 1e-10),
     Setting("differences", "central", "float64", 1e-6),
+    Setting("differences alone", REAL, "float64", 1e-6),
     Setting("float32 backward", "auto", "float32", 1e-3),
     Setting("float32 backward, large entries", "auto", "float32", 1e-4, large=True),
 )

@@ -57,7 +57,7 @@ def covered(coverage: Coverage) -> Table:
 def unclean(trials: Sequence[Trial], seed: int) -> Table:
     """The nets with an alarm or in doubt, worst first."""
     title = f"Nets that are not clean: {len(trials)}. Repeat one: python benchmarks/trust.py --seed {seed} --only NET"
-    counted = f"inconclusive ({'; '.join(', '.join(configuration) for configuration in CONFIGURATIONS)})"
+    counted = f"inconclusive by {'; '.join(' '.join(configuration) for configuration in CONFIGURATIONS)}"
     table = _table(title, ("net", "fail", counted, "said", "layers", "loss", "traits"))
     for one in trials[:_SHOWN]:
         said = sorted({word for check in one.checks for word in (*check.accused, *[e[:60] for e in check.errors])})

@@ -16,12 +16,14 @@ from _trust.recipes import NoRecipe, Units
 from _trust.replay import show_net
 from rich.console import Console
 
+import gradcheck.evidence
 from gradcheck.errors import ShapeError
 from gradcheck.gradients.analytic import gradient
 from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.mse import Mse
+from gradcheck.pipeline import run_case
 
 UNITS = Units.of_catalogue()
 
@@ -130,9 +132,9 @@ def test_correct_nets_are_counted_entry_by_entry() -> None:
     point = net.case().point
     entries = sum(point.arrays[name].size for name in (*point.parameters, *point.inputs))
     assert [(check.method, check.dtype) for check in one.checks] == list(alarms.CONFIGURATIONS)
-    assert [check.entries for check in one.checks] == [entries] * 4
+    assert [check.entries for check in one.checks] == [entries] * 5
     tally = alarms.by_configuration([one])["all"]
-    assert (tally.nets, tally.entries, tally.fail, tally.unclean) == (4, 4 * entries, 0, [])
+    assert (tally.nets, tally.entries, tally.fail, tally.unclean) == (5, 5 * entries, 0, [])
 
 
 def test_a_wrong_layer_among_the_correct_ones_shows_up_as_an_alarm() -> None:
@@ -146,20 +148,22 @@ def test_a_wrong_layer_among_the_correct_ones_shows_up_as_an_alarm() -> None:
     assert alarms.worst_first(trials) == trials
 
 
-def test_a_broken_error_bar_shows_up_as_a_false_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
-    import gradcheck.evidence
-
+def test_an_error_bar_that_does_not_cover_the_error_shows_up_as_a_false_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = gradcheck.evidence.estimate
+
+    def careless(*arguments: Any, **options: Any) -> Any:
+        found = honest(*arguments, **options)
+        return replace(found, value=found.value * (1 + 1e-9))
+
     net = a_net(units(tanh=Tanh), 1)
-    assert not alarms.checked(net.case(method="forward")).alarm
-    monkeypatch.setattr(
-        gradcheck.evidence, "estimate", lambda *a, **k: replace(found := honest(*a, **k), error=found.error * 1e-9)
-    )
-    assert alarms.checked(net.case(method="forward")).fail > 0
+    assert not alarms.checked(net, "auto", "float64").alarm
+    monkeypatch.setattr(gradcheck.evidence, "estimate", careless)
+    assert alarms.checked(net, "auto", "float64").fail > 0
 
 
 def test_an_exception_is_an_alarm_and_says_where() -> None:
-    check = alarms.checked(a_net(Units({"raises": Raises, "linear": Linear}, {"mse": Mse}), 1).case())
+    net = a_net(Units({"raises": Raises, "linear": Linear}, {"mse": Mse}), 1)
+    check = alarms.checked(net, "auto", "float64")
     assert check.alarm
     assert "ZeroDivisionError at backward" in check.errors[0]
 
@@ -222,6 +226,14 @@ def test_missed_mistakes_lower_the_share_and_fail_the_run() -> None:
     assert criteria.of_sensitivity([share])[1].met is False
 
 
+def test_a_loss_that_refuses_complex_numbers_leaves_differences_alone() -> None:
+    net = a_net(units(tanh=Tanh), 1)
+    for method, used in [("auto", {"complex"}), ("real", {"central"})]:
+        report = run_case(net.case(method=method), "").report
+        assert {row.method for row in report.rows} == used
+        assert report.verdict == "pass"
+
+
 # Bars -----------------------------------------------------------------------------------------------------------------
 
 
@@ -241,14 +253,14 @@ def test_true_errors_lie_inside_the_bars(monkeypatch: pytest.MonkeyPatch) -> Non
     pytest.importorskip("mpmath", reason="mpmath is not installed")
     monkeypatch.setattr(bars, "peer_witnesses", lambda case: {})
     rows = {row.witness: row for row in bars.accuracies(bars.trial((0, 0, 2)))}
-    assert rows["gradcheck, complex"].inside == rows["gradcheck, central"].inside == 1
+    assert {rows[f"gradcheck, {method}"].inside for method in bars.METHODS} == {1.0}
     assert (rows["gradcheck, central"].ratio or 0) > 1
 
 
 def test_an_error_beyond_its_bar_is_counted_and_fails_the_run() -> None:
     good = bars.Sample("gradcheck, central", 0, "w", (0,), truth=2.0, error=1e-9, bar=1e-7)
     samples = [good, replace(good, error=1e-6), replace(good, error=1e-10)]
-    samples += [replace(sample, witness="gradcheck, complex") for sample in (good, good)]
+    samples += [replace(good, witness=f"gradcheck, {method}") for method in ("complex", "real")]
     rows = bars.accuracies(samples)
     assert (rows[0].inside, rows[0].ratio, len(rows[0].outside)) == (pytest.approx(2 / 3), pytest.approx(100), 1)
     met = {one.name: one.met for one in criteria.of_bars(rows)}
@@ -308,7 +320,7 @@ def test_a_run_prints_its_tables_and_writes_its_figures(tmp_path: Any) -> None:
         trust.measured(run, ("alarms", "sensitivity"), destination)
     figures = json.loads(destination.read_text())
     assert "False alarms on correct networks" in shown.get()
-    assert figures["alarms"]["configurations"]["all"]["nets"] == 4
+    assert figures["alarms"]["configurations"]["all"]["nets"] == 5
     assert {one["name"] for one in figures["criteria"]} >= {"nets", "planted mistakes called `fail`, worst kind"}
 
 
@@ -319,7 +331,7 @@ def test_one_net_again_says_what_it_is_and_what_was_found() -> None:
     lines = shown.get().splitlines()
     assert clean
     assert lines[0].startswith("input (")
-    assert sum(line.startswith(("auto, ", "central, ")) for line in lines) == 4
+    assert sum(line.startswith(("auto, ", "central, ", "real, ")) for line in lines) == 5
 
 
 def test_the_profile_of_the_full_run_is_what_is_asked_for() -> None:

@@ -42,6 +42,8 @@ CODES = ("GC201", "GC202")
 _INNER_TERMS = 64
 #: Numbers of a random vector that a sentence shows.
 _SHOWN = 8
+#: A spread that is more than rounding in float64.
+_VISIBLE = 1e-12
 #: How many units in the last place the ratios of the two witnesses may differ by rounding.
 _ONE_RATIO = 2.0**12
 #: Far above all rounding: where the factor is lost is asked only once it is known to be lost.
@@ -142,8 +144,7 @@ def _against_sum(
         message = (
             f"{analytic.layer}: {side} under `sum` should be {named or 'one common factor'} times the one under "
             f"`{reduction}`; measured {number(analytic.factor)} (analytic) and {number(numeric.factor)} (numeric)"
-            f"{_fit_words(facts['fits'])}, with single entries off by up to "
-            f"{max(analytic.spread, numeric.spread):.1e} of the greatest one"
+            f"{_fit_words(facts['fits'])}{_spread_words(max(analytic.spread, numeric.spread))}"
         )
         findings.append(finding(evidence, NAME, told + 1, "GC201", analytic.layer, message))
     if not value_holds and not findings:
@@ -288,6 +289,10 @@ def _sentences(reduction: str, facts: dict[str, Any], with_step: bool) -> list[s
         f"divide the learning rate by {measured} when you change to `sum`."
     )
     return [first, step]
+
+
+def _spread_words(spread: float) -> str:
+    return f"; single entries are off by up to {spread:.1e} of the greatest one" if spread > _VISIBLE else ""
 
 
 def _fit_words(fits: list[str]) -> str:

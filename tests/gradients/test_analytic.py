@@ -133,7 +133,7 @@ def _raise(dy: Any) -> Any:
         (lambda dy: (2 * dy, None), "GC120"),
         (lambda dy: None, "GC120"),
         (lambda dy: (None, {}), "GC108"),
-        (lambda dy: ([1.0], {}), "GC108"),
+        (lambda dy: ([1.0], {}), "GC505"),
         (lambda dy: ((2 * dy, 2 * dy), {}), "GC120"),
         (lambda dy: ((), {}), "GC120"),
         (lambda dy: (2 * dy.T, {}), "GC120"),
@@ -153,7 +153,7 @@ def test_unusable_gradient_is_named_at_the_layer_once(backward: Any, code: str) 
     [
         (lambda dx, g: (dx, {"weight": g["weight"]}), "GC108"),
         (lambda dx, g: (dx, {**g, "bias": None}), "GC108"),
-        (lambda dx, g: (dx, {**g, "bias": list(g["bias"])}), "GC108"),
+        (lambda dx, g: (dx, {**g, "bias": list(g["bias"])}), "GC505"),
         (lambda dx, g: (dx, {**g, "bias": g["bias"][None]}), "GC120"),
         (lambda dx, g: (dx, {**g, "bias": g["bias"].sum()}), "GC120"),
         (lambda dx, g: (dx, {**g, "bias": g["bias"] * np.nan}), "GC115"),

@@ -12,6 +12,7 @@ from support import case
 
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
 from gradcheck.gradients.numeric.sweep import CHUNK, Moves, Stage, perturbed_observables
+from gradcheck.layers._base import Layer
 from gradcheck.layers.conv2d import Conv2d
 from gradcheck.layers.flatten import Flatten
 from gradcheck.layers.linear import Linear
@@ -24,8 +25,9 @@ from gradcheck.losses._base import Loss
 from gradcheck.losses.cross_entropy import CrossEntropy
 from gradcheck.losses.l1 import L1
 from gradcheck.losses.mse import Mse
-from gradcheck.network import Network, Point, Term
-from gradcheck.spec.case import Case
+from gradcheck.network import Assembly, Network, Point, Term
+from gradcheck.pipeline import check_case
+from gradcheck.spec.case import Case, GradientPlan
 
 X = normal(4, 3)
 REAL, COMPLEX = 1e-3, 1j * COMPLEX_STEP
@@ -218,3 +220,25 @@ def test_applied_moves_one_entry_a_copy() -> None:
     np.testing.assert_allclose(copies - array, expected, atol=1e-16)
     fused = Moves("x", np.array([2]), (2, 3), fused=True).applied(array, np.array([1j]))
     np.testing.assert_array_equal(fused.imag, [[[0, 0, 1], [0, 0, 1]]])
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_input_that_all_samples_share_is_moved(method: str) -> None:
+    class Shifted(Layer):
+        def forward(self, x: Any, shift: Any) -> Any:
+            return x + shift, None
+
+        def backward(self, dy: Any, cache: Any) -> Any:
+            return (dy, dy.sum(axis=0)), {}
+
+    class Deaf(Shifted):
+        def backward(self, dy: Any, cache: Any) -> Any:
+            return (dy, 0 * dy.sum(axis=0)), {}
+
+    data = {"x": normal(4, 3), "shift": normal(3), "target": normal(4, 3, seed=1)}
+    for layer, expected in ((Shifted(), "pass"), (Deaf(), "fail")):
+        assembly = Assembly(data, ("x", "shift"), frozenset({"x", "target"}), 7)
+        assembly.add("shifted", layer, ("x", "shift"), trusted=False)
+        assembly.add_term(Term(Mse(), "mean", 1.0, ("shifted",), {"target": "target"}))
+        report = check_case(Case("s.yaml", "s", 7, "float64", *assembly.network(), gradient=GradientPlan(method)))
+        assert {row.name: row.verdict for row in report.inputs} == {"x": "pass", "shift": expected}

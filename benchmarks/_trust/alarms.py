@@ -11,7 +11,7 @@ from typing import Any
 
 from _trust.nets import LARGE, REAL, Net, Profile, draw_net
 from _trust.recipes import NoRecipe, Units
-from gradcheck.findings import SpecReport
+from gradcheck.findings import Row, SpecReport
 from gradcheck.naming import spec_name
 from gradcheck.pipeline import run_case
 
@@ -27,6 +27,7 @@ EQUIVALENCES = ("reduction", "per_sample")
 class Check:
     """One net, checked in one way: entries by verdict, and whatever else was said against it.
 
+    closest   the greatest |analytic − numeric| / bar of an entry that has a derivative: 1 is where a failure begins
     accused   the equivalence checks that failed
     errors    the findings of severity error, as sentences; an exception is one of them
     """
@@ -37,6 +38,7 @@ class Check:
     fail: int = 0
     inconclusive: int = 0
     kink: int = 0
+    closest: float = 0.0
     accused: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
 
@@ -100,9 +102,17 @@ def checked(net: Net, method: str, dtype: str) -> Check:
     counts = report.counts
     return Check(
         method, dtype, counts.passed, counts.fail, counts.inconclusive, counts.kink,
+        max((_closeness(row) for row in report.rows), default=0.0),
         tuple(c.check for c in report.checks if c.check in EQUIVALENCES and c.verdict in ("fail", "inconclusive")),
         _errors(report),
     )  # fmt: skip
+
+
+def _closeness(row: Row) -> float:
+    worst = row.worst
+    if worst is None or worst.analytic == worst.numeric or row.counts.total == row.counts.kink:
+        return 0.0
+    return abs(worst.analytic - worst.numeric) / worst.error_bar if worst.error_bar else float("inf")
 
 
 def _errors(report: SpecReport) -> tuple[str, ...]:
@@ -123,6 +133,7 @@ class Tally:
     fail: int
     inconclusive: int
     kink: int
+    closest: float
     accused: dict[str, int]
     errors: int
     unclean: list[int]
@@ -143,6 +154,7 @@ def tally(found: Iterable[tuple[int, Check]]) -> Tally:
         fail=sum(check.fail for check in checks),
         inconclusive=sum(check.inconclusive for check in checks),
         kink=sum(check.kink for check in checks),
+        closest=max((check.closest for check in checks), default=0.0),
         accused={name: sum(name in check.accused for check in checks) for name in EQUIVALENCES},
         errors=sum(bool(check.errors) for check in checks),
         unclean=[index for index, check in pairs if check.alarm],

@@ -11,7 +11,7 @@ from _trust.sensitivity import Share
 
 FULL_NETS, NETS_PER_LAYER, FULL_TRIALS, FULL_ENTRIES = 2000, 20, 200, 500
 MEDIAN_LAYERS, MEDIAN_ENTRIES = 4, 300
-#: The methods whose share of inconclusive entries is limited. Where the complex step cannot help, doubt is reported alone.
+#: The methods whose share of inconclusive entries is limited; that of differences alone is shown, no more.
 DOUBT_LIMITED = ("auto", "central")
 INCONCLUSIVE, CAUGHT, INSIDE, RATIO = 0.001, 0.95, 0.999, 100
 

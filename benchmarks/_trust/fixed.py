@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.assembly import Assembly
 from gradcheck.catalogue import Catalogue
-from gradcheck.network import Assembly, Term
+from gradcheck.network import Term
 from gradcheck.spec.case import Case, GradientPlan
 
 Array = NDArray[Any]

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from _trust.planting import real_only
 from _trust.recipes import NoRecipe, Sizes, Units, arity, draw_unit, options, predictions, reductions, takes, targets
+from gradcheck.assembly import Assembly
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
 from gradcheck.naming import spec_name
-from gradcheck.network import Assembly, Term
+from gradcheck.network import Term
 from gradcheck.spec.case import Case, GradientPlan
 
 Array = NDArray[Any]

@@ -22,13 +22,14 @@ def false_alarms(tallies: Mapping[str, Tally]) -> Table:
     table = _table(
         "False alarms on correct networks",
         ("method, dtype", "nets", "entries", "fail", "inconclusive", "of entries", "without kinks", "kink",
-         "reduction", "per_sample", "errors"),
+         "closest call", "reduction", "per_sample", "errors"),
     )  # fmt: skip
     for name, tally in tallies.items():
         table.add_row(
             name, f"{tally.nets:,}", f"{tally.entries:,}", f"{tally.fail:,}", f"{tally.inconclusive:,}",
             f"{tally.share(tally.inconclusive):.3%}", f"{tally.share(tally.inconclusive, without_kinks=True):.3%}",
-            f"{tally.kink:,}", *[str(count) for count in tally.accused.values()], str(tally.errors),
+            f"{tally.kink:,}", f"{tally.closest:.2f} bars",
+            *[str(count) for count in tally.accused.values()], str(tally.errors),
         )  # fmt: skip
     return table
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.assembly import Assembly
 from gradcheck.findings import Finding, Row, SpecReport
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.gradients.numeric.observables import Observables
@@ -16,7 +17,7 @@ from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.relu import Relu
 from gradcheck.losses._base import Loss
-from gradcheck.network import Assembly, Term
+from gradcheck.network import Term
 from gradcheck.spec.case import Case, GradientPlan
 
 Array = NDArray[Any]

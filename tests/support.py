@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.assembly import Assembly
 from gradcheck.findings import SpecReport
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
 from gradcheck.naming import spec_name
-from gradcheck.network import Assembly, Term
+from gradcheck.network import Term
 from gradcheck.spec.case import Case, GradientPlan
 
 

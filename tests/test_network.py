@@ -7,6 +7,7 @@ import pytest
 from core_nets import Add, Declared, Gate, graph, normal, plug
 from support import case
 
+from gradcheck.assembly import Assembly
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.layers._base import Layer
 from gradcheck.layers.conv2d import Conv2d
@@ -16,7 +17,7 @@ from gradcheck.layers.tanh import Tanh
 from gradcheck.losses._base import Loss
 from gradcheck.losses.l1 import L1
 from gradcheck.losses.mse import Mse
-from gradcheck.network import Assembly, Network, Node, Point, Term, guarded, positional_names
+from gradcheck.network import Network, Node, Point, Term, guarded, positional_names
 
 X, TARGET = normal(4, 3), normal(4, 2)
 

@@ -140,6 +140,9 @@ def _agreement(spec: SpecReport) -> str:
     if not c.total:
         return "No entry was compared."
     how_closely = _how_closely(spec)
+    vacuous = {finding.parameter for finding in spec.findings if finding.name == "vacuous"}
+    if all(row.name in vacuous for row in spec.rows if row.checked):
+        return "Nothing was tested: every gradient is zero within its error bar."
     if c.passed == c.total == sum(row.entries for row in spec.rows):
         return f"Every entry agrees {how_closely}: at this point, backward is the derivative of forward."
     if c.passed == c.total:
@@ -160,8 +163,10 @@ def _nan_is_worst(value: float) -> float:
 
 
 def _equivalences(spec: SpecReport) -> str:
-    held = [check_title(c) for c in spec.checks if c.check != "gradient" and c.verdict == "pass"]
-    broken = [check_title(c) for c in spec.checks if c.check != "gradient" and c.verdict == "fail"]
+    held, broken = (
+        list(dict.fromkeys(check_title(c) for c in spec.checks if c.check != "gradient" and c.verdict == verdict))
+        for verdict in ("pass", "fail")
+    )
     if broken:
         return f"Broken: {listed(broken)}."
     return f"{listed(held).capitalize()} {'holds' if len(held) == 1 else 'hold'}." if held else ""

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.assembly import Assembly
 from gradcheck.errors import LayerFailure, ShapeError
-from gradcheck.network import Assembly, Network, Point, Term
+from gradcheck.network import Network, Point, Term
 from gradcheck.spec._arity import drawn_by, inputs_of, said
 from gradcheck.spec._data import Arrays
 from gradcheck.spec._items import Item, Source

@@ -10,6 +10,7 @@ import pytest
 from core_nets import Add, Centred, Declared, Gate, Normalised, graph, normal, stage_of
 from support import case
 
+from gradcheck.assembly import Assembly
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
 from gradcheck.gradients.numeric.sweep import CHUNK, Moves, Stage, perturbed_observables
 from gradcheck.layers._base import Layer
@@ -25,7 +26,7 @@ from gradcheck.losses._base import Loss
 from gradcheck.losses.cross_entropy import CrossEntropy
 from gradcheck.losses.l1 import L1
 from gradcheck.losses.mse import Mse
-from gradcheck.network import Assembly, Network, Point, Term
+from gradcheck.network import Network, Point, Term
 from gradcheck.pipeline import check_case
 from gradcheck.spec.case import Case, GradientPlan
 

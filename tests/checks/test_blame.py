@@ -202,7 +202,7 @@ def test_broken_backward_is_one_finding_with_its_code_layer_and_parameter(
     layer: Layer, code: str, parameter: str | None
 ) -> None:
     with np.errstate(all="ignore"):
-        report = check(Linear(3), layer, Linear(2), x=X)
+        report = check(layer, Linear(2), x=X)
     assert [(f.code, f.layer, f.parameter) for f in errors(report)] == [
         (code, "double_1" if parameter is None else "wrong_linear_1", parameter)
     ], told(report)

@@ -102,6 +102,25 @@ def test_zero_backgrounds_zero_biases_ties_and_scales_are_drawn() -> None:
     assert {"zero background", "zero biases", "input on a grid", "scaled parameters", "scaled loss"} <= traits
 
 
+def test_half_of_a_zero_background_is_zero_and_other_inputs_are_not() -> None:
+    drawn = [draw_net(UNITS, 0, index) for index in range(40)]
+    zeros: dict[str, list[float]] = {"zero background": [], "normal input": []}
+    for net in drawn:
+        for trait in zeros.keys() & set(net.traits):
+            zeros[trait].append(float(np.mean(net.data["input"] == 0)))
+    assert min(zeros["zero background"]) >= 0.5
+    assert max(zeros["normal input"]) == 0
+
+
+def test_the_sizes_of_a_net_differ_where_they_can() -> None:
+    net = draw_net(units(tanh=Tanh), 1, 0)
+    arrays = net.assembled().arrays
+    widths = [step.layer.out_features for step in net.steps if isinstance(step.layer, Linear)]
+    sizes = [*arrays["input"].shape, *widths]
+    assert len(widths) > 1
+    assert len(set(sizes)) == len(sizes)
+
+
 def test_a_layer_with_two_inputs_is_drawn_without_a_recipe() -> None:
     drawn = [a_net(units(sum=Sum), index) for index in range(1, 8, 2)]
     assert all(len(step.inputs) == 2 for net in drawn for step in net.steps if isinstance(step.layer, Sum))
@@ -174,6 +193,12 @@ def test_a_failed_equivalence_is_an_alarm_of_its_own() -> None:
     assert alarms.tally([(7, check)]).accused == {"reduction": 0, "per_sample": 1}
 
 
+@pytest.mark.parametrize("what", [{"fail": 1}, {"accused": ("reduction",)}, {"errors": ("GC901 it raised",)}])
+def test_any_accusation_is_an_alarm_and_doubt_is_none(what: dict[str, Any]) -> None:
+    assert alarms.Check("auto", "float64", **what).alarm
+    assert not alarms.Check("auto", "float64", passed=1, inconclusive=5, kink=2).alarm
+
+
 def test_shares_are_given_with_and_without_kinks() -> None:
     tally = alarms.tally([(0, alarms.Check("auto", "float64", passed=6, inconclusive=1, kink=3))])
     assert tally.share(tally.inconclusive) == pytest.approx(1 / 10)
@@ -216,6 +241,19 @@ def test_each_setting_plants_entries_and_tensors_at_two_scales_of_the_loss() -> 
     found = sensitivity.trial((0, 1, 0))
     assert [(catch.what, catch.scale) for catch in found] == list(sensitivity.KINDS)
     assert {catch.verdict for catch in found} == {"fail"}
+
+
+def test_an_entry_is_planted_alone_and_a_tensor_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted: list[Mistake] = []
+
+    def judged(case: Any, mistake: Mistake, index: tuple[int, ...]) -> str:
+        planted.append(mistake)
+        return "fail"
+
+    monkeypatch.setattr(sensitivity, "judged", judged)
+    found = sensitivity.trial((0, 1, 1))
+    assert [mistake.index for mistake in planted] == [catch.index if catch.what == "entry" else None for catch in found]
+    assert {mistake.r for mistake in planted} == {1e-6}
 
 
 def test_missed_mistakes_lower_the_share_and_fail_the_run() -> None:

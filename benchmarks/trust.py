@@ -32,7 +32,7 @@ from typing import Any
 import click
 from _trust import alarms, bars, comparison, criteria, sensitivity, tables
 from _trust.peers import CHECKERS
-from _trust.pool import each
+from _trust.pool import Pool
 from _trust.recipes import Units
 from _trust.replay import show_net
 from rich.console import Console
@@ -69,7 +69,7 @@ class Run:
 
     size: Size
     seed: int
-    workers: int
+    pool: Pool
     console: Console
     only: int | None = None
 
@@ -81,7 +81,7 @@ class Run:
 def measure_alarms(run: Run) -> tuple[Figures, Criteria]:
     """Correct networks."""
     tasks = alarms.tasks(run.seed, run.indices(run.size.nets))
-    trials = each(alarms.trial, tasks, run.workers, "correct networks")
+    trials = run.pool.each(alarms.trial, tasks, "correct networks")
     tallies, groups = alarms.by_configuration(trials), alarms.by_trait(trials)
     covered = alarms.coverage(trials, Units.of_catalogue())
     unclean = alarms.worst_first(trials)
@@ -101,7 +101,7 @@ def measure_alarms(run: Run) -> tuple[Figures, Criteria]:
 def measure_sensitivity(run: Run) -> tuple[Figures, Criteria]:
     """Planted mistakes."""
     tasks = sensitivity.tasks(run.seed, run.indices(run.size.trials))
-    catches = [catch for some in each(sensitivity.trial, tasks, run.workers, "planted mistakes") for catch in some]
+    catches = [catch for some in run.pool.each(sensitivity.trial, tasks, "planted mistakes") for catch in some]
     shares = sensitivity.shares(catches)
     run.console.print(tables.sensitivity(shares))
     if any(share.missed for share in shares):
@@ -116,7 +116,7 @@ def measure_bars(run: Run) -> tuple[Figures, Criteria]:
         run.console.print(f"Error bars were not measured: {reason}.")
         return {"skipped": reason}, []
     tasks = bars.tasks(run.seed, run.size.entries)
-    rows = bars.accuracies([s for some in each(bars.trial, tasks, run.workers, "50 digits") for s in some])
+    rows = bars.accuracies([s for some in run.pool.each(bars.trial, tasks, "50 digits") for s in some])
     run.console.print(tables.bars(rows))
     return {"witnesses": [asdict(row) for row in rows]}, criteria.of_bars(rows)
 
@@ -126,9 +126,9 @@ def measure_peers(run: Run) -> tuple[Figures, Criteria]:
     skipped = {name: checker.missing for name, checker in CHECKERS.items() if checker.missing}
     for name, reason in skipped.items():
         run.console.print(f"{name} is left out: {reason}.")
-    accused = each(comparison.alarm, comparison.alarm_tasks(run.seed, run.size.seeds), run.workers, "peers: alarms")
+    accused = run.pool.each(comparison.alarm, comparison.alarm_tasks(run.seed, run.size.seeds), "peers: alarms")
     tasks = comparison.reach_tasks(run.seed, run.size.reach)
-    reach = [one for some in each(comparison.reach, tasks, run.workers, "peers: sensitivity") for one in some]
+    reach = [one for some in run.pool.each(comparison.reach, tasks, "peers: sensitivity") for one in some]
     run.console.print(tables.peers_alarms(accused))
     run.console.print(tables.peers_reach(reach))
     return {"skipped": skipped, "alarms": [asdict(a) for a in accused], "reach": [asdict(r) for r in reach]}, []
@@ -187,12 +187,12 @@ def main(
     base = QUICK if quick else Size()
     size = Size(nets or base.nets, trials or base.trials, base.entries, base.seeds, base.reach)
     console = Console(width=None if sys.stdout.isatty() else 160)
-    run = Run(size, seed, workers if only is None else 0, console, only)
-    if only is None:
-        sys.exit(0 if measured(run, parts or PARTS, destination) else 1)
-    if "sensitivity" in parts:
-        sys.exit(0 if measured(run, ("sensitivity",), None) else 1)
-    sys.exit(0 if show_net(console, seed, only) else 1)
+    if only is not None and "sensitivity" not in parts:
+        sys.exit(0 if show_net(console, seed, only) else 1)
+    with Pool(workers if only is None else 0) as pool:
+        run = Run(size, seed, pool, console, only)
+        holds = measured(run, parts or PARTS, destination) if only is None else measured(run, ("sensitivity",), None)
+    sys.exit(0 if holds else 1)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import trust
 from _trust import alarms, bars, comparison, criteria, fixed, nets, peers, sensitivity
 from _trust.nets import LARGE, SMALL, Net, draw_net
 from _trust.planting import Mistake, plant
-from _trust.pool import each
+from _trust.pool import Pool
 from _trust.recipes import NoRecipe, Units
 from _trust.replay import show_net
 from rich.console import Console
@@ -348,11 +348,12 @@ def test_a_checker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_results_do_not_depend_on_the_number_of_workers() -> None:
-    assert each(neg, range(9), 2, "numbers") == each(neg, range(9), 0, "numbers") == [-k for k in range(9)]
+    with Pool(2) as several, Pool(0) as none:
+        assert several.each(neg, range(9), "numbers") == none.each(neg, range(9), "numbers") == [-k for k in range(9)]
 
 
 def test_a_run_prints_its_tables_and_writes_its_figures(tmp_path: Any) -> None:
-    run = trust.Run(trust.Size(nets=1, trials=1), seed=0, workers=0, console=Console(width=200))
+    run = trust.Run(trust.Size(nets=1, trials=1), seed=0, pool=Pool(0), console=Console(width=200))
     destination = tmp_path / "trust.json"
     with run.console.capture() as shown:
         trust.measured(run, ("alarms", "sensitivity"), destination)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.gradients.analytic import Analytic
+from gradcheck.gradients.analytic import Analytic, Spread
 from gradcheck.gradients.numeric.local import Interval, Local, joint_vjp, vjp
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.network import Node, Term
@@ -46,7 +46,7 @@ class Alone:
     """Judges layers one by one, when asked, and remembers."""
 
     def __init__(
-        self, stage: Stage, analytic: Analytic, spread: Mapping[str, Array], unsafe: Mapping[str, str], unit: float
+        self, stage: Stage, analytic: Analytic, spread: Mapping[str, Spread], unsafe: Mapping[str, str], unit: float
     ) -> None:
         self.stage, self.analytic, self.spread, self.unsafe, self.unit = stage, analytic, spread, unsafe, unit
         self._known: dict[tuple[str, str], Judgement] = {}
@@ -79,7 +79,7 @@ class Alone:
         local = self._local(part, upstream)
         interval = vjp(local, operand)
         # what this layer receives is rounded already: its own rounding is all that counts here
-        rounding = 64 * self.unit * interval.size + 10 * self._spread(operand)
+        rounding = 64 * self.unit * interval.size + np.where(interval.kink, 0.0, 10 * self._spread(operand))
         right = interval.contains(analytic, rounding)
         return Judgement(analytic, interval, right, self._together(local, operand, analytic, interval, rounding))
 
@@ -93,7 +93,8 @@ class Alone:
         )
 
     def _spread(self, operand: str) -> Array | float:
-        return self.spread.get(operand, 0.0)
+        found = self.spread.get(operand)
+        return 0.0 if found is None else found.greatest
 
     def _contribution(self, part: Node | Term, operand: str) -> Array:
         found = self.analytic.contributions.get((part.name, operand))

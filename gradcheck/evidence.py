@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import NothingSelected, UsageError
-from gradcheck.gradients.analytic import Analytic, gradient, spread
+from gradcheck.gradients.analytic import Analytic, Spread, gradient, spread
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.gradients.numeric.estimate import Estimate, Question, estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
@@ -50,7 +50,7 @@ class Evidence:
     case: Case
     stage: Stage
     analytic: Analytic
-    spread: Mapping[str, Array]
+    spread: Mapping[str, Spread]
     estimates: Mapping[str, Estimate]
     schemes: Mapping[str, tuple[str, str]]
     unsafe: Mapping[str, str]
@@ -106,7 +106,7 @@ class Evidence:
     def rounding(self, name: str) -> Array:
         """s of a tensor where it has a derivative; 0 at kinks, where a move by one unit may change the branch."""
         found = self.estimates.get(name)
-        s = self.spread[name]
+        s = self.spread[name].greatest
         return s if found is None else np.where(found.kink, 0.0, s)
 
     def again(self, name: str, scheme: str, step: float | None, entries: Array) -> Estimate:

@@ -78,7 +78,11 @@ class Worst:
 
 @dataclass(frozen=True)
 class Row:
-    """One parameter, or one input: its entries, compared."""
+    """One parameter, or one input: its entries, compared.
+
+    The errors, the bar and the worst entry are those of the entries that have a derivative: at a kink the numeric value
+    depends on the scheme, and such entries are judged layer by layer instead. `worst` is at a kink only if all are.
+    """
 
     name: str
     shape: tuple[int, ...]

@@ -101,18 +101,33 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     if suspicious.size:
         comparison, seconds = _look_again(evidence, name, comparison, found, suspicious)
     at_kink = _at_kinks(evidence, alone, name, found, comparison)
+    if at_kink.unseen.any():
+        sharp = found.error + 4 * evidence.unit * found.magnitude + evidence.underflow
+        comparison = replace(
+            comparison, bar=np.where(at_kink.unseen, np.minimum(sharp, comparison.bar), comparison.bar)
+        )
     proved = SCHEMES[found.scheme].is_complex
     verdict = verdicts(comparison, at_kink.excused & selected, seconds, proved, at_kink.convicted)
     return comparison, verdict
 
 
 def _analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
-    """Rounding of the analytic side: 10 s + 4 u Σ|gᵢ|, s at least half of what is usual in the tensor beside Σ|gᵢ|."""
+    """Rounding of the analytic side: 10 s + 4 u Σ|gᵢ|, s at least half of what is usual; nothing where Σ|gᵢ| = 0."""
     s = np.nan_to_num(evidence.rounding(name), nan=0.0, posinf=0.0)
-    size = float(np.sqrt(np.mean(np.square(found.magnitude)))) if s.size else 0.0
-    usual = float(np.sqrt(np.mean(np.square(s)))) / size if size > 0 else 0.0
-    error: Array = 10 * np.maximum(s, usual / 2 * found.magnitude) + 4 * evidence.unit * found.magnitude
-    return error
+    least = np.where(found.magnitude > 0, _usual(evidence, name, found) / 2, 0.0)
+    return np.asarray(10 * np.maximum(s, least) + 4 * evidence.unit * found.magnitude)
+
+
+def _usual(evidence: Evidence, name: str, found: Estimate) -> float:
+    """What s usually is in the tensor: its root mean square in a wider precision, its median under moves.
+
+    A few moves may have left the branch of a layer that does not say where it has kinks.
+    """
+    s = evidence.spread[name]
+    rounded = (found.magnitude > 0) & ~found.kink & np.isfinite(s.greatest)
+    if not rounded.any():
+        return 0.0
+    return max(float(np.sqrt(np.mean(np.square(s.wide[rounded])))), float(np.median(s.moved[rounded])))
 
 
 def _selected(evidence: Evidence, name: str) -> Array:
@@ -161,10 +176,15 @@ def _second(other: Estimate, analytic_error: Array) -> Second:
 
 @dataclass(frozen=True)
 class _AtKinks:
-    """Entries at a kink for which every layer on the path passed alone, and those for which one did not."""
+    """Entries at a kink for which every layer on the path passed alone, and those for which one did not.
+
+    unseen  those whose kink lies in a layer that does not say where its kinks are: the rounding that was measured there
+            may be a change of branch
+    """
 
     excused: Array
     convicted: Array
+    unseen: Array
 
 
 def _at_kinks(evidence: Evidence, alone: Alone, name: str, found: Estimate, comparison: Comparison) -> _AtKinks:
@@ -175,7 +195,7 @@ def _at_kinks(evidence: Evidence, alone: Alone, name: str, found: Estimate, comp
     parts: tuple[Node | Term, ...] = (*path, *network.terms)
     black_boxes = doubtful & any(not part.trusted for part in parts)
     if not (found.kink | black_boxes).any():
-        return _AtKinks(nothing, nothing)
+        return _AtKinks(nothing, nothing, nothing)
     downstream: list[Node | Term] = [*network.terms, *(node for node in path if _receives(node, path))]
     owners: list[Node | Term] = [part for part in parts if name in alone.operands(part)]
     right = np.full(found.value.shape, all(alone.inputs_pass(part) for part in downstream))
@@ -185,7 +205,7 @@ def _at_kinks(evidence: Evidence, alone: Alone, name: str, found: Estimate, comp
     if black_boxes.any() and not _meets_kink(alone, parts):
         black_boxes = nothing
     candidates = found.kink | black_boxes
-    return _AtKinks(candidates & right, candidates & ~right)
+    return _AtKinks(candidates & right, candidates & ~right, black_boxes & ~found.kink)
 
 
 def _receives(node: Node, path: Sequence[Node]) -> bool:

@@ -66,26 +66,45 @@ def gradient(network: Network, point: Point, objective: Objective = DECLARED) ->
     return _backward(network, point, trace, objective, seed=None)
 
 
-def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> dict[str, Array]:
-    """s, the rounding of the analytic gradient, measured in two ways; by name, of the gradient's shape.
+@dataclass(frozen=True)
+class Spread:
+    """s, the rounding of one analytic gradient, measured in two ways; of the gradient's shape.
 
-    The greatest change over `draws` moves of all inputs, parameters and upstream gradients by 1 ulp; and the distance
-    from the same backward in a wider precision, which also sees what such moves leave alone (1 - y² at y = 1). The
-    batch keeps its order: a backward that follows one sample only would change with the order too, and its mistake
+    moved  its greatest change when all inputs, parameters and upstream gradients move by one unit in the last place
+    wide   its distance from the same backward in a wider precision, which also sees what such moves leave alone
+           (1 - y² at y = 1), and takes the same branches
+    """
+
+    moved: Array
+    wide: Array
+
+    @property
+    def greatest(self) -> Array:
+        """The greater of the two, entry by entry."""
+        return np.maximum(self.moved, self.wide)
+
+
+def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> dict[str, Spread]:
+    """The rounding of every gradient, by name.
+
+    The batch keeps its order: a backward that follows one sample only would change with the order too, and its mistake
     would pass for rounding.
     """
     others = [
         _shifted(network, point.map(lambda array, seed=seed: moved(array, seed)), seed)  # type: ignore[misc]
         for seed in range(draws)
     ]
+    wide: Mapping[str, Array] = base.gradients
     with suppress(Exception):
-        others.append(gradient(network, wider(point)).gradients)
-    changes = {}
-    for name, found in base.gradients.items():
-        expected = np.asarray(found, dtype=np.longdouble)
-        distances = [np.abs(expected - other[name]) for other in others]
-        changes[name] = np.max(distances, axis=0).astype(np.float64)
-    return changes
+        wide = gradient(network, wider(point)).gradients
+    return {
+        name: Spread(np.max([_distance(found, other[name]) for other in others], axis=0), _distance(found, wide[name]))
+        for name, found in base.gradients.items()
+    }
+
+
+def _distance(found: Array, other: Array) -> Array:
+    return np.abs(np.asarray(found, dtype=np.longdouble) - other).astype(np.float64)
 
 
 def greatest_rounding(network: Network, point: Point, base: Analytic, objective: Objective) -> dict[str, float]:
@@ -93,8 +112,7 @@ def greatest_rounding(network: Network, point: Point, base: Analytic, objective:
     with suppress(Exception):
         wide = gradient(network, wider(point), objective).gradients
         return {
-            name: float(np.max(np.abs(np.asarray(found, dtype=np.longdouble) - wide[name]), initial=0.0))
-            for name, found in base.gradients.items()
+            name: float(np.max(_distance(found, wide[name]), initial=0.0)) for name, found in base.gradients.items()
         }
     return dict.fromkeys(base.gradients, 0.0)
 

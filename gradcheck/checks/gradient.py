@@ -22,23 +22,22 @@ vector-Jacobian product of its own forward. Write the formula above its backward
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.alone import Alone
+from gradcheck.checks._at_kinks import entries_at_kinks
+from gradcheck.checks._bars import analytic_error
 from gradcheck.checks._base import Outcome, finding
 from gradcheck.checks._blame import Blame
 from gradcheck.compare import FAIL, Comparison, Second, row, verdicts
 from gradcheck.evidence import RESOLUTION, Evidence
 from gradcheck.findings import CheckResult, Finding, Row, worst_verdict
 from gradcheck.gradients.numeric.estimate import Estimate, step_for
-from gradcheck.gradients.numeric.local import Interval
 from gradcheck.gradients.numeric.schemes import SCHEMES
-from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
 NAME = "gradient"
@@ -89,7 +88,7 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     """The comparison of one tensor and the verdicts of its entries."""
     found = evidence.estimates[name]
     selected = _selected(evidence, name)
-    bar = found.error + _analytic_error(evidence, name, found) + evidence.underflow
+    bar = found.error + analytic_error(evidence, name, found) + evidence.underflow
     comparison = Comparison(
         evidence.gradient(name), found.value, found.error + evidence.underflow, bar, selected,
         RESOLUTION[evidence.case.dtype], rtol=evidence.case.gradient.rtol,
@@ -100,7 +99,7 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     seconds: list[Second] = []
     if suspicious.size:
         comparison, seconds = _look_again(evidence, name, comparison, found, suspicious)
-    at_kink = _at_kinks(evidence, alone, name, found, comparison)
+    at_kink = entries_at_kinks(evidence, alone, name, found, comparison)
     if at_kink.unseen.any():
         sharp = found.error + 4 * evidence.unit * found.magnitude + evidence.underflow
         comparison = replace(
@@ -109,25 +108,6 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     proved = SCHEMES[found.scheme].is_complex
     verdict = verdicts(comparison, at_kink.excused & selected, seconds, proved, at_kink.convicted)
     return comparison, verdict
-
-
-def _analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
-    """Rounding of the analytic side: 10 s + 4 u Σ|gᵢ|, s at least half of what is usual; nothing where Σ|gᵢ| = 0."""
-    s = np.nan_to_num(evidence.rounding(name), nan=0.0, posinf=0.0)
-    least = np.where(found.magnitude > 0, _usual(evidence, name, found) / 2, 0.0)
-    return np.asarray(10 * np.maximum(s, least) + 4 * evidence.unit * found.magnitude)
-
-
-def _usual(evidence: Evidence, name: str, found: Estimate) -> float:
-    """What s usually is in the tensor: its root mean square in a wider precision, its median under moves.
-
-    A few moves may have left the branch of a layer that does not say where it has kinks.
-    """
-    s = evidence.spread[name]
-    rounded = (found.magnitude > 0) & ~found.kink & np.isfinite(s.greatest)
-    if not rounded.any():
-        return 0.0
-    return max(float(np.sqrt(np.mean(np.square(s.wide[rounded])))), float(np.median(s.moved[rounded])))
 
 
 def _selected(evidence: Evidence, name: str) -> Array:
@@ -172,51 +152,6 @@ def _look_again(
 def _second(other: Estimate, analytic_error: Array) -> Second:
     usable = other.checked & ~other.kink & np.isfinite(other.value)
     return Second(np.where(usable, other.value, 0.0), np.where(usable, other.error + analytic_error, np.inf))
-
-
-@dataclass(frozen=True)
-class _AtKinks:
-    """Entries at a kink for which every layer on the path passed alone, and those for which one did not.
-
-    unseen  those whose kink lies in a layer that does not say where its kinks are: the rounding that was measured there
-            may be a change of branch
-    """
-
-    excused: Array
-    convicted: Array
-    unseen: Array
-
-
-def _at_kinks(evidence: Evidence, alone: Alone, name: str, found: Estimate, comparison: Comparison) -> _AtKinks:
-    doubtful = ~comparison.passes & np.isfinite(comparison.analytic) & comparison.selected
-    nothing = np.zeros(found.value.shape, dtype=bool)
-    network = evidence.case.network
-    path = network.affected([name])
-    parts: tuple[Node | Term, ...] = (*path, *network.terms)
-    black_boxes = doubtful & any(not part.trusted for part in parts)
-    if not (found.kink | black_boxes).any():
-        return _AtKinks(nothing, nothing, nothing)
-    downstream: list[Node | Term] = [*network.terms, *(node for node in path if _receives(node, path))]
-    owners: list[Node | Term] = [part for part in parts if name in alone.operands(part)]
-    right = np.full(found.value.shape, all(alone.inputs_pass(part) for part in downstream))
-    for part in owners:
-        judged = alone.judge(part, name)
-        right &= judged.right & judged.together
-    if black_boxes.any() and not _meets_kink(alone, parts):
-        black_boxes = nothing
-    candidates = found.kink | black_boxes
-    return _AtKinks(candidates & right, candidates & ~right, black_boxes & ~found.kink)
-
-
-def _receives(node: Node, path: Sequence[Node]) -> bool:
-    """Whether a layer on the path gets its input from another layer on it."""
-    outputs = {output for other in path for output in other.outputs}
-    return any(name in outputs for name in node.inputs)
-
-
-def _meets_kink(alone: Alone, parts: Sequence[Node | Term]) -> bool:
-    intervals: list[Interval] = [alone.judge(part, name).interval for part in parts for name in alone.operands(part)]
-    return any(interval.kink.any() for interval in intervals)
 
 
 def _vacuous(

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from gradcheck.errors import NothingSelected, UsageError
 from gradcheck.gradients.analytic import Analytic, Spread, gradient, spread
 from gradcheck.gradients.numeric.coupling import coupling
-from gradcheck.gradients.numeric.estimate import Estimate, Question, estimate
+from gradcheck.gradients.numeric.estimate import Estimate, estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
+from gradcheck.gradients.numeric.ladder import Question
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
 from gradcheck.gradients.numeric.safety import unsafe

@@ -9,8 +9,9 @@ from support import case
 
 from gradcheck.evidence import Evidence, gather
 from gradcheck.gradients.numeric import sweep
-from gradcheck.gradients.numeric.estimate import Estimate, Question, estimate, step_for
+from gradcheck.gradients.numeric.estimate import Estimate, estimate, step_for
 from gradcheck.gradients.numeric.kinks import KinkWatch
+from gradcheck.gradients.numeric.ladder import Question
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme
 from gradcheck.gradients.numeric.sweep import Stage

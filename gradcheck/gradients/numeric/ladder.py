@@ -1,0 +1,254 @@
+"""One scheme at several steps, and the plateau between truncation and noise.
+
+With D(h) a scheme of order p at step h, and steps h₀ > h₁ > h₂ …, ρ = hₖ₋₁ / hₖ:
+
+    truncation of D(hₖ)   tₖ = |D(hₖ₋₁) - D(hₖ)| / (ρᵖ - 1)
+    noise of D(hₖ)        sₖ = 6 ε ‖w‖ / hₖ + 2 u |x| / hₖ · |D(hₖ)|       ε the measured noise of the forward
+    extrapolation         (ρᵖ D(hₖ) - D(hₖ₋₁)) / (ρᵖ - 1)                   the next order; its noise likewise
+
+Truncation falls with the step and noise grows, so the error has a least place: the plateau. An estimate is not a bound
+(an oscillation whose period divides the steps shows none of them), so rung k is accepted only if three rungs agree:
+D(hₖ₊₁) must not be farther from D(hₖ) than the truncation and the noise that are claimed. No power of two lies between
+the steps, and a ladder without a plateau has no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.gradients.numeric.kinks import KinkWatch
+from gradcheck.gradients.numeric.schemes import Scheme
+from gradcheck.gradients.numeric.sweep import Moves, Stage, perturbed_observables
+
+Array = NDArray[Any]
+_UNIT = float(np.finfo(np.float64).eps) / 2
+#: Standard deviations of the forward's noise that a bar leaves room for.
+_DEVIATIONS = 6
+#: Between the steps of a ladder: the square of the golden ratio, the number that fractions approach worst.
+RATIO = (3 + 5**0.5) / 2
+#: The longest step of a ladder relative to the array's scale, and how many there are.
+_LONGEST, _RUNGS = 2.0**-3, 13
+#: How many higher orders are extrapolated from a ladder.
+_EXTRAPOLATED = 2
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a sweep: the weights of the objective, and of everything else that is linear in the same losses.
+
+    objective  (columns,)
+    others     further vectors of weights by key
+    noise      standard deviation of each column's rounding error: (columns,)
+    """
+
+    objective: Array
+    others: Mapping[Any, Array]
+    noise: Array
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """A scheme at R steps for E entries.
+
+    steps      falling (R,)
+    values     the derivative of the objective at each step (R, E)
+    noise      what rounding may add to it (R, E)
+    kink       whether the perturbed copies met a point without a derivative (R, E)
+    magnitude  Σ over samples of |derivative| at the last step (E,)
+    reduced    the derivative at the last step under each other column of weights, by its key (E,)
+    """
+
+    steps: Array
+    values: Array
+    noise: Array
+    kink: Array
+    magnitude: Array
+    reduced: Mapping[Any, Array]
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """The best rung of each entry. All arrays (E,).
+
+    rung     its place among the steps
+    value    the derivative there
+    error    how far it may be off; infinite where no three rungs agree
+    settled  whether any three rungs agree
+    """
+
+    rung: Array
+    value: Array
+    error: Array
+    settled: Array
+
+
+def ladder_steps(array: Array) -> Array:
+    """The steps of a ladder for entries of an array, falling: from an eighth of its scale to a millionth."""
+    scale = float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
+    steps: Array = (scale or 1.0) * _LONGEST * RATIO ** -np.arange(_RUNGS, dtype=float)
+    return steps
+
+
+def climb(
+    stage: Stage,
+    name: str,
+    entries: Array,
+    scheme: Scheme,
+    question: Question,
+    steps: Array,
+    watch: KinkWatch | None = None,
+    tick: Callable[[int], None] | None = None,
+) -> Rungs:
+    """The scheme at every step for some entries (flat indices) of the named array.
+
+    tick is called now and then with the number of entries that are done.
+    """
+    return _Climb(stage, name, scheme, question, watch).run(entries, np.asarray(steps, dtype=float), tick)
+
+
+def plateau(rungs: Rungs, order: int) -> Plateau:
+    """The rung with the smallest error among those that agree with both of their neighbours."""
+    found = [_judged(rungs, k, order) for k in range(1, len(rungs.steps) - 1)]
+    errors = np.stack([error for error, _ in found])
+    settled = np.stack([agrees for _, agrees in found])
+    errors = np.where(settled, errors, np.inf)
+    best = np.argmin(errors, axis=0)
+    entries = np.arange(rungs.values.shape[1])
+    return Plateau(best + 1, rungs.values[best + 1, entries], errors[best, entries], np.asarray(settled.any(axis=0)))
+
+
+def extrapolated(rungs: Rungs, order: int, gain: int) -> Rungs:
+    """The next order: rung k from rungs k and k - 1. `order` is that of the rungs, `gain` what the next one adds to it.
+
+    Where two steps have no truncation between them that is above the noise, this adds noise and nothing else.
+    """
+    power = (rungs.steps[:-1] / rungs.steps[1:])[:, None] ** order
+    return Rungs(
+        rungs.steps[1:],
+        (power * rungs.values[1:] - rungs.values[:-1]) / (power - 1),
+        (power * rungs.noise[1:] + rungs.noise[:-1]) / (power - 1),
+        rungs.kink[1:] | rungs.kink[:-1],
+        rungs.magnitude,
+        rungs.reduced,
+    )
+
+
+def best_two(rungs: Rungs, scheme: Scheme) -> tuple[Plateau, Plateau]:
+    """The plateau of the order that has the smallest error for each entry, and of the order that comes second."""
+    gain = 1 if scheme.order == 1 else 2
+    plateaus, order = [plateau(rungs, scheme.order)], scheme.order
+    for _ in range(_EXTRAPOLATED):
+        rungs, order = extrapolated(rungs, order, gain), order + gain
+        plateaus.append(plateau(rungs, order))
+    ranking = np.argsort(np.stack([p.error for p in plateaus]), axis=0, kind="stable")
+    return _ranked(plateaus, ranking[0]), _ranked(plateaus, ranking[1])
+
+
+def _ranked(plateaus: list[Plateau], which: Array) -> Plateau:
+    entries = np.arange(len(which))
+
+    def chosen(part: str) -> Array:
+        return np.asarray(np.stack([getattr(p, part) for p in plateaus])[which, entries])
+
+    return Plateau(*(chosen(part) for part in ("rung", "value", "error", "settled")))
+
+
+def _judged(rungs: Rungs, k: int, order: int) -> tuple[Array, Array]:
+    """The error of rung k, and whether it agrees with its neighbours: (E,), (E,)."""
+    values, noise = rungs.values, rungs.noise
+    ratio = rungs.steps[k - 1] / rungs.steps[k]
+    with np.errstate(invalid="ignore"):
+        truncation = np.abs(values[k - 1] - values[k]) / (ratio**order - 1)
+        beyond = np.abs(values[k] - values[k + 1]) - noise[k + 1]
+        agrees = beyond <= 2 * truncation + noise[k]
+        error = 2 * np.maximum(truncation, beyond) + noise[k]
+    usable = np.isfinite(error) & ~rungs.kink[k - 1 : k + 2].any(axis=0)
+    return error, agrees & usable
+
+
+class _Climb:
+    """One scheme on the entries of one tensor, chunk by chunk; what steps have in common is evaluated once."""
+
+    def __init__(self, stage: Stage, name: str, scheme: Scheme, question: Question, watch: KinkWatch | None) -> None:
+        self.stage, self.name, self.scheme, self.question, self.watch = stage, name, scheme, question, watch
+        self.array = stage.arrays[name]
+        self.fused = stage.sample_by_sample(name)
+
+    def run(self, entries: Array, steps: Array, tick: Callable[[int], None] | None) -> Rungs:
+        slot = np.full(self.array.size, len(entries))
+        slot[entries] = np.arange(len(entries))
+        rows = {key: np.zeros((len(steps), len(entries) + 1)) for key in ("values", "noise")}
+        kink = np.zeros((len(steps), len(entries) + 1), dtype=bool)
+        last = {key: np.zeros(len(entries) + 1) for key in ("magnitude", *self.question.others)}
+        done = 0
+        for moves in self._moves(entries):
+            where = slot[self._positions(moves)]
+            for k, (derivative, met) in enumerate(self._derivatives(moves, steps)):
+                rows["values"][k][where] = self._weighted(derivative, self.question.objective)
+                rows["noise"][k][where] = self._noise(steps[k], len(moves))
+                kink[k][where] = met if self.fused else met.any(axis=1)
+            last["magnitude"][where] = self._weighted(np.abs(derivative), np.abs(self.question.objective))
+            for key, weights in self.question.others.items():
+                last[key][where] = self._weighted(derivative, weights)
+            done += int(np.sum(where < len(entries)))
+            if tick is not None:
+                tick(done)
+        values = rows["values"][:, :-1]
+        rounding = 2 * _UNIT * np.abs(self.array.reshape(-1)[entries]) / steps[:, None] * np.abs(values)
+        noise = np.zeros_like(values) if self.scheme.is_complex else rows["noise"][:, :-1] + rounding
+        taken = {key: row[:-1] for key, row in last.items()}
+        return Rungs(steps, values, noise, kink[:, :-1], taken.pop("magnitude"), taken)
+
+    def _moves(self, entries: Array) -> Iterator[Moves]:
+        features = int(np.prod(self.array.shape[1:])) if self.fused else self.array.size
+        moving = np.unique(entries % features) if self.fused else entries
+        return Moves(self.name, moving, self.array.shape, self.fused).chunks(self.stage.chunk(self.name))
+
+    def _derivatives(self, moves: Moves, steps: Array) -> Iterator[tuple[Array, Array]]:
+        """At each step: (K, columns), and which copies and samples met a kink (K, N)."""
+        seen: dict[complex, tuple[Array, Array]] = {}
+        copies, samples = len(moves), self.stage.point.batch_size
+
+        def at(offset: complex) -> tuple[Array, Array]:
+            if offset not in seen:
+                if self.watch is not None:
+                    self.watch.start(copies, samples)
+                values = perturbed_observables(self.stage, moves, np.full(copies, offset), self.watch)
+                met = self.watch.met.copy() if self.watch is not None else np.zeros((copies, samples), dtype=bool)
+                seen[offset] = values, met
+            return seen[offset]
+
+        for step in steps:
+            evaluated = [at(offset * step) for offset in self.scheme.offsets]
+            derivative = self.scheme.combine([values for values, _ in evaluated], step)
+            yield derivative, np.any([met for _, met in evaluated], axis=0)
+
+    def _noise(self, step: float, copies: int) -> Array:
+        """6 ε ‖w‖ / h, for every copy, and every sample where all are moved at once."""
+        deviations = self.question.objective * self.question.noise
+        per_unit = _DEVIATIONS * self.scheme.noise_gain() / step
+        if not self.fused:
+            return np.full(copies, per_unit * np.sqrt(np.sum(deviations**2)))
+        per_sample = np.sqrt(np.sum(deviations.reshape(-1, self.array.shape[0]) ** 2, axis=0))
+        return np.broadcast_to(per_unit * per_sample, (copies, self.array.shape[0]))
+
+    def _weighted(self, columns: Array, weights: Array) -> Array:
+        if not self.fused:
+            product: Array = columns @ weights
+            return product
+        blocks = columns.reshape(len(columns), -1, self.array.shape[0])
+        per_sample: Array = np.einsum("kbn,bn->kn", blocks, weights.reshape(-1, self.array.shape[0]))
+        return per_sample
+
+    def _positions(self, moves: Moves) -> Array:
+        """Flat positions in the tensor: (K,), or (K, N) where all samples were moved at once."""
+        if not self.fused:
+            return moves.entries
+        features = int(np.prod(self.array.shape[1:]))
+        positions: Array = moves.entries[:, None] + features * np.arange(self.array.shape[0])
+        return positions

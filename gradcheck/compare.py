@@ -89,7 +89,12 @@ class Comparison:
 
 
 def verdicts(
-    comparison: Comparison, kink: Array, seconds: Sequence[Second], proved: bool = False, convicted: Array | None = None
+    comparison: Comparison,
+    kink: Array,
+    seconds: Sequence[Second],
+    proved: bool = False,
+    convicted: Array | None = None,
+    undecided: Array | None = None,
 ) -> Array:
     """A verdict for every entry, as an index into the order pass, kink, inconclusive, fail.
 
@@ -98,6 +103,7 @@ def verdicts(
     convicted  entries that sit at a kink, where a layer on the path is outside its slopes: that is the second estimate
     proved   whether the first estimate comes from a scheme that was shown to be right here (the complex step): then a
              second one contradicts it only by siding with the analytic value, else by disagreeing with it
+    undecided  entries for which no step of a ladder can be believed
     """
     result = np.full(comparison.analytic.shape, INCONCLUSIVE)
     result[comparison.passes] = PASS
@@ -109,7 +115,8 @@ def verdicts(
             apart = np.abs(comparison.numeric - second.numeric) > comparison.bar + second.bar
             disagree |= np.abs(comparison.analytic - second.numeric) > second.bar
         contradict |= (sides & apart) if proved else apart
-    result[~comparison.passes & ~comparison.agrees & disagree & ~contradict] = FAIL
+    undecided = np.zeros(result.shape, dtype=bool) if undecided is None else undecided
+    result[~comparison.passes & ~comparison.agrees & disagree & ~contradict & ~undecided] = FAIL
     if convicted is not None:
         result[~comparison.passes & ~comparison.agrees & convicted] = FAIL
     result[kink] = KINK

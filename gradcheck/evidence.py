@@ -15,7 +15,7 @@ from gradcheck.gradients.analytic import Analytic, Spread, gradient, spread
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.gradients.numeric.estimate import Estimate, estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.ladder import Question
+from gradcheck.gradients.numeric.ladder import Plateau, Question, best_two, climb, ladder_steps
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
 from gradcheck.gradients.numeric.safety import unsafe
@@ -108,12 +108,19 @@ class Evidence:
         """s of a tensor where it has a derivative; 0 at kinks, where a move by one unit may change the branch."""
         found = self.estimates.get(name)
         s = self.spread[name].greatest
-        return s if found is None else np.where(found.kink, 0.0, s)
+        return s if found is None else np.where(found.kink & ~found.inside, 0.0, s)
 
     def again(self, name: str, scheme: str, step: float | None, entries: Array) -> Estimate:
         """Another numeric estimate of some entries (flat indices) by another scheme or step."""
         question = replace(self.question, others={})
         return estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries)
+
+    def ladder(self, name: str, entries: Array) -> tuple[Plateau, Plateau]:
+        """The two best plateaus of central differences, extrapolated, for some entries (flat indices)."""
+        question = replace(self.question, others={})
+        steps = ladder_steps(self.stage.arrays[name])
+        scheme = SCHEMES["central"]
+        return best_two(climb(self.stage, name, entries, scheme, question, steps, self.watch), scheme)
 
 
 def reductions(term: Term) -> tuple[str, ...]:

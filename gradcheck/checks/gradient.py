@@ -33,23 +33,15 @@ from gradcheck.checks._at_kinks import entries_at_kinks
 from gradcheck.checks._bars import analytic_error
 from gradcheck.checks._base import Outcome, finding
 from gradcheck.checks._blame import Blame
-from gradcheck.compare import FAIL, Comparison, Second, row, verdicts
+from gradcheck.checks._second_look import SecondLook, look_again
+from gradcheck.compare import FAIL, Comparison, row, verdicts
 from gradcheck.evidence import RESOLUTION, Evidence
 from gradcheck.findings import CheckResult, Finding, Row, worst_verdict
-from gradcheck.gradients.numeric.estimate import Estimate, step_for
 from gradcheck.gradients.numeric.schemes import SCHEMES
 
 Array = NDArray[Any]
 NAME = "gradient"
 CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC601", "GC901")
-#: The scheme that gives a second estimate where the complex step is not safe, or is the first; and the factor on the
-#: step for the same scheme's own second estimate.
-_SECOND = {"complex": "five_point", "central": "five_point", "forward": "central", "five_point": "richardson",
-           "richardson": "five_point"}  # fmt: skip
-_OTHER_STEP = {"complex": 2.0**-40}
-#: No power of two: steps that divide one another can all miss the same oscillation.
-_DEFAULT_OTHER_STEP = 0.29
-_SECOND_STEP = 0.83
 
 
 def run(evidence: Evidence) -> Outcome:
@@ -95,10 +87,14 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     )  # fmt: skip
     if comparison.vacuous:
         comparison = replace(comparison, noticeable=evidence.noticeable(name))
-    suspicious = np.flatnonzero(selected & ~comparison.passes & np.isfinite(comparison.analytic))
-    seconds: list[Second] = []
+    suspicious = np.flatnonzero(~comparison.passes & np.isfinite(comparison.analytic))
+    nothing = np.zeros(selected.shape, dtype=bool)
+    look = SecondLook(comparison, (), nothing, nothing)
     if suspicious.size:
-        comparison, seconds = _look_again(evidence, name, comparison, found, suspicious)
+        look = look_again(evidence, name, comparison, found, suspicious)
+    comparison = look.comparison
+    beside = (found.inside | look.adopted) & (comparison.bar <= comparison.told_apart)
+    found = replace(found, kink=found.kink & ~beside)
     at_kink = entries_at_kinks(evidence, alone, name, found, comparison)
     if at_kink.unseen.any():
         sharp = found.error + 4 * evidence.unit * found.magnitude + evidence.underflow
@@ -106,7 +102,7 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
             comparison, bar=np.where(at_kink.unseen, np.minimum(sharp, comparison.bar), comparison.bar)
         )
     proved = SCHEMES[found.scheme].is_complex
-    verdict = verdicts(comparison, at_kink.excused & selected, seconds, proved, at_kink.convicted)
+    verdict = verdicts(comparison, at_kink.excused & selected, look.seconds, proved, at_kink.convicted, look.undecided)
     return comparison, verdict
 
 
@@ -119,39 +115,6 @@ def _selected(evidence: Evidence, name: str) -> Array:
         if owner == name:
             selected[index] = True
     return selected
-
-
-def _look_again(
-    evidence: Evidence, name: str, comparison: Comparison, found: Estimate, suspicious: Array
-) -> tuple[Comparison, list[Second]]:
-    """Further estimates of the entries that did not pass; a real scheme yields to a sharper one."""
-    factor = _OTHER_STEP.get(found.scheme, _DEFAULT_OTHER_STEP)
-    real = not SCHEMES[found.scheme].is_complex
-    second = "complex" if real and evidence.offender(name) is None else _SECOND[found.scheme]
-    second_step = _SECOND_STEP * step_for(SCHEMES[second], evidence.stage.arrays[name])
-    others = [
-        evidence.again(name, found.scheme, factor * found.step, suspicious),
-        evidence.again(name, second, second_step, suspicious),
-    ]
-    analytic_error = comparison.bar - found.error
-    seconds = [_second(other, analytic_error) for other in others]
-    if SCHEMES[found.scheme].is_complex:
-        return comparison, seconds
-    sharper = seconds[1].bar < comparison.bar
-    first = Second(comparison.numeric, comparison.bar)
-    adopted = replace(
-        comparison,
-        numeric=np.where(sharper, seconds[1].numeric, comparison.numeric),
-        error=np.where(sharper, seconds[1].bar - analytic_error, comparison.error),
-        bar=np.where(sharper, seconds[1].bar, comparison.bar),
-    )
-    kept = Second(np.where(sharper, first.numeric, seconds[1].numeric), np.where(sharper, first.bar, seconds[1].bar))
-    return adopted, [seconds[0], kept]
-
-
-def _second(other: Estimate, analytic_error: Array) -> Second:
-    usable = other.checked & ~other.kink & np.isfinite(other.value)
-    return Second(np.where(usable, other.value, 0.0), np.where(usable, other.error + analytic_error, np.inf))
 
 
 def _vacuous(

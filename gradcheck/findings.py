@@ -77,6 +77,34 @@ class Worst:
 
 
 @dataclass(frozen=True)
+class Kink:
+    """Evidence for an entry at a kink: one unit that has no derivative there.
+
+    index     the entry
+    layer     the layer that the unit belongs to, or the term of the loss
+    output    the array that the unit is an entry of: the layer's, `split_1.0` where it has several outputs
+    unit      the unit's index in it; in the losses for a term
+    sampled   whether the values are the unit's `input` (of an elementwise layer) or its `output`
+    steps     by how much the entry was moved: down, not at all, up
+    values    what was sampled there
+    slopes    of the unit along the entry, ∂ unit / ∂ entry, below and above
+    analytic  the gradient of the loss by the entry, from backward
+    others    at how many other units the same entry meets a kink
+    """
+
+    index: tuple[int, ...]
+    layer: str
+    output: str
+    unit: tuple[int, ...]
+    sampled: str
+    steps: tuple[float, float, float]
+    values: tuple[float, float, float]
+    slopes: tuple[float, float]
+    analytic: float
+    others: int = 0
+
+
+@dataclass(frozen=True)
 class Row:
     """One parameter, or one input: its entries, compared.
 
@@ -98,6 +126,7 @@ class Row:
     directions: dict[str, int] | None = None
     method: str = ""  # beyond: the scheme that gave the numeric gradient
     reason: str = ""  # beyond: why this scheme, or why nothing was checked
+    kinks: tuple[Kink, ...] = ()  # beyond: where a few of the entries at a kink meet it
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from gradcheck.checks._at_kinks import entries_at_kinks
 from gradcheck.checks._bars import analytic_error
 from gradcheck.checks._base import Outcome, finding
 from gradcheck.checks._blame import Blame
+from gradcheck.checks._kinks import evidence_at_kinks
 from gradcheck.checks._second_look import SecondLook, look_again
 from gradcheck.compare import FAIL, Comparison, row, verdicts
 from gradcheck.evidence import RESOLUTION, Evidence
@@ -54,7 +55,8 @@ def run(evidence: Evidence) -> Outcome:
         comparison, verdict = _judge(evidence, alone, name)
         compared[name] = comparison, verdict
         method, reason = evidence.schemes[name]
-        rows[name] = row(name, comparison, verdict, method, reason)
+        kinks = evidence_at_kinks(evidence, name, verdict)
+        rows[name] = replace(row(name, comparison, verdict, method, reason), kinks=kinks)
         gradients |= {
             f"{name}/analytic": comparison.analytic,
             f"{name}/numeric": comparison.numeric,

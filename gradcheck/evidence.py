@@ -30,7 +30,7 @@ Array = NDArray[Any]
 RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
 #: Relative to a tensor: longer than every step of a difference, short enough to stay where the network is.
 _LONG_STEP = 2.0**-8
-#: How many times the smallest normal number a quantity may be that is lost in products with numbers of usual size.
+#: How many times the smallest number that there is a rounding error at the bottom of a precision may grow on its way.
 _UNDERFLOW = 2.0**20
 Progress = Callable[[int, int, str], None]
 
@@ -67,7 +67,7 @@ class Evidence:
     @property
     def underflow(self) -> float:
         """Below this a gradient may have vanished on its way through the analytic side's precision."""
-        return _UNDERFLOW * float(np.finfo(self.case.dtype).tiny)
+        return _UNDERFLOW * float(np.finfo(self.case.dtype).smallest_subnormal)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ class Evidence:
         least = RESOLUTION[self.case.dtype] * total / size
         if not SCHEMES[self.estimates[name].scheme].is_complex and self._moves_the_loss(name, size, least * size):
             return 0.0
-        return least + self.underflow
+        return least + self.underflow + self.estimates[name].underflow
 
     def _moves_the_loss(self, name: str, size: float, least: float) -> bool:
         array = self.stage.arrays[name]

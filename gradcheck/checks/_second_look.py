@@ -47,7 +47,7 @@ class SecondLook:
 
 def look_again(evidence: Evidence, name: str, comparison: Comparison, found: Estimate, entries: Array) -> SecondLook:
     """Estimate some entries (flat indices) once more, by other steps and another scheme."""
-    rounding = comparison.bar - comparison.error
+    rounding = comparison.bar - found.error
     step = _OTHER_STEP.get(found.scheme, _DEFAULT_OTHER_STEP) * found.step
     same = _second(evidence.again(name, found.scheme, step, entries), rounding)
     nothing = np.zeros(found.value.shape, dtype=bool)
@@ -58,7 +58,7 @@ def look_again(evidence: Evidence, name: str, comparison: Comparison, found: Est
         other = _by("complex", evidence, name, rounding, entries)
         sharper = other.bar < comparison.bar
         return SecondLook(
-            _adopted(comparison, other, sharper), (same, _either(sharper, first, other)), sharper, nothing
+            _adopted(comparison, other, sharper, rounding), (same, _either(sharper, first, other)), sharper, nothing
         )
     entries = entries[~(found.kink & ~found.inside).reshape(-1)[entries]]
     best, next_best = (_plateau(p, comparison, entries, rounding) for p in evidence.ladder(name, entries))
@@ -67,7 +67,7 @@ def look_again(evidence: Evidence, name: str, comparison: Comparison, found: Est
     adopted = settled & ((best.bar < comparison.bar) | wrong)
     climbed = np.isin(np.arange(found.value.size), entries).reshape(found.value.shape)
     others = (_either(wrong, next_best, same), _either(adopted, next_best, best))
-    return SecondLook(_adopted(comparison, best, adopted), others, adopted, climbed & ~settled)
+    return SecondLook(_adopted(comparison, best, adopted, rounding), others, adopted, climbed & ~settled)
 
 
 def _by(scheme: str, evidence: Evidence, name: str, rounding: Array, entries: Array) -> Second:
@@ -88,8 +88,7 @@ def _plateau(found: Plateau, comparison: Comparison, entries: Array, rounding: A
     return Second(numeric, bar + rounding)
 
 
-def _adopted(comparison: Comparison, other: Second, where: Array) -> Comparison:
-    rounding = comparison.bar - comparison.error
+def _adopted(comparison: Comparison, other: Second, where: Array, rounding: Array) -> Comparison:
     return replace(
         comparison,
         numeric=np.where(where, other.numeric, comparison.numeric),

@@ -12,7 +12,7 @@ domain that the point lies in, the step is shortened, not the point moved.
 The complex step has no truncation and no cancellation; with gᵢ the gradients of the samples and s the greatest change
 of some entries when every number moves by one unit in the last place, or is computed in a wider precision:
 
-    error = 16 u Σ|gᵢ| + 64 u max|g| + 10 s
+    error = 16 u Σ|gᵢ| + 64 u max|g| + 10 s + 2²⁰ η / h          η the smallest number, which Im f = h g may lose
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from gradcheck.network import Point
 
 Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2
+_UNDERFLOW = 2.0**20 * float(np.finfo(np.float64).smallest_subnormal)
 _SAMPLED = 6
 #: How many entries of a tensor choose its step, and the error, relative to them, with which they are content.
 _CHOOSING, _SHARP = 6, 1e-8
@@ -66,6 +67,11 @@ class Estimate:
     inside: Array
     reduced: Mapping[Any, Array]
     checked: Array
+
+    @property
+    def underflow(self) -> float:
+        """Below this a derivative may have vanished in Im f = h g."""
+        return _UNDERFLOW / self.step if SCHEMES[self.scheme].is_complex else 0.0
 
 
 def step_for(scheme: Scheme, array: Array) -> float:
@@ -195,7 +201,7 @@ def _with_rounding(stage: Stage, name: str, question: Question, found: Estimate)
     sampled = sampled[(found.checked & ~found.kink).reshape(-1)[sampled]]
     change = max(_nearby(stage, name, question, found, sampled), default=0.0)
     greatest = float(np.max(flat, initial=0.0))
-    error = 16 * _UNIT * found.magnitude + 64 * _UNIT * greatest + 10 * change
+    error = 16 * _UNIT * found.magnitude + 64 * _UNIT * greatest + 10 * change + found.underflow
     return replace(found, error=error)
 
 

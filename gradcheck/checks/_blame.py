@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gradcheck.alone import Alone, Judgement
 from gradcheck.checks._base import entry_at, entry_name, finding
+from gradcheck.checks._kinks import site_at
 from gradcheck.compare import FAIL, Comparison, excess
 from gradcheck.errors import LayerFailure
 from gradcheck.evidence import Evidence
@@ -98,11 +99,21 @@ class Blame:
         at_kinks = bool(judged.interval.kink[~judged.right].all())
         message = (
             f"{part.name}: the gradient that it hands back to {operand} is not that of its own forward: "
-            f"{_what_is_wrong(operand, judged, entry)}"
+            f"{_what_is_wrong(operand, judged, entry, self._slopes(part, operand, judged, entry))}"
         )
         row = operand if operand in self.failing and operand in self.evidence.case.point.inputs else None
         code = "GC114" if at_kinks else "GC100"
         return finding(self.evidence, _CHECK, self._next(), code, part.name, message, row, entry)
+
+    def _slopes(self, part: Node | Term, operand: str, judged: Judgement, entry: Entry) -> str:
+        """The two slopes of the unit that has a kink at the entry; empty where there is none, or it cannot be told."""
+        if entry.index is None or not judged.interval.kink[entry.index]:
+            return ""
+        site = site_at(self.evidence, part.name, operand, entry.index)
+        if site is None:
+            return ""
+        below, above = site.slopes
+        return f" ({entry_name(site.output, site.unit)} has the slope {below:.6g} below it and {above:.6g} above it)"
 
     def _of_row(self, layer: str, name: str, consequence_of: str | None) -> Finding:
         comparison, verdict = self.failing[name]
@@ -132,13 +143,14 @@ class Blame:
         return self._of_row(layer, name, cause)
 
 
-def _what_is_wrong(operand: str, judged: Judgement, entry: Entry) -> str:
+def _what_is_wrong(operand: str, judged: Judgement, entry: Entry, slopes: str) -> str:
     if judged.right.all():
         return "at a tie the shares that its backward hands out do not add up to the upstream gradient"
     assert entry.index is not None
     low, high = float(judged.interval.low[entry.index]), float(judged.interval.high[entry.index])
-    kink = judged.interval.kink[entry.index]
-    says = f"allows any slope from {low:.6g} to {high:.6g} at this kink" if kink else f"says {entry.numeric:.6g}"
+    says = f"says {entry.numeric:.6g}"
+    if judged.interval.kink[entry.index]:
+        says = f"allows any slope from {low:.6g} to {high:.6g} at this kink{slopes}"
     return (
         f"at {entry_name(operand, entry.index)} its backward says {entry.analytic:.6g}, its forward {says}; "
         f"{int(np.sum(~judged.right)):,} of {judged.right.size:,} entries are wrong"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from gradcheck.findings import CheckResult, Finding, Report, Row, SpecReport
+from gradcheck.findings import CheckResult, Finding, Kink, Report, Row, SpecReport
 
 SEVERITIES = ("error", "warning", "note")
 CHECKS = {"gradient": "gradient", "reduction": "sum versus mean", "per_sample": "per-sample versus batch"}
@@ -24,6 +24,15 @@ def pair(left: float, right: float) -> tuple[str, str]:
         if words[0] != words[1]:
             return words
     return f"{left:.4g}", f"{right:.4g}"
+
+
+def apart(values: Sequence[float]) -> list[str]:
+    """Numbers with as many digits (two at least, ten at most) as it takes to tell different ones apart."""
+    for digits in range(2, 11):
+        words = [f"{value + 0.0:.{digits}g}" for value in values]
+        if len(set(words)) == len(set(values)):
+            break
+    return words
 
 
 def plural(count: int, noun: str) -> str:
@@ -50,9 +59,32 @@ def subject(finding: Finding) -> str:
     """What a finding is about: `head.weight[3, 5]`, a whole tensor, or the layer."""
     if finding.parameter is None:
         return finding.layer
-    if not finding.index:
-        return finding.parameter
-    return f"{finding.parameter}[{', '.join(map(str, finding.index))}]"
+    return _at(finding.parameter, finding.index or ())
+
+
+def kinks(spec: SpecReport) -> list[str]:
+    """Where entries meet their kinks: one sentence or two for each layer that has some, in the order of the rows."""
+    first: dict[str, str] = {}
+    for row in spec.rows:
+        for kink in row.kinks:
+            first.setdefault(kink.layer, _kink(row, kink))
+    return list(first.values())
+
+
+def _kink(row: Row, kink: Kink) -> str:
+    """`input[0, 3] moved by -7.6e-06, 0 and 7.6e-06: relu_1[0, 2] sees -1e-06, 0 and 1e-06; its slope ...`."""
+    steps, values, slopes = apart(kink.steps), apart(kink.values), apart(kink.slopes)
+    sees = "sees" if kink.sampled == "input" else "gives"
+    too = f", and {plural(kink.others, 'other unit')} met a kink, too" if kink.others else ""
+    return (
+        f"{_at(row.name, kink.index)} moved by {listed(steps)}: {_at(kink.output, kink.unit)} {sees} "
+        f"{listed(values)}; its slope along the entry is {slopes[0]} below and {slopes[1]} above{too}. "
+        f"Backward says {number(kink.analytic + 0.0)} for the entry."
+    )
+
+
+def _at(name: str, index: Sequence[int]) -> str:
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
 def place(spec: SpecReport, finding: Finding) -> str:

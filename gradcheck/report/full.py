@@ -23,6 +23,8 @@ from gradcheck.report import _words as words
 
 #: More findings than this are only counted: nobody reads the eleventh before mending the first.
 MOST_FINDINGS = 10
+#: Examples of entries at a kink, each from another layer.
+MOST_KINKS = 3
 #: A name column narrower than this folds names into confetti; the rows are then written below each other.
 LEAST_NAME = 12
 _GAP = 2
@@ -210,11 +212,19 @@ def _show_rows(page: _Page, spec: SpecReport) -> None:
         whose = "" if len(names) == len(spec.rows) else f" ({words.listed(names)})"
         page.say(f"{why[0]}{whose}: {': '.join(filter(None, why[1:]))}.", indent=2)
     if spec.counts.kink:
-        page.say(
-            f"{words.plural(spec.counts.kink, 'entry')} on a kink (a relu at 0, a tie in a maximum): there is no "
-            "derivative there, so each layer on the path was judged alone: backward says one of the slopes allowed.",
-            indent=2,
-        )
+        _show_kinks(page, spec)
+
+
+def _show_kinks(page: _Page, spec: SpecReport) -> None:
+    examples = words.kinks(spec)[:MOST_KINKS]
+    page.say(
+        f"{words.plural(spec.counts.kink, 'entry')} on a kink (a relu at 0, a tie in a maximum): there is no "
+        "derivative there, so each layer on the path was judged alone: backward says one of the slopes allowed."
+        f"{' For example:' if examples else ''}",
+        indent=2,
+    )
+    for example in examples:
+        page.say(example, indent=4)
 
 
 def _cells(row: Row) -> tuple[Text, ...]:

@@ -17,6 +17,7 @@ from gradcheck.findings import (
     Diagnosis,
     Entry,
     Finding,
+    Kink,
     LayerRow,
     Location,
     Refusal,
@@ -26,6 +27,7 @@ from gradcheck.findings import (
     Worst,
 )
 
+_STEPS = (-(2.0**-17), 0.0, 2.0**-17)
 _SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
@@ -134,6 +136,21 @@ def failing() -> SpecReport:
                 None,
                 "central",
                 "its forward loses the imaginary part",
+                (
+                    Kink(
+                        (0, 7),
+                        "[/foo]",
+                        "[/foo]",
+                        (4, 7),
+                        "input",
+                        _STEPS,
+                        (-1e-6, -0.0, 1e-6),
+                        (0.0, 0.13107),
+                        0.25,
+                        1,
+                    ),
+                    Kink((0, 7), "loss", "loss", (4, 2), "output", _STEPS, (0.5, 0.5, 0.500003), (-0.0, 1.0), -0.0),
+                ),
             ),
             Row(
                 "head.bias",

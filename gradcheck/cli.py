@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from gradcheck import __version__
+from gradcheck import __version__, _cli_sweep
 from gradcheck._cli_options import METHODS, codes, entry, formats, number, output_file, report_file, seed
 from gradcheck._cli_run import Request, run, stopped_by
 from gradcheck._cli_select import (
@@ -158,6 +158,30 @@ def _require_distinct(specs: Sequence[str], outputs: Sequence[Path]) -> None:
         if path.resolve() in taken:
             raise UsageError(f"{path} would overwrite {taken[path.resolve()]} {path}; choose another name")
         taken[path.resolve()] = "the output"
+
+
+@cli.command("sweep", epilog=_cli_sweep.EXIT_CODES)
+@click.argument("spec", metavar="SPEC")
+@click.option("--entry", "entries", type=entry, multiple=True, metavar="NAME[I,J]",
+              help="The entry, such as 'head.weight[3,5]', counting from 0. Required.")  # fmt: skip
+@_plugins
+@click.option("--method", type=click.Choice([m for m in METHODS if m != "auto"]), default="central", show_default=True,
+              help="The scheme whose steps are swept.")  # fmt: skip
+@click.option("--seed", type=seed, metavar="N", help="Draw data and parameters with this seed.  [default: the spec's]")
+@click.option("--format", "fmt", type=click.Choice(list(_cli_sweep.formats())), default="full", show_default=True,
+              help="What stdout carries: a picture with its explanation, or every point.")  # fmt: skip
+def _sweep(spec: str, plugins: tuple[str, ...], method: str, fmt: str, **overrides: Any) -> int:
+    """Draw how the error of one numeric derivative depends on the step.
+
+    A long step truncates, a short one drowns in rounding; between them lies the plateau. SPEC is one file, or - for
+    standard input. The entry's derivative is taken at a hundred steps; the slopes on both sides of the plateau, its
+    extent, and the step to choose are said in words below the picture. This explains an error bar; whether backward is
+    right is what `gradcheck run` says.
+    """
+    if len(overrides["entries"]) != 1:
+        count = len(overrides["entries"]) or "none"
+        raise click.UsageError(f"Sweep takes one --entry, such as --entry 'head.weight[3,5]'; got {count}.")
+    return _cli_sweep.sweep(_cli_sweep.Request(spec, plugins, overrides, method, fmt))
 
 
 @cli.command("validate", epilog=_EXIT_CODES)

@@ -17,21 +17,21 @@ from gradcheck.findings import CODES
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    {"complex_safe", "errors", "findings", "naming", "maths"},
+    {"complex_safe", "errors", "findings", "naming", "maths", "step_sweep"},
     {"layers", "losses"},
     {"catalogue", "network"},
     {"assembly"},
     {"spec", "gradients"},
     {"compare", "evidence", "alone"},
     {"checks", "diagnosis"},
-    {"pipeline"},
+    {"pipeline", "stepping"},
     {"report"},
     {"cli"},
     {"__main__"},
 )
 #: Folders whose files make up one unit; in all others each file is one and knows no sibling.
 WHOLES = ("spec", "gradients.numeric")
-SILENT_ON_NUMPY = ("errors", "findings", "naming", "report", "cli", "_cli_")
+SILENT_ON_NUMPY = ("errors", "findings", "naming", "report", "step_sweep", "cli", "_cli_")
 HEADINGS = ("What it is", "Why it is bad", "Typical causes", "How to repair", "How to silence")
 
 
@@ -87,13 +87,14 @@ def _may_share(module: str, other: str) -> bool:
 
 
 def reports_that_see_more(root: Path) -> list[str]:
-    """A report format sees findings alone."""
+    """A report format sees findings alone, a format of a sweep the sweep alone."""
+    seen = ("gradcheck.findings", "gradcheck.report", "gradcheck.step_sweep")
     return [
         f"{module} imports {name}"
         for module, tree in modules(root).items()
         if module.startswith("report.")
         for name in imported(tree)
-        if name.startswith("gradcheck.") and not name.startswith(("gradcheck.findings", "gradcheck.report"))
+        if name.startswith("gradcheck.") and not name.startswith(seen)
     ]
 
 

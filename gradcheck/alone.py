@@ -1,9 +1,11 @@
 """Every layer alone, under the upstream gradient that backward delivered to it: who is guilty, and what a kink excuses.
 
-A layer is guilty when its own backward is not the vector-Jacobian product of its own forward. One wrong layer taints
-every gradient on its input side; those layers pass alone, and their rows are its consequences. At a kink a layer passes
-when its value lies between the one-sided slopes of each of its outputs, and where several entries share a kink (a tie)
-also in the direction in which they move together.
+A layer is judged at the arrays that its own backward was called for, in the precision of the analytic side: there it
+must be right whatever the layers before it have rounded, and a unit that float64 would put on another piece has the
+slopes of the piece that it was on. A layer is guilty when its own backward is not the vector-Jacobian product of its
+own forward. One wrong layer taints every gradient on its input side; those layers pass alone, and their rows are its
+consequences. At a kink a layer passes when its value lies between the one-sided slopes of each of its outputs, and
+where several entries share a kink (a tie) also in the direction in which they move together.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.gradients.analytic import Analytic, Spread
+from gradcheck.gradients.analytic import Analytic, own_rounding
 from gradcheck.gradients.numeric.local import Interval, Local, joint_vjp, vjp
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.network import Node, Term
@@ -45,11 +47,14 @@ class Judgement:
 class Alone:
     """Judges layers one by one, when asked, and remembers."""
 
-    def __init__(
-        self, stage: Stage, analytic: Analytic, spread: Mapping[str, Spread], unsafe: Mapping[str, str], unit: float
-    ) -> None:
-        self.stage, self.analytic, self.spread, self.unsafe, self.unit = stage, analytic, spread, unsafe, unit
+    def __init__(self, stage: Stage, analytic: Analytic, unsafe: Mapping[str, str]) -> None:
+        self.stage, self.analytic, self.unsafe = stage, analytic, unsafe
+        self.arrays = {
+            name: array.astype(np.float64) if array.dtype.kind == "f" else array
+            for name, array in analytic.trace.arrays.items()
+        }
         self._known: dict[tuple[str, str], Judgement] = {}
+        self._rounded: dict[str, Mapping[str, Array]] = {}
 
     def judge(self, part: Node | Term, operand: str) -> Judgement:
         """The layer's gradient for one of its operands, held against its own forward."""
@@ -61,8 +66,7 @@ class Alone:
     def operands(self, part: Node | Term) -> tuple[str, ...]:
         """What the layer's backward gives a gradient for: its inputs, then its parameters."""
         names = part.predictions if isinstance(part, Term) else (*part.inputs, *part.parameters.values())
-        arrays = self.stage.arrays
-        return tuple(dict.fromkeys(name for name in names if arrays[name].dtype.kind == "f"))
+        return tuple(dict.fromkeys(name for name in names if self.arrays[name].dtype.kind == "f"))
 
     def inputs_pass(self, part: Node | Term) -> bool:
         """Whether the layer is right about the gradients that it hands on."""
@@ -79,7 +83,8 @@ class Alone:
         local = self._local(part, upstream)
         interval = vjp(local, operand)
         # what this layer receives is rounded already: its own rounding is all that counts here
-        rounding = 64 * self.unit * interval.size + np.where(interval.kink, 0.0, 10 * self._spread(operand))
+        rounding = 64 * self.analytic.unit * interval.size
+        rounding += np.where(interval.kink, 0.0, 10 * self._own_rounding(part, operand))
         right = interval.contains(analytic, rounding)
         return Judgement(analytic, interval, right, self._together(local, operand, analytic, interval, rounding))
 
@@ -92,14 +97,15 @@ class Alone:
             for direction in _directions(local.arrays[operand], interval.kink)
         )
 
-    def _spread(self, operand: str) -> Array | float:
-        found = self.spread.get(operand)
-        return 0.0 if found is None else found.greatest
+    def _own_rounding(self, part: Node | Term, operand: str) -> Array | float:
+        if part.name not in self._rounded:
+            self._rounded[part.name] = own_rounding(self.stage.network, self.stage.point, self.analytic, part)
+        return np.nan_to_num(self._rounded[part.name].get(operand, 0.0), nan=0.0, posinf=0.0)
 
     def _contribution(self, part: Node | Term, operand: str) -> Array:
         found = self.analytic.contributions.get((part.name, operand))
         if found is None:
-            return np.zeros(self.stage.arrays[operand].shape)
+            return np.zeros(self.arrays[operand].shape)
         return np.asarray(found, dtype=np.float64)
 
     def _upstream(self, part: Node | Term) -> tuple[Array, ...]:
@@ -110,12 +116,12 @@ class Alone:
         if not part.elementwise:
             return (np.asarray(part.weight, dtype=np.float64),)
         if part.reduction == "none":
-            return (part.weight * self.stage.arrays[part.contraction],)
-        divisor = part.divisor(part.reduction, self.stage.arrays, losses.shape) or 1.0
+            return (part.weight * self.arrays[part.contraction],)
+        divisor = part.divisor(part.reduction, self.arrays, losses.shape) or 1.0
         return (np.full(losses.shape, part.weight / divisor),)
 
     def _local(self, part: Node | Term, upstream: tuple[Array, ...]) -> Local:
-        arrays, samples = self.stage.arrays, self.stage.samples
+        arrays, samples = self.arrays, self.stage.samples
         return Local(
             forward=_forward(part),
             branches=_branches(part),

@@ -142,7 +142,7 @@ def gather(case: Case, replay: str, progress: Progress) -> Evidence:
         raise NothingSelected(f"{case.path}: there is neither a parameter nor a real input to differentiate by")
     chosen = {name: _scheme(case, name, reasons) for name in names}
     question = _question(stage, analytic)
-    watch = KinkWatch(network, stage.arrays)
+    watch = KinkWatch(network, stage.arrays, analytic.trace.arrays)
     estimates: dict[str, Estimate] = {}
     total = sum(stage.arrays[name].size for name in names)
     done = 0

@@ -23,7 +23,7 @@ X, TARGET = normal(4, 3), normal(4, 2)
 def alone(net: Case) -> Alone:
     with np.errstate(all="ignore"):
         found = gather(net, "", lambda done, total, name: None)
-    return Alone(found.stage, found.analytic, found.spread, found.unsafe, found.unit)
+    return Alone(found.stage, found.analytic, found.unsafe)
 
 
 def guilty(net: Case) -> set[tuple[str, str]]:

@@ -47,7 +47,7 @@ CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC601", "GC901")
 
 def run(evidence: Evidence) -> Outcome:
     """Compare every entry, then find out which layer is guilty of what disagrees."""
-    alone = Alone(evidence.stage, evidence.analytic, evidence.spread, evidence.unsafe, evidence.unit)
+    alone = Alone(evidence.stage, evidence.analytic, evidence.unsafe)
     rows: dict[str, Row] = {}
     gradients: dict[str, Array] = {}
     compared: dict[str, tuple[Comparison, Array]] = {}

@@ -5,6 +5,7 @@ What such a move changes in a gradient is rounding, and nothing else: both witne
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -41,5 +42,9 @@ def wider(point: Point) -> Point:
 
     Where long double is no wider than float64 it is the same point in the same precision.
     """
-    narrow = any(array.dtype == np.float32 for array in point.arrays.values())
-    return point.cast(np.float64 if narrow else np.longdouble)
+    return point.cast(wider_type(point.arrays))
+
+
+def wider_type(arrays: Mapping[str, Array]) -> type[np.floating[Any]]:
+    """The precision that `wider` means for these arrays."""
+    return np.float64 if any(array.dtype == np.float32 for array in arrays.values()) else np.longdouble

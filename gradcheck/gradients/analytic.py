@@ -6,16 +6,18 @@ NaN is named at the layer that produced it. What is missing or unusable is NaN i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
-from gradcheck.gradients._moves import moved, wider
+from gradcheck.gradients._moves import moved, wider, wider_type
+from gradcheck.gradients._pieces import all_pieces, pieces, same_pieces
 from gradcheck.network import Network, Node, Point, Term, Trace, guarded
 
 Array = NDArray[Any]
@@ -73,10 +75,14 @@ class Spread:
     moved  its greatest change when all inputs, parameters and upstream gradients move by one unit in the last place
     wide   its distance from the same backward in a wider precision, which also sees what such moves leave alone
            (1 - y² at y = 1), and takes the same branches
+    value  that gradient in the wider precision
+    unit   unit roundoff of the narrowest precision that a backward has answered in there
     """
 
     moved: Array
     wide: Array
+    value: Array
+    unit: float
 
     @property
     def greatest(self) -> Array:
@@ -88,19 +94,42 @@ def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> di
     """The rounding of every gradient, by name.
 
     The batch keeps its order: a backward that follows one sample only would change with the order too, and its mistake
-    would pass for rounding.
+    would pass for rounding. A move after which a unit is on another piece of a piecewise function says nothing about
+    rounding: there the moved gradient is held against its own wider precision instead, and does not count where that
+    one is on other pieces, too.
     """
-    others = [
-        _shifted(network, point.map(lambda array, seed=seed: moved(array, seed)), seed)  # type: ignore[misc]
-        for seed in range(draws)
-    ]
-    wide: Mapping[str, Array] = base.gradients
+    on = all_pieces(network, base.trace.arrays)
+    changes = [change for seed in range(draws) for change in _moved_by(network, point, base, on, seed)]
+    wide = base
     with suppress(Exception):
-        wide = gradient(network, wider(point)).gradients
+        wide = gradient(network, wider(point))
     return {
-        name: Spread(np.max([_distance(found, other[name]) for other in others], axis=0), _distance(found, wide[name]))
+        name: Spread(
+            np.max([np.zeros(found.shape), *(change[name] for change in changes)], axis=0),
+            _distance(found, wide.gradients[name]),
+            np.asarray(wide.gradients[name], dtype=np.float64),
+            wide.unit,
+        )
         for name, found in base.gradients.items()
     }
+
+
+def _moved_by(
+    network: Network, point: Point, base: Analytic, on: Mapping[str, Array], seed: int
+) -> Iterator[dict[str, Array]]:
+    """What one move changes in every gradient; nothing if that cannot be told."""
+    near = point.map(lambda array: moved(array, seed))
+    trace = network.forward(near)
+    found = _backward(network, near, trace, DECLARED, seed).gradients
+    if same_pieces(on, all_pieces(network, trace.arrays)):
+        yield {name: _distance(found[name], base.gradients[name]) for name in base.gradients}
+        return
+    with suppress(Exception):
+        far = wider(near)
+        trace_far = network.forward(far)
+        if same_pieces(all_pieces(network, trace.arrays), all_pieces(network, trace_far.arrays)):
+            wide = _backward(network, far, trace_far, DECLARED, seed=None).gradients
+            yield {name: _distance(found[name], wide[name]) for name in base.gradients}
 
 
 def _distance(found: Array, other: Array) -> Array:
@@ -117,8 +146,44 @@ def greatest_rounding(network: Network, point: Point, base: Analytic, objective:
     return dict.fromkeys(base.gradients, 0.0)
 
 
-def _shifted(network: Network, point: Point, seed: int) -> Mapping[str, Array]:
-    return _backward(network, point, network.forward(point), DECLARED, seed).gradients
+def own_rounding(network: Network, point: Point, base: Analytic, part: Node | Term, draws: int = 4) -> dict[str, Array]:
+    """s of what one layer, or one term of the loss, adds to the gradients, by their name.
+
+    Measured as `spread` does it, but with the arrays and upstream gradients that the part has had in the pass: what was
+    rounded elsewhere is not in it. Empty if the part cannot be asked again.
+    """
+    on = pieces(part, base.trace.arrays)
+    found = {name: array for (owner, name), array in base.contributions.items() if owner == part.name}
+    others: list[Mapping[str, Array]] = []
+    with suppress(Exception):
+        for seed in range(draws):
+            near, added = _added(network, point, base, part, partial(moved, seed=seed), seed)
+            if on is None or np.array_equal(on, pieces(part, near)):  # type: ignore[arg-type]
+                others.append(added)
+        wide = wider_type(base.trace.arrays)
+        others.append(_added(network, point, base, part, lambda array: array.astype(wide), None)[1])
+    changes = {name: [_distance(array, other[name]) for other in others] for name, array in found.items()}
+    return {name: np.max(some, axis=0) for name, some in changes.items() if some}
+
+
+def _added(
+    network: Network, point: Point, base: Analytic, part: Node | Term, change: Callable[[Array], Array],
+    seed: int | None,
+) -> tuple[Mapping[str, Array], dict[str, Array]]:  # fmt: skip
+    """The arrays that the part gets after a change of every number, and what its backward adds by name."""
+    arrays = {name: change(a) if a.dtype.kind == "f" else a for name, a in base.trace.arrays.items()}
+    result, cache = part.apply(arrays)
+    if isinstance(part, Term):
+        position = network.terms.index(part)
+        none = (None,) * position
+        walk = _Walk(network, point, Trace(arrays, {}, (*none, result), (*none, cache)))
+        walk.through_loss(position, part, part.weight, part.reduction, seed)
+    else:
+        with_outputs = {**arrays, **dict(zip(part.outputs, result, strict=True))}
+        walk = _Walk(network, point, Trace(with_outputs, {part.name: cache}, (), ()))
+        walk.gradients = {name: change(base.gradients[name]) for name in part.outputs}
+        walk.through(part)
+    return arrays, {name: array for (_, name), array in walk.contributions.items()}
 
 
 def _backward(network: Network, point: Point, trace: Trace, objective: Objective, seed: int | None) -> Analytic:

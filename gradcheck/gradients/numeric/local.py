@@ -184,7 +184,7 @@ def _piecewise(
         "low": np.where(kink, np.minimum(*ends), smooth["low"]),
         "high": np.where(kink, np.maximum(*ends), smooth["high"]),
         "bar": np.where(kink, np.abs(dy) * left_over, smooth["bar"]),
-        "size": smooth["size"],
+        "size": np.where(kink, np.maximum(*map(np.abs, ends)), smooth["size"]),
         "kink": (kink & (dy != 0)).astype(float),
     }
 

@@ -66,9 +66,7 @@ class Comparison:
     @property
     def told_apart(self) -> Array:
         """w."""
-        size = np.where(np.isfinite(self.numeric), np.abs(self.numeric), 0.0)
-        widened: Array = self.resolution * np.maximum(size, _FLOOR * np.max(size, initial=0.0))
-        return widened
+        return told_apart(self.numeric, self.resolution)
 
     @property
     def vacuous(self) -> bool:
@@ -86,6 +84,13 @@ class Comparison:
         fine = np.asarray(self.bar <= self.told_apart) | self.vacuous
         passing: Array = self.agrees & fine
         return passing | (self.distance <= self.rtol * np.abs(self.numeric)) if self.rtol else passing
+
+
+def told_apart(numeric: Array, resolution: float) -> Array:
+    """w of every entry of a tensor."""
+    size = np.where(np.isfinite(numeric), np.abs(numeric), 0.0)
+    widened: Array = resolution * np.maximum(size, _FLOOR * np.max(size, initial=0.0))
+    return widened
 
 
 def verdicts(

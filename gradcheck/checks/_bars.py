@@ -1,4 +1,23 @@
-"""The rounding of the analytic side, as it enters the bar of every entry."""
+"""The rounding of the analytic side, as it enters the bar of every entry.
+
+With a the analytic gradient, W the same backward at the same numbers in a wider precision, n ± e the numeric gradient,
+g the true one, u and u′ the unit roundoffs of a and of W, and s the spread of a (see `Spread`), two bounds of |a - g|:
+
+    R = 10 s + 4 u Σ|gᵢ|                      statistical: s is how a changes under moves of one unit in the last place
+    E = 2 |a - W| + R u′/u                    where W is right:  |W - n| ≤ e + R u′/u
+
+E is no estimate. Rounding is linear in the unit roundoff, so R u′/u bounds the rounding of W as R bounds that of a; if
+then W agrees with n to within their errors, the rule that backward follows is right to a part of u′/u of what a could
+show, all that is left of a - g is a - W, and that is known. |a - g| ≤ |a - W| + |W - g| holds however a was rounded
+(the factor 2 is room for the second term). R must be large, because it is known from a few draws and must hold for
+every entry; E is what happened in this one.
+
+A mistake in the rule is in W as well, W - n shows it, and E is not to be had: so E excuses nothing. What a - W may
+contain besides rounding is a mistake that depends on the precision: a cast to float16 of what comes in float32, a
+formula that is chosen by dtype. So E is to be had only where rounding explains a - W, too: where it is no greater than
+R, taken from moves alone. A cast in every precision is a mistake of the rule. And E is asked only where R is too wide
+to tell anything; elsewhere R is the bar.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +26,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.evidence import Evidence
+from gradcheck.compare import told_apart
+from gradcheck.evidence import RESOLUTION, Evidence
 from gradcheck.gradients.numeric.estimate import Estimate
 
 Array = NDArray[Any]
 
 
 def analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
-    """Rounding of the analytic side: 10 s + 4 u Σ|gᵢ|, s at least half of what is usual; nothing where Σ|gᵢ| = 0."""
+    """Rounding of the analytic side: R, or E where R is wider than what must be told apart and E is to be had.
+
+    s is at least half of what is usual in the tensor; nothing is rounded where Σ|gᵢ| = 0.
+    """
+    spread, unit = evidence.spread[name], evidence.unit
     s = np.nan_to_num(evidence.rounding(name), nan=0.0, posinf=0.0)
     least = np.where(found.magnitude > 0, _usual(evidence, name, found) / 2, 0.0)
-    return np.asarray(10 * np.maximum(s, least) + 4 * evidence.unit * found.magnitude)
+    statistical = 10 * np.maximum(s, least) + 4 * unit * found.magnitude
+    wider = statistical * spread.unit / unit
+    with np.errstate(invalid="ignore"):
+        right = np.abs(spread.value - found.value) <= found.error + wider
+        rounded = spread.wide <= 10 * spread.moved + 4 * unit * found.magnitude
+    doubtful = statistical + found.error > told_apart(found.value, RESOLUTION[evidence.case.dtype])
+    known = doubtful & right & rounded & ~found.kink
+    return np.asarray(np.where(known, np.minimum(statistical, 2 * spread.wide + wider), statistical))
 
 
 def _usual(evidence: Evidence, name: str, found: Estimate) -> float:

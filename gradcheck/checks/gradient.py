@@ -31,13 +31,14 @@ from numpy.typing import NDArray
 from gradcheck.alone import Alone
 from gradcheck.checks._at_kinks import entries_at_kinks
 from gradcheck.checks._bars import analytic_error
-from gradcheck.checks._base import Outcome, finding
+from gradcheck.checks._base import Outcome
 from gradcheck.checks._blame import Blame
 from gradcheck.checks._kinks import evidence_at_kinks
 from gradcheck.checks._second_look import SecondLook, look_again
-from gradcheck.compare import FAIL, Comparison, row, verdicts
+from gradcheck.checks._vacuity import vacuity
+from gradcheck.compare import Comparison, row, verdicts
 from gradcheck.evidence import RESOLUTION, Evidence
-from gradcheck.findings import CheckResult, Finding, Row, worst_verdict
+from gradcheck.findings import CheckResult, Row, worst_verdict
 from gradcheck.gradients.numeric.schemes import SCHEMES
 
 Array = NDArray[Any]
@@ -64,7 +65,7 @@ def run(evidence: Evidence) -> Outcome:
             f"{name}/verdict": np.array(["pass", "kink", "inconclusive", "fail"])[verdict],
         }
     findings = Blame(evidence, alone, compared).findings()
-    findings += _vacuous(evidence, rows, compared, len(findings))
+    findings += vacuity(evidence, NAME, compared, len(findings))
     point = evidence.case.point
     errors = [found.code for found in findings if found.severity == "error"]
     overall = worst_verdict([*(r.verdict for r in rows.values()), *("fail" for _ in errors)], "not_applicable")
@@ -117,27 +118,6 @@ def _selected(evidence: Evidence, name: str) -> Array:
         if owner == name:
             selected[index] = True
     return selected
-
-
-def _vacuous(
-    evidence: Evidence, rows: dict[str, Row], compared: dict[str, tuple[Comparison, Array]], number: int
-) -> list[Finding]:
-    """A note for every tensor whose true gradient is zero everywhere, as far as anyone can tell."""
-    notes: list[Finding] = []
-    for name, found in rows.items():
-        comparison, verdict = compared[name]
-        if not comparison.vacuous or (verdict == FAIL).any() or not found.checked:
-            continue
-        owner = evidence.case.network.owner(name)
-        message = (
-            f"{name}: nothing was tested here; the gradient is zero within its error bar ({found.error_bar:.1e}) in "
-            "every entry, so a backward that says zero passes whatever its rule is"
-        )
-        notes.append(
-            finding(evidence, NAME, number + len(notes) + 1, "GC601", owner.name if owner else name, message, name,
-                    severity="note")
-        )  # fmt: skip
-    return notes
 
 
 def _measured(rows: dict[str, Row]) -> dict[str, Any]:

@@ -136,10 +136,10 @@ class _Sweep:
 
     def result(self) -> StepSweep:
         """Everything that is to be said."""
-        reference = self._reference()
         rungs = self._climb()
-        measured = _measured(rungs, reference)
         choice = self._choice(rungs)
+        reference = self._reference(choice)
+        measured = _measured(rungs, reference)
         truncation = self._truncation(measured, reference)
         return StepSweep(
             path=self.case.path,
@@ -182,20 +182,17 @@ class _Sweep:
         steps = scale * _relative_steps(self.scheme)
         return climb(self.evidence.stage, self.name, self.flat, self.scheme, question, steps, self.watch)
 
-    def _reference(self) -> Reference:
+    def _reference(self, choice: Choice) -> Reference:
         if self.offender is None:
-            value, error = self._again("complex")
-            return Reference(value, error, COMPLEX_STEP)
+            found = self.evidence.again(self.name, "complex", None, self.flat)
+            return Reference(float(found.value[self.index]), float(found.error[self.index]), COMPLEX_STEP)
         reason = self._why_not_complex()
         best, _ = self.evidence.ladder(self.name, self.flat)
-        if best.settled[0]:
-            return Reference(float(best.value[0]), float(best.error[0]), LADDER, reason)
-        value, _ = self._again(self.scheme.name)
-        return Reference(value, float("inf"), ONE_STEP, reason)
-
-    def _again(self, scheme: str) -> tuple[float, float]:
-        found = self.evidence.again(self.name, scheme, None, self.flat)
-        return float(found.value[self.index]), float(found.error[self.index])
+        value, error = float(best.value[0]), float(best.error[0])
+        contradicted = choice.settled and abs(choice.value - value) > choice.error_bar + error
+        if best.settled[0] and not contradicted:
+            return Reference(value, error, LADDER, reason)
+        return Reference(choice.value, float("inf"), ONE_STEP, reason)
 
     def _choice(self, rungs: Rungs) -> Choice:
         if self.scheme.is_complex:

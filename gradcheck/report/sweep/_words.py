@@ -74,8 +74,8 @@ def _reference(sweep: StepSweep) -> str:
         text = f"{said}, from the plateau of a ladder of steps; {why}."
     else:
         text = (
-            f"none that could be trusted: no three steps of a ladder agree; {why}. Errors are measured from what the "
-            f"usual step says, {_value(found.value)}."
+            f"none that could be trusted: the steps of a ladder agree nowhere, or in two places; {why}. Errors are "
+            f"measured from what one step says, {_value(found.value)}."
         )
     if abs(found.value) <= found.error < math.inf:
         text += " That is zero within its error: here, a backward that says zero passes whatever its rule is."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from gradcheck.evidence import Evidence
 from gradcheck.findings import Kink
 from gradcheck.gradients.numeric.estimate import step_for
 from gradcheck.gradients.numeric.schemes import SCHEMES
-from gradcheck.gradients.numeric.sites import Site, sites
+from gradcheck.gradients.numeric.sites import Site, Sites, sites
 
 Array = NDArray[Any]
 #: Of all entries at a kink of one tensor, so many are looked at again, and so many units are shown.
@@ -28,33 +29,31 @@ def evidence_at_kinks(evidence: Evidence, name: str, verdict: Array) -> tuple[Ki
     """
     at_kink = np.flatnonzero(verdict == KINK)
     spaced = np.unique(np.linspace(0, at_kink.size - 1, min(_LOOKED_AT, at_kink.size)).astype(int))
-    analytic = evidence.gradient(name)
+    entries = [tuple(int(i) for i in np.unravel_index(entry, verdict.shape)) for entry in at_kink[spaced]]
     known: list[Kink] = []
-    for entry in at_kink[spaced]:
-        index = tuple(int(i) for i in np.unravel_index(entry, verdict.shape))
-        found = sites(evidence.stage, name, index, _reach(evidence, name), on_border=_is_complex(evidence, name))
+    for index, found in zip(entries, _met(evidence, name, entries), strict=True):
         steps = (-found.step, 0.0, found.step)
-        known += [_kink(site, index, steps, float(analytic[index]), found.count - 1) for site in found.first]
+        analytic = float(evidence.gradient(name)[index])
+        known += [_kink(site, index, steps, analytic, found.count - 1) for site in found.first]
     return _varied(known)
 
 
 def site_at(evidence: Evidence, layer: str, operand: str, index: tuple[int, ...]) -> Site | None:
     """The first unit of one layer that meets a kink when an entry of something that the layer takes moves."""
     step = step_for(SCHEMES["central"], evidence.stage.arrays[operand])
-    return next((site for site in sites(evidence.stage, operand, index, step).first if site.layer == layer), None)
+    (found,) = sites(evidence.stage, operand, [index], step)
+    return next((site for site in found.first if site.layer == layer), None)
 
 
-def _is_complex(evidence: Evidence, name: str) -> bool:
-    return SCHEMES[evidence.estimates[name].scheme].is_complex
-
-
-def _reach(evidence: Evidence, name: str) -> float:
-    """How far the numeric gradient has moved the entries; the step of central differences for the complex step."""
-    found = evidence.estimates[name]
-    scheme = SCHEMES[found.scheme]
-    if scheme.is_complex:
-        return step_for(SCHEMES["central"], evidence.stage.arrays[name])
-    return 2 * max(abs(offset) for offset in scheme.offsets) * found.step
+def _met(evidence: Evidence, name: str, entries: Sequence[tuple[int, ...]]) -> list[Sites]:
+    """Kinks within the usual step of a difference; if there are none, within the greatest step that was made."""
+    estimate = evidence.estimates[name]
+    scheme = SCHEMES[estimate.scheme]
+    usual = step_for(SCHEMES["central"], evidence.stage.arrays[name])
+    found = sites(evidence.stage, name, entries, usual, on_border=scheme.is_complex)
+    if scheme.is_complex or any(each.count for each in found):
+        return found
+    return sites(evidence.stage, name, entries, 2 * max(map(abs, scheme.offsets)) * estimate.step)
 
 
 def _kink(site: Site, index: tuple[int, ...], steps: tuple[float, float, float], analytic: float, others: int) -> Kink:

@@ -1,19 +1,19 @@
 """Where the perturbation of one entry meets a kink: in which units of which layers, found by sampling the forward.
 
 The entry is moved from x to x ± h and x ± 2h, and the layers behind it are walked in their order, then the terms of the
-loss. A layer that says on which pieces its units are is believed: a unit meets a kink where it is on another piece at
-x - h or x + h than at x, and its output moves. In a black box, an output meets one where its slopes on both sides,
+loss. With the slopes of an output y on both sides,
 
     left(s) = (y(x - s) - y(x - 2s)) / s        right(s) = (y(x + 2s) - y(x + s)) / s        s = h, h/2, h/4
 
-differ by more than noise at every s: a smooth gap shrinks with s, a kink's gap stays. Behind a kink every output has
-two slopes, smooth layers' outputs included; a black box there is moved along straight lines instead, in both directions
-in which its inputs leave.
+a layer that says on which pieces its units are is believed: a unit meets a kink where it is on another piece at x - h
+or x + h than at x, and left(h) is not right(h). In a black box an output meets one where they differ by more than noise
+at every s: a smooth gap shrinks with s, a kink's gap stays. Behind a kink every output has two slopes, those of smooth
+layers included; a black box there is moved along straight lines instead, in both directions in which its inputs leave.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -70,26 +70,32 @@ class Sites:
     count: int = 0
 
 
-def sites(stage: Stage, name: str, index: tuple[int, ...], step: float, on_border: bool = False) -> Sites:
-    """Where the entry `index` of the named array (an activation's, too) meets kinks within ± step.
+def sites(
+    stage: Stage, name: str, entries: Sequence[tuple[int, ...]], step: float, on_border: bool = False
+) -> list[Sites]:
+    """Where each of some entries of the named array (an activation's, too) meets kinks within ± step.
 
     on_border  of layers that say where their kinks are, only those units count that lie exactly on one
 
-    Empty where it cannot be told, be it because the forward raises at x ± 2h.
+    Empty for an entry of which it cannot be told, be it because the forward raises at x ± 2h.
     """
+    noises: dict[tuple[str, int], Array] = {}
+    with np.errstate(all="ignore"):
+        return [_sites(_Line(stage, name, index, step, noises), on_border) for index in entries]
+
+
+def _sites(line: _Line, on_border: bool) -> Sites:
     found: list[Site] = []
     count = 0
     try:
-        with np.errstate(all="ignore"):
-            line = _Line(stage, name, index, step)
-            for part in line.parts:
-                for output, marked in enumerate(_marked(line, part, on_border)):
-                    units = np.argwhere(marked)
-                    count += len(units)
-                    found += [_site(line, part, output, tuple(unit.tolist())) for unit in units[:MOST_UNITS]]
+        for part in line.parts:
+            for output, marked in enumerate(_marked(line, part, on_border)):
+                units = np.argwhere(marked)
+                count += len(units)
+                found += [_site(line, part, output, tuple(unit.tolist())) for unit in units[:MOST_UNITS]]
     except LayerFailure:
-        return Sites(step)
-    return Sites(step, tuple(found), count)
+        return Sites(line.step)
+    return Sites(line.step, tuple(found), count)
 
 
 @dataclass(frozen=True)
@@ -148,10 +154,15 @@ class _Sample:
 
 
 class _Line:
-    """The line on which the entry moves; offsets are counted in steps."""
+    """The line on which the entry moves; offsets are counted in steps.
 
-    def __init__(self, stage: Stage, name: str, index: tuple[int, ...], step: float) -> None:
-        self.stage, self.name, self.index, self.step = stage, name, index, step
+    noises  of outputs where the network is, by part and output: measured once for all lines through that point
+    """
+
+    def __init__(
+        self, stage: Stage, name: str, index: tuple[int, ...], step: float, noises: dict[tuple[str, int], Array]
+    ) -> None:
+        self.stage, self.name, self.index, self.step, self.noises = stage, name, index, step, noises
         nodes = [_of_node(node) for node in stage.network.affected([name])]
         moving = {name, *(output for node in nodes for output in node.outputs)}
         terms = [_of_term(term, stage.arrays) for term in stage.network.terms if moving.intersection(term.predictions)]
@@ -186,6 +197,18 @@ class _Line:
             for way in ways
         ]
 
+    def noise(self, part: _Part, output: int) -> Array:
+        """Standard deviation of the rounding error of an output."""
+        arrays = self.at(0.0).arrays
+        moving = [name for name in part.operands if arrays[name].dtype.kind == "f"]
+
+        def along(factor: float) -> Array:
+            return np.asarray(part.forward({**arrays, **{name: factor * arrays[name] for name in moving}})[output])
+
+        if (part.name, output) not in self.noises:
+            self.noises[part.name, output] = measured_noise(along)
+        return self.noises[part.name, output]
+
 
 def _marked(line: _Line, part: _Part, on_border: bool) -> Iterator[Array]:
     """Which units meet a kink, one mask per output."""
@@ -199,20 +222,18 @@ def _marked(line: _Line, part: _Part, on_border: bool) -> Iterator[Array]:
         elif base is not None:
             yield _told(line, part, output, base, on_border)
         else:
-            yield _measured(line.ways(part, output), partial(_noise, part, here.arrays, output))
+            yield _measured(line.ways(part, output), partial(line.noise, part, output))
 
 
 def _told(line: _Line, part: _Part, output: int, base: Array, on_border: bool) -> Array:
-    """Which units of an output leave their piece, as the layer says."""
+    """Which units of an output leave their piece, as the layer says, for another slope."""
     beside = [line.at(offset) for offset in (-1.0, 1.0)]
     left = np.any([part.branches(sample.arrays) != base for sample in beside], axis=0)
     if on_border:
         left &= base < 0
     y = {offset: line.at(offset).outputs[part.name][output] for offset in _PLACES}
-    moves = np.isfinite(y[-1.0] + y[1.0]) & ((y[-1.0] != y[0.0]) | (y[1.0] != y[0.0]))
-    if left.shape == y[0.0].shape:
-        return np.asarray(left & moves)
-    return np.asarray(_of_its_samples(left, y[0.0]) & moves & _gap(y, 1.0)[1])
+    where = left if left.shape == y[0.0].shape else _of_its_samples(left, y[0.0])
+    return np.asarray(where & _gap(y, 1.0)[1])
 
 
 def _of_its_samples(left: Array, y: Array) -> Array:
@@ -245,17 +266,6 @@ def _stays(y: Mapping[float, Array], noise: Array | float) -> Array:
     gaps = [_gap(y, s, noise) for s in _SHRINKING]
     stays = [shorter[0] > _STAYS * longer[0] for longer, shorter in pairwise(gaps)]
     return np.asarray(np.all([*stays, *(clear for _, clear in gaps)], axis=0))
-
-
-def _noise(part: _Part, arrays: Mapping[str, Array], output: int) -> Array:
-    """Standard deviation of the rounding error of an output."""
-    moving = [name for name in part.operands if arrays[name].dtype.kind == "f"]
-
-    def along(factor: float) -> Array:
-        return np.asarray(part.forward({**arrays, **{name: factor * arrays[name] for name in moving}})[output])
-
-    noise: Array = measured_noise(along)
-    return noise
 
 
 def _site(line: _Line, part: _Part, output: int, unit: tuple[int, ...]) -> Site:

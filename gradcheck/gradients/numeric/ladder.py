@@ -7,9 +7,9 @@ With D(h) a scheme of order p at step h, and steps h₀ > h₁ > h₂ …, ρ = 
     extrapolation         (ρᵖ D(hₖ) - D(hₖ₋₁)) / (ρᵖ - 1)                   the next order; its noise likewise
 
 Truncation falls with the step and noise grows, so the error has a least place: the plateau. An estimate is not a bound
-(an oscillation whose period divides the steps shows none of them), so rung k is accepted only if three rungs agree:
-D(hₖ₊₁) must not be farther from D(hₖ) than the truncation and the noise that are claimed. No power of two lies between
-the steps, and a ladder without a plateau has no value.
+(an oscillation may happen to look flat at two steps), so rung k is accepted only if three rungs agree, D(hₖ₊₁) being no
+farther from D(hₖ) than the truncation and the noise that are claimed, and if no shorter step contradicts it. No power
+of two lies between the steps, and a ladder without a plateau has no value.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DEVIATIONS = 6
 #: Between the steps of a ladder: the square of the golden ratio, the number that fractions approach worst.
 RATIO = (3 + 5**0.5) / 2
 #: The longest step of a ladder relative to the array's scale, and how many there are.
-_LONGEST, _RUNGS = 2.0**-3, 13
+_LONGEST, _RUNGS = 2.0**-3, 16
 #: How many higher orders are extrapolated from a ladder.
 _EXTRAPOLATED = 2
 
@@ -88,7 +88,7 @@ class Plateau:
 
 
 def ladder_steps(array: Array) -> Array:
-    """The steps of a ladder for entries of an array, falling: from an eighth of its scale to a millionth."""
+    """The steps of a ladder for entries of an array, falling: from an eighth of its scale to a fifteen-millionth."""
     scale = float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
     steps: Array = (scale or 1.0) * _LONGEST * RATIO ** -np.arange(_RUNGS, dtype=float)
     return steps
@@ -159,16 +159,17 @@ def _ranked(plateaus: list[Plateau], which: Array) -> Plateau:
 
 
 def _judged(rungs: Rungs, k: int, order: int) -> tuple[Array, Array]:
-    """The error of rung k, and whether it agrees with its neighbours: (E,), (E,)."""
+    """The error of rung k, and whether it agrees with its neighbours and all shorter steps: (E,), (E,)."""
     values, noise = rungs.values, rungs.noise
     ratio = rungs.steps[k - 1] / rungs.steps[k]
     with np.errstate(invalid="ignore"):
         truncation = np.abs(values[k - 1] - values[k]) / (ratio**order - 1)
-        beyond = np.abs(values[k] - values[k + 1]) - noise[k + 1]
-        agrees = beyond <= 2 * truncation + noise[k]
-        error = 2 * np.maximum(truncation, beyond) + noise[k]
+        apart = np.abs(values[k] - values[k + 1 :]) - noise[k + 1 :]
+        error = 2 * np.maximum(truncation, apart[0]) + noise[k]
+        contradicted = (apart[1:] > error).any(axis=0)
+        agrees = (apart[0] <= 2 * truncation + noise[k]) & ~contradicted
     usable = np.isfinite(error) & ~rungs.kink[k - 1 : k + 2].any(axis=0)
-    return error, agrees & usable
+    return error, np.asarray(agrees & usable)
 
 
 class _Climb:

@@ -24,7 +24,7 @@ _LEGEND = {
     "analytic": "|backward - reference|",
     "reference": "error of the reference itself: points below it tell nothing",
     "plateau": "plateau",
-    "chosen": "step to choose",
+    "chosen": "{chosen}",
 }
 
 
@@ -42,9 +42,10 @@ def heading(sweep: StepSweep) -> str:
 
 def legend(sweep: StepSweep, shown: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Character and meaning of whatever occurs in the picture; `shown` has the characters."""
+    chosen = "step to choose" if sweep.choice.settled else "the scheme's usual step"
     for kind, meaning in _LEGEND.items():
         if kind in shown:
-            yield shown[kind], meaning.format(order=sweep.order)
+            yield shown[kind], meaning.format(order=sweep.order, chosen=chosen)
 
 
 def paragraphs(sweep: StepSweep) -> Iterator[tuple[str, str]]:

@@ -140,7 +140,7 @@ def row(name: str, comparison: Comparison, verdict: Array, method: str, reason: 
     clear = smooth & (size > bar)
     relative = np.divide(distance, size, out=np.zeros_like(distance), where=clear)
     seen = np.divide(bar, size, out=np.full_like(distance, np.inf), where=clear)
-    detectable = float(np.min(seen[clear])) if clear.any() else None
+    detectable = max(float(np.min(seen[clear])), comparison.rtol) if clear.any() else None
     shape = comparison.analytic.shape
     return Row(
         name=name,
@@ -156,7 +156,14 @@ def row(name: str, comparison: Comparison, verdict: Array, method: str, reason: 
         detectable=detectable,
         method=method,
         reason=reason,
+        untested=int(np.sum(untested(comparison, verdict))),
     )
+
+
+def untested(comparison: Comparison, verdict: Array) -> Array:
+    """Entries that pass with a true gradient of zero, within the bar: no relative mistake could be seen there."""
+    marked: Array = comparison.selected & (verdict == PASS) & (np.abs(comparison.numeric) <= comparison.bar)
+    return marked
 
 
 def worst_entry(comparison: Comparison, verdict: Array) -> Worst | None:

@@ -127,6 +127,7 @@ class Row:
     method: str = ""  # beyond: the scheme that gave the numeric gradient
     reason: str = ""  # beyond: why this scheme, or why nothing was checked
     kinks: tuple[Kink, ...] = ()  # beyond: where a few of the entries at a kink meet it
+    untested: int = 0  # beyond: entries that pass with a true gradient of zero: no relative mistake could be seen there
 
 
 @dataclass(frozen=True)

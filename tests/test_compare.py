@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck.compare import FAIL, INCONCLUSIVE, KINK, PASS, Comparison, Second, excess, row, verdicts
+from gradcheck.compare import FAIL, INCONCLUSIVE, KINK, PASS, Comparison, Second, excess, row, untested, verdicts
 from gradcheck.evidence import RESOLUTION
 from gradcheck.findings import Counts, Worst
 
@@ -266,3 +266,19 @@ def test_entries_on_kinks_do_not_count_for_the_errors_unless_there_are_no_others
 def test_excess_is_defined_where_bars_or_distances_vanish() -> None:
     found = excess(np.array([2.0, 0.0, 1.0, np.inf]), np.array([0.5, 0.0, 0.0, 1.0]))
     np.testing.assert_array_equal(found, [4.0, 0.0, np.inf, np.inf])
+
+
+def test_entries_that_pass_with_a_gradient_of_zero_are_untested() -> None:
+    selected = np.array([True, True, True, True, True, False])
+    comparison = compare([1, 0, 1e-9, 0, 0.5, 0], [1, 0, 1e-9, 2e-10, 0, 0], bar=1e-9, selected=selected)
+    found = verdicts(comparison, np.zeros(6, dtype=bool), [Second(comparison.numeric, comparison.bar)])
+    assert found.tolist() == [PASS, PASS, PASS, PASS, FAIL, PASS]
+    assert untested(comparison, found).tolist() == [False, True, True, True, False, False]
+    assert row("w", comparison, found, "").untested == 3
+    assert row("w", comparison, np.full(6, KINK), "").untested == 0
+
+
+def test_detectable_is_never_smaller_than_the_relative_tolerance() -> None:
+    for rtol, expected in ((0.01, 0.01), (1e-12, BAR)):
+        comparison = compare([1, 1], [1, 1], rtol=rtol)
+        assert row("w", comparison, np.zeros(2, dtype=int), "").detectable == pytest.approx(expected)

@@ -42,10 +42,10 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun[:-1]}ies" if noun.endswith("y") else f"{count:,} {noun}s"
 
 
-def listed(words: Sequence[str], most: int = 5) -> str:
+def listed(words: Sequence[str], most: int | None = 5) -> str:
     """`a`, `a and b`, `a, b and c`, `a, b, c, d, e and 3 more`."""
     shown = list(words[:most])
-    if len(words) > most:
+    if most is not None and len(words) > most:
         shown.append(f"{len(words) - most:,} more")
     return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
 
@@ -85,6 +85,51 @@ def _kink(row: Row, kink: Kink) -> str:
 
 def _at(name: str, index: Sequence[int]) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def seen(spec: SpecReport) -> str:
+    """The smallest relative mistake that could have been seen in each tensor, rounded up to a power of ten.
+
+    `...: 1e-14 in every tensor`, `...: 1e-14 in a and b; 1e-12 in c; none in d`. Empty where nothing says so.
+    """
+    groups: dict[float, list[str]] = {}
+    for row in spec.rows:
+        if row.detectable is not None:
+            groups.setdefault(_power_of_ten(row.detectable), []).append(row.name)
+        elif row.untested:
+            groups.setdefault(math.inf, []).append(row.name)
+    said = [
+        f"{number(size) if size < math.inf else 'none'} in {_all_of(names, spec)}"
+        for size, names in sorted(groups.items())
+    ]
+    return f"Smallest relative mistake that could have been seen: {'; '.join(said)}." if said else ""
+
+
+def _all_of(names: Sequence[str], spec: SpecReport) -> str:
+    return "every tensor" if len(names) == len(spec.rows) > 1 else listed(names, None)
+
+
+def _power_of_ten(value: float) -> float:
+    """The next one, above or equal."""
+    return 10.0 ** math.ceil(math.log10(value)) if value > 0 else 0.0
+
+
+def untested(spec: SpecReport) -> str:
+    """In which tensors entries passed because there was nothing to see, and how many; empty where there are none."""
+    rows = [row for row in spec.rows if row.untested]
+    if not rows:
+        return ""
+    shares = [
+        f"all {row.untested:,} of {row.name}" if row.untested == row.checked > 1
+        else f"{row.untested:,} of {row.checked:,} in {row.name}"
+        for row in rows
+    ]  # fmt: skip
+    entries = plural(sum(row.untested for row in rows), "entry")
+    verb = "passes" if entries.startswith("1 ") else "pass"
+    return (
+        f"{entries} {verb} with a gradient of zero within its error bar, where no relative mistake could have been "
+        f"seen: {listed(shares)}."
+    )
 
 
 def place(spec: SpecReport, finding: Finding) -> str:
@@ -172,8 +217,7 @@ def _agreement(spec: SpecReport) -> str:
     if not c.total:
         return "No entry was compared."
     how_closely = _how_closely(spec)
-    vacuous = {finding.parameter for finding in spec.findings if finding.name == "vacuous"}
-    if all(row.name in vacuous for row in spec.rows if row.checked):
+    if all(row.untested == row.checked for row in spec.rows):
         return "Nothing was tested: every gradient is zero within its error bar."
     if c.passed == c.total == sum(row.entries for row in spec.rows):
         return f"Every entry agrees {how_closely}: at this point, backward is the derivative of forward."

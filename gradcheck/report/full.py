@@ -211,8 +211,15 @@ def _show_rows(page: _Page, spec: SpecReport) -> None:
     for why, names in _grouped(spec.rows).items():
         whose = "" if len(names) == len(spec.rows) else f" ({words.listed(names)})"
         page.say(f"{why[0]}{whose}: {': '.join(filter(None, why[1:]))}.", indent=2)
+    _show_seen(page, spec)
     if spec.counts.kink:
         _show_kinks(page, spec)
+
+
+def _show_seen(page: _Page, spec: SpecReport) -> None:
+    """How small a mistake could have been seen, and where none could."""
+    for sentence in filter(None, (words.seen(spec), words.untested(spec))):
+        page.say(sentence, indent=2)
 
 
 def _show_kinks(page: _Page, spec: SpecReport) -> None:

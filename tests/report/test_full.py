@@ -137,3 +137,41 @@ def test_numbers_that_agree_in_six_digits_are_told_apart(failing: SpecReport, wr
     near = replace(finding, evidence=replace(finding.evidence, analytic=1.0000000012, numeric=1.0))
     text = written(full, of(replace(failing, findings=(near,))))
     assert "1.000000001\n" in text
+
+
+def paragraph(text: str, start: str) -> str:
+    """The sentence that starts so, on one line."""
+    said = " ".join(text.split())
+    return said[said.index(start) :].split(". ")[0] + "."
+
+
+def test_smallest_mistake_that_could_have_been_seen_in_each_tensor(passing: SpecReport, written: Written) -> None:
+    start = "Smallest relative mistake that could have been seen:"
+    assert paragraph(written(full, of(passing)), start) == f"{start} 1e-09 in every tensor."
+    weight, bias = passing.parameters
+    rows = (replace(weight, detectable=1.1e-14), replace(bias, detectable=None, untested=8))
+    text = written(full, of(replace(passing, parameters=rows)))
+    assert paragraph(text, start) == f"{start} 1e-13 in linear_1.weight; 1e-09 in input; none in linear_1.bias."
+    many = tuple(replace(weight, name=f"linear_{k}.weight", detectable=0.3) for k in range(30))
+    text = written(full, of(replace(passing, parameters=many)))
+    assert all(row.name in paragraph(text, start).split("; 1 in ")[1] for row in many)
+    unknown = replace(passing, parameters=(), inputs=(replace(weight, detectable=None),))
+    assert start not in written(full, of(unknown))
+    exact = replace(passing, parameters=(), inputs=(replace(weight, detectable=0.0),))
+    assert paragraph(written(full, of(exact)), start) == f"{start} 0 in linear_1.weight."
+
+
+def test_entries_where_nothing_was_tested_are_counted(passing: SpecReport, written: Written) -> None:
+    weight, bias = passing.parameters
+    assert "entries pass with a gradient of zero" not in " ".join(written(full, of(passing)).split())
+    rows = (replace(weight, untested=5), replace(bias, untested=8))
+    text = written(full, of(replace(passing, parameters=rows)))
+    assert paragraph(text, "13 entries pass") == (
+        "13 entries pass with a gradient of zero within its error bar, where no relative mistake could have been seen: "
+        "5 of 40 in linear_1.weight and all 8 of linear_1.bias."
+    )
+    single = written(full, of(replace(passing, parameters=(replace(weight, untested=1), bias))))
+    assert paragraph(single, "1 entry passes").endswith("seen: 1 of 40 in linear_1.weight.")
+    everything = tuple(replace(row, untested=row.checked) for row in passing.rows)
+    text = written(full, of(replace(passing, parameters=everything[:2], inputs=everything[2:])))
+    assert "Nothing was tested: every gradient is zero within its error bar." in text

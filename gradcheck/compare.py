@@ -45,6 +45,8 @@ class Comparison:
     bar         of the comparison: the numeric error and the rounding of the analytic side
     selected    which entries count
     noticeable  the gradient that would move the loss noticeably if the tensor moved by its own size
+    defined     whether the loss is finite at the point: then a numeric value that is not says only that no step stays
+                in the domain
     """
 
     analytic: Array
@@ -55,6 +57,7 @@ class Comparison:
     resolution: float
     noticeable: float = np.inf
     rtol: float = 0.0
+    defined: bool = True
 
     @property
     def distance(self) -> Array:
@@ -125,7 +128,8 @@ def verdicts(
     if convicted is not None:
         result[~comparison.passes & ~comparison.agrees & convicted] = FAIL
     result[kink] = KINK
-    result[~np.isfinite(comparison.analytic) | ~np.isfinite(comparison.numeric)] = FAIL
+    result[~np.isfinite(comparison.numeric)] = INCONCLUSIVE if comparison.defined else FAIL
+    result[~np.isfinite(comparison.analytic)] = FAIL
     return result
 
 

@@ -70,6 +70,11 @@ class Evidence:
         return _UNDERFLOW * float(np.finfo(self.case.dtype).smallest_subnormal)
 
     @property
+    def defined(self) -> bool:
+        """Whether every loss is finite at the point."""
+        return all(bool(np.isfinite(losses).all()) for losses in self.analytic.trace.losses)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Parameters and real inputs, in the order of the report."""
         return tuple(self.estimates)

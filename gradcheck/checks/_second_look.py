@@ -48,7 +48,8 @@ class SecondLook:
 def look_again(evidence: Evidence, name: str, comparison: Comparison, found: Estimate, entries: Array) -> SecondLook:
     """Estimate some entries (flat indices) once more, by other steps and another scheme."""
     rounding = comparison.bar - found.error
-    step = _OTHER_STEP.get(found.scheme, _DEFAULT_OTHER_STEP) * found.step
+    factor = _OTHER_STEP.get(found.scheme, _DEFAULT_OTHER_STEP)
+    step = factor * found.step if factor * found.step > np.finfo(np.float64).tiny else found.step / factor
     same = _second(evidence.again(name, found.scheme, step, entries), rounding)
     nothing = np.zeros(found.value.shape, dtype=bool)
     if SCHEMES[found.scheme].is_complex:

@@ -86,7 +86,7 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     bar = found.error + analytic_error(evidence, name, found) + evidence.underflow
     comparison = Comparison(
         evidence.gradient(name), found.value, found.error + evidence.underflow, bar, selected,
-        RESOLUTION[evidence.case.dtype], rtol=evidence.case.gradient.rtol,
+        RESOLUTION[evidence.case.dtype], rtol=evidence.case.gradient.rtol, defined=evidence.defined,
     )  # fmt: skip
     if comparison.vacuous:
         comparison = replace(comparison, noticeable=evidence.noticeable(name))

@@ -21,7 +21,7 @@ Sum first and divide once, by the number of losses that were summed. Let `diviso
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ from gradcheck.checks._divisors import describe, fitting
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, greatest_rounding
+from gradcheck.gradients.numeric.estimate import Estimate
 from gradcheck.network import Term
 
 Array = NDArray[Any]
@@ -242,12 +243,18 @@ def _bound(evidence: Evidence, position: int, name: str, rounding: float) -> Arr
 
 
 def _numeric(evidence: Evidence, position: int, reduction: str, divisor: float | None) -> Ratio:
-    """None for a divisor that is not declared: then the numeric gradients must have a common ratio of their own."""
-    found = evidence.estimates
-    total = {name: e.reduced[position, "sum"] for name, e in found.items()}
-    reduced = {name: e.reduced[position, reduction] for name, e in found.items()}
+    """None for a divisor that is not declared: then the numeric gradients must have a common ratio of their own.
+
+    Entries whose every step has left the domain of the forward say nothing.
+    """
+    known = {name: np.isfinite(e.value + e.error) for name, e in evidence.estimates.items()}
+
+    def each(of: Callable[[Estimate], Array]) -> dict[str, Array]:
+        return {name: np.where(known[name], of(e), 0.0) for name, e in evidence.estimates.items()}
+
+    total, reduced = each(lambda e: e.reduced[position, "sum"]), each(lambda e: e.reduced[position, reduction])
     scale = _scale(evidence, position)
-    bounds = {name: 2 * scale * e.error for name, e in found.items()}
+    bounds = each(lambda e: 2 * scale * e.error)
     return _ratio(total, reduced, bounds, _factor(total, reduced) if divisor is None else divisor)
 
 

@@ -131,3 +131,10 @@ def test_gathering_hears_the_ladder_from_the_forward_alone() -> None:
     truth = evidence.gradient("linear_1.weight").reshape(-1)[[0, 4]]
     assert (np.abs(best.value - truth) <= best.error).all()
     assert (np.abs(second.value - truth) <= second.error).all()
+
+
+@pytest.mark.parametrize("method", ["complex", "central", "forward", "five_point", "richardson"])
+@pytest.mark.parametrize("step", [5e-324, 1e-310, 1e-300, 1e300])
+def test_a_step_at_the_ends_of_the_numbers_accuses_nobody(step: float, method: str) -> None:
+    report = check(Linear(3), Tanh(), x=X, method=method, step=step, checks=["gradient"])
+    assert not errors(report), told(report)

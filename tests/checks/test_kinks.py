@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import errors, normal, pair_max, plug, relu_with, row, told
+from core_nets import Add, errors, graph, normal, pair_max, plug, relu_with, row, told
 from support import case, check
 
 from gradcheck.checks._kinks import evidence_at_kinks
@@ -22,6 +23,8 @@ from gradcheck.layers.linear import Linear
 from gradcheck.layers.max_pool2d import MaxPool2d
 from gradcheck.layers.relu import Relu
 from gradcheck.losses.l1 import L1
+from gradcheck.losses.mse import Mse
+from gradcheck.network import Term
 from gradcheck.pipeline import check_case
 from gradcheck.report.json_ import document
 
@@ -172,6 +175,18 @@ def test_finding_outside_the_slopes_names_the_unit_and_its_slopes(black_box: boo
     where = ", ".join(map(str, found.evidence.index or ()))
     assert where in ("0, 1", "1, 0")
     assert f"at this kink ({layer}[{where}] has the slope 0 below it and 1 above it); 2 of 4" in found.message
+
+
+def test_finding_names_a_unit_of_the_guilty_layer() -> None:
+    layers = [
+        ("linear_1", Linear(2, bias=False), ("input",)), ("good", Relu(), ("linear_1",)),
+        ("bad", relu_with(5.0), ("linear_1",)), ("add_1", Add(), ("good", "bad")),
+    ]  # fmt: skip
+    term = Term(Mse(), "mean", 1.0, ("add_1",), {"target": "target"})
+    data = {"input": np.zeros((2, 3)), "target": normal(2, 2)}
+    (found,) = errors(check_case(graph(data, layers, [term], checks=ONLY)))
+    assert found.layer == "bad"
+    assert re.search(r"\(bad\[\d, \d\] has the slope 0 below it and 1 above it\)", found.message)
 
 
 def test_finding_at_a_smooth_point_names_no_slopes() -> None:

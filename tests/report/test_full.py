@@ -175,3 +175,20 @@ def test_entries_where_nothing_was_tested_are_counted(passing: SpecReport, writt
     everything = tuple(replace(row, untested=row.checked) for row in passing.rows)
     text = written(full, of(replace(passing, parameters=everything[:2], inputs=everything[2:])))
     assert "Nothing was tested: every gradient is zero within its error bar." in text
+
+
+def test_one_example_of_each_layer_with_kinks_and_three_at_most(failing: SpecReport, written: Written) -> None:
+    kink = failing.parameters[0].kinks[0]
+    kinks = tuple(replace(kink, layer=f"relu_{k // 2}", output=f"relu_{k // 2}", index=(0, k)) for k in range(10))
+    first, *others = failing.parameters
+    text = " ".join(written(full, of(replace(failing, parameters=(replace(first, kinks=kinks), *others)))).split())
+    assert re.findall(r"weight\[0, (\d)\] moved by .*?: (relu_\d)\[4, 7\] sees", text) == [
+        ("0", "relu_0"), ("2", "relu_1"), ("4", "relu_2"),
+    ]  # fmt: skip
+
+
+def test_kinks_that_cannot_be_told_are_only_counted(failing: SpecReport, written: Written) -> None:
+    first, *others = failing.parameters
+    text = written(full, of(replace(failing, parameters=(replace(first, kinks=()), *others))))
+    assert "slopes allowed.\n" in text
+    assert "For example" not in text

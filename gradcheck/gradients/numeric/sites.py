@@ -163,10 +163,8 @@ class _Line:
         self, stage: Stage, name: str, index: tuple[int, ...], step: float, noises: dict[tuple[str, int], Array]
     ) -> None:
         self.stage, self.name, self.index, self.step, self.noises = stage, name, index, step, noises
-        nodes = [_of_node(node) for node in stage.network.affected([name])]
-        moving = {name, *(output for node in nodes for output in node.outputs)}
-        terms = [_of_term(term, stage.arrays) for term in stage.network.terms if moving.intersection(term.predictions)]
-        self.parts = [*nodes, *terms]
+        nodes = (_of_node(node) for node in stage.network.affected([name]))
+        self.parts = [*nodes, *(_of_term(term, stage.arrays) for term in stage.network.terms)]
         self._samples: dict[float, _Sample] = {}
 
     def at(self, offset: float) -> _Sample:

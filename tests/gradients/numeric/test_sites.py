@@ -13,6 +13,7 @@ from support import case
 from gradcheck.gradients.numeric.sites import MOST_UNITS, Site, Sites, sites
 from gradcheck.layers._base import Layer
 from gradcheck.layers.conv2d import Conv2d
+from gradcheck.layers.elu import Elu
 from gradcheck.layers.leaky_relu import LeakyRelu
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.max_pool2d import MaxPool2d
@@ -67,6 +68,16 @@ def test_leaky_relu_has_two_slopes_and_a_straight_one_no_kink() -> None:
     assert met(LeakyRelu(negative_slope=1.0), x=[[0.0, 1.0]], at=(0, 0), trusted=True) == Sites(H)
 
 
+def test_border_without_two_slopes_is_no_kink() -> None:
+    assert met(Elu(alpha=1.0), x=[[0.0, 1.0]], at=(0, 0), trusted=True) == Sites(H)
+
+
+def test_unit_that_stays_on_its_piece_behind_a_kink_is_no_kink() -> None:
+    second = {"linear_1.weight": np.array([[1.0, 1.0]]), "linear_1.bias": np.array([0.0, 1.0])}
+    found = met(Relu(), Linear(2), Relu(), x=[[0.0]], at=(0, 0), parameters=second, trusted=True)
+    assert [(site.layer, site.unit) for site in found.first] == [("relu_1", (0, 0)), ("relu_2", (0, 0))]
+
+
 def test_tie_in_a_maximum() -> None:
     x = [[[[0.5, 0.5], [-1.0, 0.25]]]]
     site = only(met(MaxPool2d(2), x=x, at=(0, 0, 0, 1), trusted=True))
@@ -100,10 +111,11 @@ def test_target_stays_where_it_is_when_it_is_the_input_that_moves() -> None:
     assert_allclose(site.slopes, (-1, 1))
 
 
-def test_kink_nearby_is_met_with_the_slopes_of_its_two_pieces() -> None:
-    x = [[H / 3, 1.0]]
+@pytest.mark.parametrize("near", [H / 3, -H / 3])
+def test_kink_nearby_is_met_with_the_slopes_of_its_two_pieces(near: float) -> None:
+    x = [[near, 1.0]]
     site = only(met(Relu(), x=x, at=(0, 0)))
-    assert site.values == (H / 3 - H, H / 3, H / 3 + H)
+    assert site.values == (near - H, near, near + H)
     assert_allclose(site.slopes, (0, 1), atol=1e-9)
     assert met(Relu(), x=x, at=(0, 0), on_border=True, trusted=True) == Sites(H)
     assert met(Relu(), x=[[1.5 * H]], at=(0, 0), trusted=True) == Sites(H)
@@ -172,9 +184,10 @@ def test_kink_nearby_in_a_black_box() -> None:
         lambda x: x * x,
         lambda x: np.exp(20 * x),
         lambda x: np.logaddexp(0, x / H),
+        lambda x: np.logaddexp(0, 4 * x / H),
         lambda x: x.astype(np.float32).astype(float) ** 2 + x,
     ],
-    ids=["square", "steep", "bends within a few steps", "rounds to float32"],
+    ids=["square", "steep", "bends within a few steps", "bends within one", "rounds to float32"],
 )
 def test_smooth_black_box_has_no_kink(smooth: Any) -> None:
     x = [[0.0, 0.3]]
@@ -199,9 +212,17 @@ def test_black_box_behind_a_kink_that_nobody_counts_has_none() -> None:
     assert found == Sites(H)
 
 
-def test_kink_behind_a_kink_is_found_with_the_slopes_along_the_entry() -> None:
-    found = met(Relu(), plug(lambda x: np.abs(3 * x), lambda x: 3 * np.sign(x)), x=[[0.0]], at=(0, 0))
-    assert [(site.layer, site.slopes) for site in found.first] == [("relu_1", (0.0, 1.0)), ("plug_1", (0.0, 3.0))]
+@pytest.mark.parametrize(
+    ("first", "slopes"),
+    [(lambda x: np.maximum(x, 0), (0.0, 3.0)), (lambda x: np.minimum(x, 0), (-3.0, 0.0))],
+    ids=["leaves upwards", "leaves downwards"],
+)
+def test_kink_behind_a_kink_is_found_with_the_slopes_along_the_entry(first: Any, slopes: tuple[float, float]) -> None:
+    layers = plug(first, lambda x: 1), plug(lambda x: np.abs(3 * x), lambda x: 3 * np.sign(x))
+    one, other = met(*layers, x=[[0.0]], at=(0, 0)).first
+    assert [(one.layer, one.slopes[0] != one.slopes[1]), (other.layer, other.slopes)] == [
+        ("plug_1", True), ("plug_2", slopes),
+    ]  # fmt: skip
 
 
 def test_tie_in_a_black_box() -> None:
@@ -209,9 +230,13 @@ def test_tie_in_a_black_box() -> None:
     assert (site.layer, site.unit, site.slopes) == ("pair_max_1", (0, 0), (0.0, 1.0))
 
 
-def test_reducing_loss_is_one_unit() -> None:
+@pytest.mark.parametrize("tells", [True, False], ids=["telling", "black box"])
+def test_reducing_loss_is_one_unit(tells: bool) -> None:
     class Distance(Loss):
         reductions = ("sum", "mean")
+
+        def branches(self, prediction: Any, target: Any) -> Any:
+            return np.where(prediction == target, -1, prediction > target) if tells else None
 
         def forward(self, prediction: Any, target: Any, reduction: str) -> Any:
             return 2 * np.abs(prediction - target).sum(), None
@@ -291,7 +316,7 @@ def test_entries_are_told_one_by_one_and_noise_is_measured_once() -> None:
 
 
 def test_leaving_the_domain_is_no_kink() -> None:
-    assert met(plug(np.sqrt, lambda x: 0.5 / np.sqrt(x)), Relu(), x=[[H / 2]], at=(0, 0)) == Sites(H)
+    assert met(plug(np.sqrt, lambda x: 0.5 / np.sqrt(x)), Relu(), x=[[H / 2]], at=(0, 0), trusted=True) == Sites(H)
 
 
 def test_step_that_moves_nothing_finds_nothing() -> None:

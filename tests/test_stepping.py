@@ -12,15 +12,15 @@ from support import case
 
 from gradcheck.errors import UsageError
 from gradcheck.evidence import Evidence
-from gradcheck.gradients.numeric.ladder import Plateau
+from gradcheck.gradients.numeric.ladder import Plateau, Rungs
 from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.relu import Relu
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.l1 import L1
 from gradcheck.losses.mse import Mse
-from gradcheck.step_sweep import COMPLEX_STEP, LADDER, ONE_STEP, StepSweep
-from gradcheck.stepping import sweep_steps
+from gradcheck.step_sweep import COMPLEX_STEP, LADDER, ONE_STEP, Choice, Reference, StepSweep
+from gradcheck.stepping import _credible, _extent, _leading, _Measured, sweep_steps
 
 
 def swept(*layers: Layer, entry: tuple[str, tuple[int, ...]], method: str = "central", **options: Any) -> StepSweep:
@@ -229,3 +229,35 @@ def test_what_run_takes_is_what_the_spec_says() -> None:
     assert (found.default.scheme, found.default.step) == ("five_point", 1e-3)
     demanding = replace(of, gradient=replace(of.gradient, method="complex", step=None))
     assert sweep_steps(demanding, "central", lambda *_: None).default.scheme == "complex"
+
+
+def test_the_slope_is_taken_where_the_truncation_has_become_a_power() -> None:
+    wave = plug(lambda x: np.sin(60 * x), lambda x: 60 * np.cos(60 * x))
+    found = swept(wave, entry=("input", (0, 1)))
+    assert found.truncation.measured == pytest.approx(2, abs=0.02)
+    assert found.truncation.longest < 0.01
+
+
+def test_the_truncation_side_ends_where_two_points_in_a_row_are_noise() -> None:
+    usable = np.array([1, 1, 0, 1, 1, 1, 1, 1], dtype=bool)
+    above = np.array([1, 1, 1, 0, 1, 0, 0, 1], dtype=bool)
+    assert _leading(usable, above).tolist() == [0, 1, 4]
+
+
+def test_steps_that_see_nothing_where_longer_ones_do_are_not_credible() -> None:
+    steps = 10.0 ** -np.arange(6)
+    values, noise = np.array([[1.0], [1], [1], [0], [0], [0]]), np.full((6, 1), 0.1)
+    rungs = Rungs(steps, values, noise, noise > 1, magnitude=np.ones(1), reduced={})
+    assert _credible(rungs).kink[:, 0].tolist() == [False, True]
+    noisy = replace(rungs, noise=np.full((6, 1), 2.0))
+    assert not _credible(noisy).kink.any()
+
+
+def test_the_plateau_has_no_gap_and_no_kink() -> None:
+    step = 10.0 ** -np.arange(7)
+    error = np.array([0.1, 0.1, 9, 0.1, 0.1, 0.1, 9])
+    at = _Measured(step, step, error, step, np.array([0, 0, 0, 1, 0, 0, 0], dtype=bool))
+    reference = Reference(0.0, 0.0, LADDER)
+    assert _extent(at, Choice(1e-5, 0.0, 1.0, settled=True), reference) == (1e-5, 1e-4)
+    assert _extent(at, Choice(1e-6, 0.0, 1.0, settled=True), reference) is None
+    assert _extent(at, Choice(1e-5, 0.0, 1.0, settled=False), reference) is None

@@ -100,7 +100,7 @@ def _truncation(sweep: StepSweep) -> str:
     if slope.as_expected:
         return said
     if slope.measured > order:
-        return f"{said} It is steeper: the leading term of the truncation vanishes at this point."
+        return f"{said} It is steeper: the leading term vanishes here, or some steps met a kink that no layer tells of."
     return f"{said} It is flatter: a kink that no layer tells of, or steps too long for the order to show."
 
 
@@ -125,10 +125,9 @@ def _plateau(sweep: StepSweep) -> str:
 def _choice(sweep: StepSweep) -> str:
     choice = sweep.choice
     if not choice.settled:
-        return (
-            f"none: no three steps of this scheme agree above its noise. Its usual step, {words.number(choice.step)}, "
-            f"says {_value(choice.value)}."
-        )
+        kinks = all(p.kink for p in sweep.points)
+        why = "every step met a kink" if kinks else "no three steps of this scheme agree above its noise"
+        return f"none: {why}. Its usual step, {words.number(choice.step)}, says {_value(choice.value)}."
     return f"{words.number(choice.step)}; it gives {choice.value:.10g} +/- {words.number(choice.error_bar)}."
 
 

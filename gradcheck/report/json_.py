@@ -7,12 +7,11 @@ ASCII are escaped, so that the bytes do not depend on the encoding of the termin
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
 
 from gradcheck.findings import SCHEMA_VERSION, Counts, Finding, Report, Row, SpecReport
+from gradcheck.report._plain import plain
 
 
 def write(report: Report, stream: TextIO) -> None:
@@ -23,7 +22,7 @@ def write(report: Report, stream: TextIO) -> None:
 
 def document(report: Report) -> dict[str, Any]:
     """The report as plain JSON values."""
-    plain: dict[str, Any] = _plain(
+    values: dict[str, Any] = plain(
         {
             "schema_version": SCHEMA_VERSION,
             "tool": {"name": "gradcheck", "version": report.version},
@@ -31,7 +30,7 @@ def document(report: Report) -> dict[str, Any]:
             "specs": [_spec(spec) for spec in report.specs],
         }
     )
-    return plain
+    return values
 
 
 def _spec(spec: SpecReport) -> dict[str, Any]:
@@ -68,15 +67,3 @@ def _finding(finding: Finding) -> dict[str, Any]:
     first = ("id", "code", "name", "severity", "layer", "parameter", "index", "location", "message")
     then = ("diagnosis", "consequence_of", "replay", "evidence")
     return {name: fields[name] for name in (*first, *then)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(float(value))
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):  # a number or an array of numpy, which this module does not import
-        return _plain(value.tolist())
-    return value

@@ -124,6 +124,28 @@ def test_at_a_kink_a_layer_is_right_on_either_side_and_between(black_box: bool) 
         assert {operand for _, operand in found} == expected, slope
 
 
+def tied(last: Any) -> Case:
+    """In float32, with targets that are the predictions up to rounding."""
+    layers = (Linear(3), Tanh(), last)
+    target = (net := case(*layers, x=X, dtype="float32")).network.forward(net.point).arrays[net.network.nodes[-1].name]
+    return case(*layers, x=X, loss=L1(), target=target, dtype="float32")
+
+
+def test_layer_is_judged_on_the_piece_that_its_own_backward_was_on() -> None:
+    net = tied(Linear(2))
+    (term,) = net.network.terms
+    traces = [net.network.forward(point).arrays for point in (net.point.cast("float32"), net.point)]
+    rounded, exact = (term.branches([arrays["linear_2"]], arrays) for arrays in traces)
+    assert (rounded != exact).any(), "float32 and float64 put a unit on different pieces"
+    assert guilty(net) == set()
+
+
+def test_what_rounding_does_to_the_layers_behind_hides_nothing() -> None:
+    assert guilty(tied(wrong(lambda dx, g: (1.001 * dx, g), 2))) == {("wrong_linear_1", "tanh_1")}
+    own = tied(wrong(lambda dx, g: (dx, {**g, "weight": 1.001 * g["weight"]}), 2))
+    assert guilty(own) == {("wrong_linear_1", "wrong_linear_1.weight")}
+
+
 @pytest.mark.parametrize("black_box", [True, False])
 def test_at_a_tie_the_shares_must_add_up(black_box: bool) -> None:
     x = normal(3, 4)

@@ -183,6 +183,8 @@ def _added(
         walk = _Walk(network, point, Trace(with_outputs, {part.name: cache}, (), ()))
         walk.gradients = {name: change(base.gradients[name]) for name in part.outputs}
         walk.through(part)
+    if walk.failures:
+        raise walk.failures[0]
     return arrays, {name: array for (_, name), array in walk.contributions.items()}
 
 

@@ -7,7 +7,7 @@ import pytest
 from core_nets import Add, Declared, Gate, WrongLinear, double, graph, normal, wrong
 from support import case
 
-from gradcheck.gradients.analytic import DECLARED, Analytic, Objective, gradient, spread
+from gradcheck.gradients.analytic import DECLARED, Analytic, Objective, gradient, own_rounding, spread
 from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
@@ -243,3 +243,56 @@ def test_moved_points_do_not_change_the_gradient_that_is_judged() -> None:
     spread(net.network, net.point, base)
     for name, gradient_before in before.items():
         np.testing.assert_array_equal(base.gradients[name], gradient_before)
+
+
+def tied() -> tuple[Case, Analytic]:
+    """A network in float32 whose targets are its predictions up to rounding: nearly every move changes a sign."""
+    net = case(Linear(3), Tanh(), Linear(2), x=X)
+    target = net.network.forward(net.point).arrays["linear_2"]
+    net = case(Linear(3), Tanh(), Linear(2), x=X, loss=L1(), target=target, dtype="float32", trusted=True)
+    return net, of(net)
+
+
+def test_moves_to_another_piece_are_no_rounding() -> None:
+    net, base = tied()
+    found = spread(net.network, net.point.cast("float32"), base)
+    for name, gradient_ in base.gradients.items():
+        if gradient_.dtype.kind == "f":
+            assert found[name].moved.max() < 1e-5, name
+    assert found["linear_1.weight"].wide.max() > 1e-3, "float64 is on other pieces"
+
+
+def test_wider_precision_is_kept_with_its_unit() -> None:
+    net = case(Linear(3), Tanh(), x=X, dtype="float32")
+    found = spread(net.network, net.point.cast("float32"), of(net))["linear_1.weight"]
+    assert found.unit == 2**-53
+    np.testing.assert_allclose(
+        found.value, of(case(Linear(3), Tanh(), x=net.point.arrays["input"])).gradients["linear_1.weight"], rtol=1e-6
+    )
+    assert found.value.dtype == np.float64
+
+
+def test_own_rounding_of_a_layer_is_not_that_of_the_others() -> None:
+    net, base = tied()
+    point = net.point.cast("float32")
+    for part in (*net.network.nodes, *net.network.terms):
+        found = own_rounding(net.network, point, base, part)
+        operands = part.predictions if part in net.network.terms else (*part.inputs, *part.parameters.values())
+        assert set(found) == set(operands), part.name
+        for name, s in found.items():
+            assert s.max() < 64 * 2**-24 * np.abs(base.gradients[name]).max(), (part.name, name)
+    weight = own_rounding(net.network, point, base, net.network.nodes[-1])["linear_2.weight"]
+    assert weight.max() > 0
+
+
+def test_layer_that_cannot_be_asked_again_has_no_rounding_of_its_own() -> None:
+    calls = []
+
+    def once(dy: Any) -> Any:
+        calls.append(dy)
+        if len(calls) > 1:
+            raise RuntimeError
+        return dy, {}
+
+    net = case(double(once), x=X)
+    assert own_rounding(net.network, net.point, of(net), net.network.nodes[0]) == {}

@@ -314,6 +314,24 @@ def test_border_is_met_by_every_move_that_leaves_it() -> None:
         np.testing.assert_array_equal(met(net, "linear_1.weight", [1, 3], step), [[True, False], [False, False]])
 
 
+@pytest.mark.parametrize("step", [1e-6, -1e-12, 1j * COMPLEX_STEP])
+def test_unit_that_another_precision_puts_elsewhere_is_met_by_every_move_of_it(step: complex) -> None:
+    net = two_units()
+    stage = stage_of(net)
+    elsewhere = stage.arrays["linear_1"].copy()
+    elsewhere[0, 1] *= -1
+    watch = KinkWatch(stage.network, stage.arrays, {**stage.arrays, "linear_1": elsewhere})
+    for name, entries, expected in (
+        ("linear_1.bias", [0, 1], [[False, False], [True, False]]),
+        ("linear_1.weight", [0, 1, 2, 3], [[False] * 2, [True, False], [False] * 2, [True, False]]),
+        ("linear_2.weight", [0, 1], [[False] * 2] * 2),
+    ):
+        moves = Moves(name, np.asarray(entries), stage.arrays[name].shape, fused=False)
+        watch.start(len(moves), stage.point.batch_size)
+        perturbed_observables(stage, moves, np.full(len(moves), step), watch)
+        np.testing.assert_array_equal(watch.met, expected, name)
+
+
 def test_ties_are_met_by_moves_that_break_them() -> None:
     x = np.array([[0.5, 0.5, 1.0, 2.0]])
     net = case(pair_max((1, 0)), x=x)

@@ -3,20 +3,17 @@
 With a the analytic gradient, W the same backward at the same numbers in a wider precision, n ± e the numeric gradient,
 g the true one, u and u′ the unit roundoffs of a and of W, and s the spread of a (see `Spread`), two bounds of |a - g|:
 
-    R = 10 s + 4 u Σ|gᵢ|                      statistical: s is how a changes under moves of one unit in the last place
-    E = 2 |a - W| + R u′/u                    where W is right:  |W - n| ≤ e + R u′/u
+    R = 10 s + 4 u Σ|gᵢ|                      how a changes when every number moves by one unit in the last place
+    E = 2 |a - W| + R u′/u + 2 e              where W is right:  |W - n| ≤ e + R u′/u
 
-E is no estimate. Rounding is linear in the unit roundoff, so R u′/u bounds the rounding of W as R bounds that of a; if
-then W agrees with n to within their errors, the rule that backward follows is right to a part of u′/u of what a could
-show, all that is left of a - g is a - W, and that is known. |a - g| ≤ |a - W| + |W - g| holds however a was rounded
-(the factor 2 is room for the second term). R must be large, because it is known from a few draws and must hold for
-every entry; E is what happened in this one.
+E is no estimate: |a - g| ≤ |a - W| + |W - n| + |n - g|, however a was rounded, and all three are known. (Rounding is
+linear in the unit roundoff, so R u′/u is what W must be allowed if R is what a must be; the factor 2 is room.) R has to
+be large, as it is known from a few draws and must hold for every entry. E is what has happened in this one.
 
-A mistake in the rule is in W as well, W - n shows it, and E is not to be had: so E excuses nothing. What a - W may
-contain besides rounding is a mistake that depends on the precision: a cast to float16 of what comes in float32, a
-formula that is chosen by dtype. So E is to be had only where rounding explains a - W, too: where it is no greater than
-R, taken from moves alone. A cast in every precision is a mistake of the rule. And E is asked only where R is too wide
-to tell anything; elsewhere R is the bar.
+E excuses no mistake. One in the rule is in W as well: then |W - n| shows it, to a part u′/u of what a could show, and E
+is not to be had. A cast to float16 in every precision is such a mistake. One that depends on the precision - a cast of
+what comes in float32, a formula chosen by dtype - is in a - W: so E is to be had only where rounding explains a - W,
+that is where a - W lies within R taken from moves alone. And E is asked for only where R is too wide to tell anything.
 """
 
 from __future__ import annotations
@@ -48,7 +45,7 @@ def analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
         rounded = spread.wide <= 10 * spread.moved + 4 * unit * found.magnitude
     doubtful = statistical + found.error > told_apart(found.value, RESOLUTION[evidence.case.dtype])
     known = doubtful & right & rounded & ~found.kink
-    return np.asarray(np.where(known, np.minimum(statistical, 2 * spread.wide + wider), statistical))
+    return np.asarray(np.where(known, np.minimum(statistical, 2 * (spread.wide + found.error) + wider), statistical))
 
 
 def _usual(evidence: Evidence, name: str, found: Estimate) -> float:

@@ -1,11 +1,13 @@
 """Which layers and losses couple the samples of a batch, found out by measuring.
 
-Stacked perturbed copies may ride in one batch only where the samples do not see each other.
+Stacked perturbed copies may ride in one batch only where the samples do not see each other. What refuses every batch
+that is offered is taken to couple.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from gradcheck.network import Network, Point
 
 Array = NDArray[Any]
 Forward = Callable[[Mapping[str, Array]], Sequence[Array]]
+Others = Callable[[Mapping[str, Array], Sequence[str]], Iterator[dict[str, Array]]]
 _ROUNDING = 1e-12
 _OTHER_BLOCKING = 1e-9
 #: Smaller and greater values in the other batch: a minimum or a maximum over all samples is found by one of them.
@@ -49,29 +52,68 @@ def _couples(
     """Whether the outputs of a batch depend on another batch behind it or before it."""
     at = {name: arrays[name] for name in names}
     batched = [name for name in dict.fromkeys(names) if name in samples]
-    try:
-        alone = forward(at)
-        first, second = (_beside_another(forward, at, batched, factors) for factors in _FACTORS)
-    except (LayerFailure, ValueError, IndexError):
-        return True
-    return any(
+    for others in (_scaled, _mixed):
+        with suppress(LayerFailure, ValueError, IndexError):
+            return _changes(forward, at, batched, others)
+    return True
+
+
+def _changes(forward: Forward, at: Mapping[str, Array], batched: Sequence[str], others: Others) -> bool:
+    """Whether other samples change the outputs; LayerFailure where they are outside the domain of the forward."""
+    alone = forward(at)
+    first, second = (_beside(forward, at, batched, other) for other in others(at, batched))
+    beside = any(
         not (_close(a, b, _ROUNDING) and _close(y, a, _OTHER_BLOCKING) and _close(y, b, _OTHER_BLOCKING))
         for place in range(2)
         for y, a, b in zip(alone, first[place], second[place], strict=True)
     )
+    return beside or (others is _mixed and _misses_the_rest(forward, at, batched, alone))
 
 
-def _beside_another(
-    forward: Forward, at: Mapping[str, Array], batched: Sequence[str], factors: tuple[float, float]
-) -> tuple[list[Array], list[Array]]:
-    """The outputs for the batch with another batch behind it, and with the other one before it.
+def _scaled(at: Mapping[str, Array], batched: Sequence[str]) -> Iterator[dict[str, Array]]:
+    """Two other batches: samples in another order, values times random factors."""
+    for factors in _FACTORS:
+        rng = np.random.default_rng(int(2 * factors[1]))
+        order = rng.permutation(len(at[batched[0]]) if batched else 0)
+        yield {name: _varied(at[name][order], rng, factors) for name in batched}
 
-    The other batch is made from it: samples in another order, values times random factors.
+
+def _mixed(at: Mapping[str, Array], batched: Sequence[str]) -> Iterator[dict[str, Array]]:
+    """Two other batches from inside every convex domain that holds this one: means of two samples each."""
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        n = len(at[batched[0]]) if batched else 0
+        first, second, share = rng.integers(n, size=n), rng.integers(n, size=n), rng.uniform(size=n)
+        yield {name: _between(at[name][first], at[name][second], share) for name in batched}
+
+
+def _between(first: Array, second: Array, share: Array) -> Array:
+    if first.dtype.kind != "f":
+        return first
+    weight = share.reshape(-1, *[1] * (first.ndim - 1))
+    mixed: Array = np.clip(first + weight * (second - first), np.minimum(first, second), np.maximum(first, second))
+    return mixed
+
+
+def _misses_the_rest(forward: Forward, at: Mapping[str, Array], batched: Sequence[str], alone: Sequence[Array]) -> bool:
+    """Whether the outputs of either half of the batch are others without the other half.
+
+    A batch of one has no halves, and no other samples that are not itself.
     """
-    rng = np.random.default_rng(int(2 * factors[1]))
     n = len(at[batched[0]]) if batched else 0
-    order = rng.permutation(n)
-    other = {name: _varied(at[name][order], rng, factors) for name in batched}
+    halves = (slice(0, n // 2), slice(n // 2, n)) if n > 1 else ()
+    for half in halves:
+        outputs = forward({**at, **{name: at[name][half] for name in batched}})
+        if not all(_close(y, whole[half], _OTHER_BLOCKING) for y, whole in zip(outputs, alone, strict=True)):
+            return True
+    return n == 1
+
+
+def _beside(
+    forward: Forward, at: Mapping[str, Array], batched: Sequence[str], other: Mapping[str, Array]
+) -> tuple[list[Array], list[Array]]:
+    """The outputs for the batch with another batch behind it, and with the other one before it."""
+    n = len(at[batched[0]]) if batched else 0
     behind = forward({**at, **{name: np.concatenate([at[name], other[name]]) for name in batched}})
     before = forward({**at, **{name: np.concatenate([other[name], at[name]]) for name in batched}})
     return [y[:n] for y in behind], [y[n:] for y in before]

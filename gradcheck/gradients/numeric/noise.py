@@ -2,47 +2,152 @@
 
 Along a line of equally spaced, nearly equal points a smooth function is a polynomial; what is left in its higher
 differences is noise: σₖ² = (k!)² / (2k)! · mean((Δᵏ f)²) (Moré & Wild, Estimating computational noise, 2011).
+
+A forward that rounds (to float16, to a grid) is a staircase, flat at small spacings, and a spacing at which it is rough
+may be one at which a smooth function bends. So its steps are looked for by the slopes, too: between points d apart a
+smooth function climbs by what its slopes there say, a staircase by what none of them says,
+
+    e = (f(x + d) - f(x)) / d  -  (f′(x) + f′(x + d)) / 2        f′ over a much smaller spacing
+
+which is small beside f′ for a smooth function, kinks included unless one of the slopes is 0, and all of the way for a
+staircase. Layers are asked one by one, as deep networks bend more than their layers, and what is found is sent through
+the layers behind as random moves of that size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache, partial
 from math import factorial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric.sweep import Stage
+from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
-_POINTS = range(8)
+_POINTS = 8
 #: Spacings of the points, relative to every number, and the orders of differences in which a smooth function has
 #: vanished there. A forward that computes in float32 is a staircase: flat at the small spacing, rough at the great one.
 _LINES = ((2.0**-44, (2, 3, 4, 5)), (2.0**-26, (3, 4, 5)))
+#: The line that shows steps as wide as those of 8 bits: its points, their spacing, and the order of differences in
+#: which a function that turns around within a hundredth of its argument has vanished. Slopes are those of a short way.
+_COARSE_POINTS, _COARSE, _COARSE_ORDER, _SLOPE = 24, 2.0**-9, 10, 2.0**-32
+#: A staircase hides much more of its slope than it shows, in more than this part of all outputs that move at all. One
+#: that is a part of a smooth function hides less, but its noise is a small part of its way, in nearly all outputs: a
+#: function that oscillates faster than the points lie hides as much, and most of its way looks like noise.
+_ALL_HIDDEN, _SHARE = 2.0, 0.25
+_HIDDEN, _SMALL_PART, _NEARLY_ALL = 0.5, 1 / 8, 0.75
+#: Either way its noise is so many times that of short moves.
+_ROUGHER = 64
+#: How often the noise of a layer is drawn and sent through the layers behind it.
+_DRAWS = 8
+_UNIT = float(np.finfo(np.float64).eps) / 2
 
 
 def forward_noise(stage: Stage) -> Array:
     """Standard deviation of each observable's rounding error: (columns,)."""
-    return measured_noise(partial(_observables_along, stage))
+    variance: Array = rounding_noise(partial(_observables_along, stage)) ** 2
+    for node in stage.network.nodes:
+        if not node.trusted:
+            variance = variance + _of_node(stage, node)
+    for position, term in enumerate(stage.network.terms):
+        if not term.trusted:
+            variance = variance + _of_term(stage, position, term)
+    noise: Array = np.sqrt(variance)
+    return noise
 
 
 def measured_noise(along: Callable[[float], Array]) -> Array:
-    """Standard deviation of the rounding error of values; of their shape.
+    """Standard deviation of the rounding error of values, those of a staircase included; of their shape.
 
     along  what every number is multiplied with -> the values there
-
-    At least half a unit in the last place of the values, for a forward that happens to round alike.
     """
-    found: Array = np.finfo(np.float64).eps / 2 * np.abs(along(1.0))
+    return np.maximum(rounding_noise(along), staircase_noise(along))
+
+
+def rounding_noise(along: Callable[[float], Array]) -> Array:
+    """The same for a forward that computes in float32 or wider.
+
+    At least half a unit in the last place of the values, for a forward that happens to round alike. Where a line leaves
+    the domain of the forward on both sides, nothing can be seen on it.
+    """
+    base = np.asarray(along(1.0))
+    found: Array = _UNIT * np.abs(base)
     for spacing, orders in _LINES:
-        values = np.stack([along(1 + k * spacing) for k in _POINTS])
+        values = _line(along, base, spacing, _POINTS)
         for order in orders:
-            scale = factorial(order) ** 2 / factorial(2 * order)
-            differences = np.diff(values, n=order, axis=0)
-            found = np.maximum(found, np.sqrt(scale * np.mean(differences**2, axis=0)))
+            found = np.fmax(found, _of_differences(values, order))
     return found
+
+
+def staircase_noise(along: Callable[[float], Array]) -> Array:
+    """Standard deviation of the rounding error of values that are computed in steps; 0 for values that are not."""
+    base = np.asarray(along(1.0))
+    values, side = _coarse_line(along, base)
+    moving = np.isfinite(values).all(axis=0) & (np.ptp(values, axis=0) > 64 * _UNIT * np.abs(values).max(axis=0))
+    if not moving.any():
+        return np.zeros(base.shape)
+    noise = _of_differences(values, _COARSE_ORDER)
+    spacing, orders = _LINES[0]
+    short = np.fmax(_of_differences(_line(along, base, spacing, _POINTS), orders[1]), _UNIT * np.abs(base))
+    hidden, told = _slopes(along, values, side)
+    rough = moving & (noise > _ROUGHER * short)
+    whole = rough & (hidden > _ALL_HIDDEN * told)
+    part = rough & (hidden > _HIDDEN * told) & (noise < _SMALL_PART * np.ptp(values, axis=0))
+    if whole.sum() <= _SHARE * moving.sum() and (whole | part).sum() <= _NEARLY_ALL * moving.sum():
+        return np.zeros(base.shape)
+    least: Array = np.maximum(noise, np.median(noise[whole | part]))
+    return least
+
+
+def _coarse_line(along: Callable[[float], Array], base: Array) -> tuple[Array, int]:
+    """The values on the coarse line, and to which side it goes: the one that stays in the domain of the forward."""
+    for side in (1, -1):
+        values = np.stack([base, *(_value(along, 1 + side * k * _COARSE, base) for k in range(1, _COARSE_POINTS))])
+        if np.isfinite(values).all():
+            break
+    return values, side
+
+
+def _slopes(along: Callable[[float], Array], values: Array, side: int) -> tuple[Array, Array]:
+    """How steep the coarse line is beyond what the slopes say, and those slopes: root mean squares."""
+    factors = 1 + side * (_COARSE * np.arange(_COARSE_POINTS) + _SLOPE)
+    beside = np.stack([_value(along, float(factor), values[0]) for factor in factors])
+    slopes = (beside - values) / _SLOPE
+    hidden = np.diff(values, axis=0) / _COARSE - (slopes[1:] + slopes[:-1]) / 2
+    usual = np.sort(np.abs(slopes), axis=0)[:-1]  # a short way may happen to lead over an edge
+    return np.sqrt(np.mean(hidden**2, axis=0)), np.sqrt(np.mean(usual**2, axis=0))
+
+
+def _of_differences(values: Array, order: int) -> Array:
+    """σₖ; 0 where the values are not finite."""
+    scale = factorial(order) ** 2 / factorial(2 * order)
+    found = np.sqrt(scale * np.mean(np.diff(values, n=order, axis=0) ** 2, axis=0))
+    return np.where(np.isfinite(found), found, 0.0)
+
+
+def _line(along: Callable[[float], Array], base: Array, spacing: float, points: int) -> Array:
+    """The values on a line of growing numbers; where those are outside the domain, of shrinking ones: (points, ...)."""
+    up = np.stack([base, *(_value(along, 1 + k * spacing, base) for k in range(1, points))])
+    inside = np.isfinite(up).all(axis=0)
+    if inside.all():
+        return up
+    down = np.stack([base, *(_value(along, 1 - k * spacing, base) for k in range(1, points))])
+    return np.where(inside, up, down)
+
+
+def _value(along: Callable[[float], Array], factor: float, like: Array) -> Array:
+    """NaN where the forward raises, and does not at the point itself."""
+    try:
+        return np.asarray(along(factor))
+    except LayerFailure:
+        along(1.0)
+        return np.full(like.shape, np.nan)
 
 
 def _observables_along(stage: Stage, factor: float) -> Array:
@@ -50,4 +155,70 @@ def _observables_along(stage: Stage, factor: float) -> Array:
     arrays = {n: a * factor if n in moving and a.dtype.kind == "f" else a for n, a in stage.point.arrays.items()}
     moved = Stage(stage.network, stage.point.with_arrays(arrays), stage.coupled, stage.observables)
     values: Array = moved.observables.evaluate(moved.copies(1), {}, moved.coupled)[0]
+    return values
+
+
+def scaled(arrays: Mapping[str, Array], names: Sequence[str], factor: float) -> dict[str, Array]:
+    """The named arrays, real ones, each number with a rate of its own: x (1 + r (factor - 1)) with r from 1/2 to 3/2.
+
+    So what is scaled by its greatest number first, as in quantisation, moves along a staircase all the same.
+    """
+    rng = np.random.default_rng(len(names))
+    real = [name for name in dict.fromkeys(names) if arrays[name].dtype.kind == "f"]
+    rates = {name: rng.uniform(0.5, 1.5, arrays[name].shape) for name in real}
+    return {name: arrays[name] * (1 + rates[name] * (factor - 1)) for name in real}
+
+
+def _of_node(stage: Stage, node: Node) -> Array:
+    """Variance of the observables that comes from the staircases of one layer: (columns,)."""
+    operands = (*node.inputs, *node.parameters.values())
+
+    @cache
+    def outputs(factor: float) -> tuple[Array, ...]:
+        return node.apply({**stage.arrays, **scaled(stage.arrays, operands, factor)})[0]
+
+    deviations: dict[str, Array] = {}
+    for k, name in enumerate(node.outputs):
+        if stage.arrays[name].dtype.kind == "f":
+            found = staircase_noise(lambda factor, k=k: outputs(factor)[k])  # type: ignore[misc]
+            deviations |= {name: found} if found.any() else {}
+    moves = list(_behind(stage, deviations)) if deviations else []
+    if not moves:
+        return np.zeros(stage.observables.width)
+    variance: Array = np.mean(np.square(moves), axis=0)
+    return variance
+
+
+def _behind(stage: Stage, deviations: Mapping[str, Array]) -> Iterator[Array]:
+    """How far random moves of some activations move the observables; nothing where they lead out of the domain."""
+    base = _columns(stage, {})
+    rng = np.random.default_rng(0)
+    for _ in range(_DRAWS):
+        arrays = dict(stage.arrays)
+        for name, deviation in deviations.items():
+            arrays[name] = arrays[name] + deviation * rng.choice([-1.0, 1.0], deviation.shape)
+        with suppress(LayerFailure):
+            for later in stage.network.affected(deviations):
+                arrays.update(zip(later.outputs, later.apply(arrays)[0], strict=True))
+            move = _columns(stage, arrays) - base
+            if np.isfinite(move).all():
+                yield move
+
+
+def _of_term(stage: Stage, position: int, term: Term) -> Array:
+    """Variance of the observables that comes from the staircases of one term of the loss: (columns,)."""
+    own = stage.observables.of_term(position)
+
+    def along(factor: float) -> Array:
+        return _columns(stage, scaled(stage.arrays, term.predictions, factor))[own]
+
+    variance = np.zeros(stage.observables.width)
+    variance[own] = staircase_noise(along) ** 2
+    return variance
+
+
+def _columns(stage: Stage, arrays: Mapping[str, Array]) -> Array:
+    """The observables where some activations have other values, which only the losses see."""
+    changed = {name: array[None] for name, array in arrays.items()}
+    values: Array = stage.observables.evaluate(stage.copies(1), changed, stage.coupled)[0]
     return values

@@ -55,6 +55,10 @@ class Observables:
         """Whether column i of every block belongs to sample i alone."""
         return all(term.elementwise for term in self.terms)
 
+    def of_term(self, position: int) -> Array:
+        """Which columns belong to one term: (columns,)."""
+        return np.repeat([block.term == position for block in self.blocks], [block.width for block in self.blocks])
+
     def evaluate(self, copies: Copies, changed: Mapping[str, Array], coupled: frozenset[str]) -> Array:
         """changed: the predictions (and other activations) that differ, (K, N, ...) -> (K, columns)."""
         columns = [

@@ -8,14 +8,18 @@ along a random direction of all its arguments, output by output, before a single
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric.estimate import SHORTER
-from gradcheck.gradients.numeric.noise import measured_noise
+from gradcheck.gradients.numeric.noise import rounding_noise, scaled, staircase_noise
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES
 from gradcheck.network import Network
 
@@ -28,79 +32,145 @@ def unsafe(network: Network, arrays: Mapping[str, Array]) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for node in network.nodes:
         names = (*node.inputs, *node.parameters.values())
-        reason = _reason(lambda a, node=node: node.apply(a)[0], names, arrays)  # type: ignore[misc]
+        reason = _reason(lambda a, node=node: node.apply(a)[0], names, arrays, node.trusted)  # type: ignore[misc]
         if reason:
             reasons[node.name] = reason
     for term in network.terms:
         for reduction in term.loss.reductions or (None,):
-            reason = _reason(lambda a, t=term, r=reduction: (t.apply(a, r)[0],), term.predictions, arrays)  # type: ignore[misc]
+            forward = lambda a, t=term, r=reduction: (t.apply(a, r)[0],)  # noqa: E731
+            reason = _reason(forward, term.predictions, arrays, term.trusted)
             if reason:
                 reasons[term.name] = reason
     return reasons
 
 
-def _reason(forward: Forward, names: Sequence[str], arrays: Mapping[str, Array]) -> str:
+def _reason(forward: Forward, names: Sequence[str], arrays: Mapping[str, Array], trusted: bool) -> str:
     moving = [name for name in dict.fromkeys(names) if arrays[name].dtype.kind == "f"]
     if not moving:
         return ""
-    direction = _direction(moving, arrays)
-
-    def at(step: complex) -> Sequence[Any]:
-        return forward({**arrays, **{name: arrays[name] + step * direction[name] for name in moving}})
-
-    base = forward(arrays)
+    base, usual = forward(arrays), _direction(moving, arrays)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            stepped = at(1j * COMPLEX_STEP)
+            stepped = _moved(forward, arrays, usual, 1j * COMPLEX_STEP)
     except Exception as error:
         cause = error.__cause__ or error
         return f"raises {type(cause).__name__} for complex numbers ({cause})"
-    step, differences = _inside(at)
+    real = _real(forward, arrays, chain((usual,), _inwards(moving, arrays, usual)))
+    if real is None:
+        return "lies so close to the border of its domain that no real difference can prove its complex step"
+    if real.direction is not usual:
+        stepped = _moved(forward, arrays, real.direction, 1j * COMPLEX_STEP)
     for k, (y, z) in enumerate(zip(base, stepped, strict=True)):
-        noise = measured_noise(lambda factor, k=k: _scaled(forward, moving, arrays, factor)[k])  # type: ignore[misc]
-        reason = _compare(np.asarray(y), np.asarray(z), [np.asarray(d[k]) for d in differences], step, noise)
+        y, z = np.asarray(y), np.asarray(z)
+        if y.dtype.kind != "f":
+            continue
+        if z.dtype.kind != "c":
+            return "returns real numbers for complex ones: the derivative is lost"
+        along = partial(_along, forward, moving, arrays, k)
+        if not trusted and staircase_noise(partial(along, own_rates=True)).any():
+            return "rounds its values to steps, so that no short difference can prove its complex step"
+        reason = _compare(y, z, real, k, rounding_noise(along))
         if reason:
             return reason
     return ""
 
 
-def _inside(at: Callable[[float], Sequence[Any]]) -> tuple[float, list[Sequence[Any]]]:
-    """The outputs at -2, -1, 1 and 2 steps, by the longest step that stays in the domain of the forward."""
-    step = SCHEMES["central"].relative_step()
-    for factor in (1.0, *SHORTER):
-        differences = [at(k * factor * step) for k in (-2, -1, 1, 2)]
-        if all(np.isfinite(y).all() for outputs in differences for y in outputs):
-            break
-    return factor * step, differences
+@dataclass(frozen=True)
+class _Real:
+    """Real evaluations along a direction, by a step that stays in the domain of the forward.
+
+    outputs  by offset, counted in steps: on both sides -2, -1, 1, 2, on one side ±1, ±2, ±4
+    """
+
+    direction: Mapping[str, Array]
+    step: float
+    outputs: Mapping[int, Sequence[Any]]
+
+    def slopes(self, y: Array, k: int) -> tuple[Array, Array, Array, Array]:
+        """Of output k: below, above, in the middle, and again in the middle with twice the step."""
+        f = {offset: np.asarray(outputs[k]) for offset, outputs in self.outputs.items()}
+        h = self.step
+        if -1 in f and 1 in f:
+            left, right = (y - f[-1]) / h, (f[1] - y) / h
+            return left, right, (f[1] - f[-1]) / (2 * h), (f[2] - f[-2]) / (4 * h)
+        side = 1 if 1 in f else -1
+        near = (4 * f[side] - 3 * y - f[2 * side]) / (2 * side * h)
+        far = (4 * f[2 * side] - 3 * y - f[4 * side]) / (4 * side * h)
+        return near, near, near, far
 
 
-def _scaled(forward: Forward, moving: Sequence[str], arrays: Mapping[str, Array], factor: float) -> list[Array]:
-    outputs = forward({**arrays, **{name: factor * arrays[name] for name in moving}})
-    return [np.asarray(y, dtype=np.float64) for y in outputs]
+_BOTH_SIDES, _ONE_SIDE = (-2, -1, 1, 2), ((1, 2, 4), (-1, -2, -4))
 
 
-def _direction(moving: Sequence[str], arrays: Mapping[str, Array]) -> dict[str, Array]:
+def _real(forward: Forward, arrays: Mapping[str, Array], directions: Iterable[Mapping[str, Array]]) -> _Real | None:
+    """The first direction, and the longest step along it, that can be had: on both sides, or else on one."""
+    for direction in directions:
+        for offsets in (_BOTH_SIDES, *_ONE_SIDE):
+            for factor in (1.0, *SHORTER):
+                step = factor * SCHEMES["central"].relative_step()
+                outputs = _all_inside(partial(_moved, forward, arrays, direction), step, offsets)
+                if outputs is not None:
+                    return _Real(direction, step, outputs)
+    return None
+
+
+def _all_inside(
+    at: Callable[[float], Sequence[Any]], step: float, offsets: Sequence[int]
+) -> dict[int, Sequence[Any]] | None:
+    """The outputs at all offsets; None where one of them leaves the domain of the forward."""
+    outputs = {}
+    for offset in offsets:
+        try:
+            outputs[offset] = at(offset * step)
+        except LayerFailure:
+            return None
+        if not all(np.isfinite(y).all() for y in outputs[offset]):
+            return None
+    return outputs
+
+
+def _moved(forward: Forward, arrays: Mapping[str, Array], direction: Mapping[str, Array], step: complex) -> Any:
+    return forward({**arrays, **{name: arrays[name] + step * v for name, v in direction.items()}})
+
+
+def _along(
+    forward: Forward, moving: Sequence[str], arrays: Mapping[str, Array], k: int, factor: float, own_rates: bool = False
+) -> Array:
+    moved = scaled(arrays, moving, factor) if own_rates else {name: factor * arrays[name] for name in moving}
+    return np.asarray(forward({**arrays, **moved})[k], dtype=np.float64)
+
+
+def _inwards(
+    moving: Sequence[str], arrays: Mapping[str, Array], usual: Mapping[str, Array]
+) -> Iterator[Mapping[str, Array]]:
+    """Directions for points on the border of a domain.
+
+    All numbers up (down, taken the other way); towards the middle of all of them; towards the middle of all samples.
+    """
+    yield {name: np.abs(v) for name, v in usual.items()}
+    rng = np.random.default_rng(len(moving))
+    share = {name: rng.uniform(0.5, 1.5, arrays[name].shape) for name in moving}
+    yield {name: share[name] * (arrays[name].mean() - arrays[name]) for name in moving}
+    yield {name: arrays[name].mean(axis=0, keepdims=True) - arrays[name] for name in moving if arrays[name].ndim}
+
+
+def _direction(moving: Sequence[str], arrays: Mapping[str, Array]) -> Mapping[str, Array]:
     """A random direction of the size of the arrays themselves."""
     rng = np.random.default_rng(len(moving))
     sizes = {name: float(np.sqrt(np.mean(np.square(arrays[name])))) if arrays[name].size else 0.0 for name in moving}
     return {name: (sizes[name] or 1.0) * rng.standard_normal(arrays[name].shape) for name in moving}
 
 
-def _compare(y: Array, z: Array, differences: list[Array], step: float, deviation: Array) -> str:
-    if y.dtype.kind not in "f":
-        return ""
-    if z.dtype.kind != "c":
-        return "returns real numbers for complex ones: the derivative is lost"
-    below2, below, above, above2 = differences
-    scale = max(float(np.max(np.abs(values), initial=0.0)) for values in (y, *differences))
+def _compare(y: Array, z: Array, real: _Real, k: int, deviation: Array) -> str:
+    values = [np.asarray(outputs[k]) for outputs in real.outputs.values()]
+    scale = max(float(np.max(np.abs(value), initial=0.0)) for value in (y, *values))
     noise = np.maximum(64 * np.finfo(np.float64).eps * scale, 6 * deviation)
     if not np.all(np.abs(z.real - y) <= noise * 1e3 + COMPLEX_STEP):
         return "has another value for complex numbers than for real ones"
     derivative = z.imag / COMPLEX_STEP
-    central, wider = (above - below) / (2 * step), (above2 - below2) / (4 * step)
-    bar = 4 * np.abs(central - wider) + noise / step
-    left, right = (y - below) / step, (above - y) / step
+    left, right, central, wider = real.slopes(y, k)
+    bar = 4 * np.abs(central - wider) + noise / real.step
     kink = np.abs(right - left) > 1e-2 * np.maximum(np.abs(right), np.abs(left)) + bar
     inside = (derivative >= np.minimum(left, right) - bar) & (derivative <= np.maximum(left, right) + bar)
     agrees = (np.abs(derivative - central) <= bar) | (kink & inside)

@@ -31,6 +31,11 @@ class Scheme:
     order: int
 
     @property
+    def gain(self) -> int:
+        """What one extrapolation adds to the order: the error of a symmetric scheme has even powers of h alone."""
+        return 2 if sum(self.offsets) == 0 else 1
+
+    @property
     def is_complex(self) -> bool:
         """Whether the arguments are complex."""
         return self.order == 0
@@ -68,3 +73,10 @@ SCHEMES = {
         Scheme("complex", (1j,), (1,), 0),
     )
 }
+
+#: For entries on the border of the domain of a forward, where every step to the other side leaves it. Not offered by
+#: name: beside no border a symmetric scheme of the same order is sharper.
+ONE_SIDED = (
+    Scheme("forward2", (0, 1, 2), (-3 / 2, 2, -1 / 2), 2),
+    Scheme("backward2", (-2, -1, 0), (1 / 2, -2, 3 / 2), 2),
+)

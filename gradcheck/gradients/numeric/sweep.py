@@ -2,23 +2,26 @@
 
 A perturbation of a parameter of layer k leaves every activation before k as it is (prefix reuse); many perturbed copies
 ride in one stacked batch; where a layer can say cheaply what changed (one column of its output), only the change
-travels on. Layers that couple samples are evaluated copy by copy.
+travels on. Layers that couple samples are evaluated copy by copy. A copy at which a forward raises lies outside of its
+domain, and its values are NaN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric._copies import Copies
+from gradcheck.gradients.numeric._domain import Border, split_at_border
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.observables import Observables
 from gradcheck.layers._columns import Columns
-from gradcheck.network import Network, Node, Point
+from gradcheck.network import Network, Node, Point, guarded
 
 Array = NDArray[Any]
 #: Numbers in the widest activation of one stacked evaluation: more falls out of the cache.
@@ -31,6 +34,7 @@ class Stage:
 
     coupled    the layers and losses in which one sample can change another
     arrays     every array at the point, activations included
+    border     which perturbations are known to leave the domain of the forward
     """
 
     network: Network
@@ -38,6 +42,7 @@ class Stage:
     coupled: frozenset[str]
     observables: Observables
     arrays: Mapping[str, Array] = field(default_factory=dict)
+    border: Border = field(default_factory=Border)
 
     def __post_init__(self) -> None:
         if not self.arrays:
@@ -83,12 +88,22 @@ class Moves:
         shape = self.shape[1:] if self.fused else self.shape
         return np.unravel_index(self.entries, shape) if shape else ()
 
+    def units(self) -> Array:
+        """Flat positions in the array of what moves: (K, 1), or (K, N) where all samples are moved at once."""
+        if not self.fused:
+            return self.entries[:, None]
+        positions: Array = self.entries[:, None] + int(np.prod(self.shape[1:])) * np.arange(self.shape[0])
+        return positions
+
     def applied(self, array: Array, steps: Array) -> Array:
-        """The copies: (K, *shape), each with its entry moved by its step."""
+        """The copies: (K, *shape), each with its entry moved by its step.
+
+        steps is (K,), or (K, N) where all samples are moved at once and each has a step of its own.
+        """
         moved = np.empty((len(self), *array.shape), dtype=np.result_type(array, steps))
         moved[...] = array
         where = (np.arange(len(self)), *((slice(None),) if self.fused else ()), *self.index())
-        moved[where] += steps.reshape(-1, *[1] * (moved[where].ndim - 1))
+        moved[where] += steps.reshape(len(self), -1) if self.fused else steps
         return moved
 
     def chunks(self, size: int) -> Iterator[Moves]:
@@ -98,7 +113,57 @@ class Moves:
 
 
 def perturbed_observables(stage: Stage, moves: Moves, steps: Array, watch: KinkWatch | None = None) -> Array:
-    """Observables of the copies -> (K, columns). `watch` is shown every perturbed activation."""
+    """Observables of the copies -> (K, columns). `watch` is shown every perturbed activation.
+
+    NaN for copies (for samples of copies, where all are moved at once) that lie outside the domain of the forward.
+    LayerFailure where a forward raises at the point itself too, or not every time.
+    """
+    failure = None
+    if not stage.border.is_left(moves.name, moves.units(), steps):
+        try:
+            return _evaluated(stage, moves, steps, watch)
+        except LayerFailure as error:
+            if error.code != "GC901":
+                raise
+            failure = error
+        _evaluated(stage, moves, 0 * steps, watch)
+    return _part_by_part(stage, moves, steps, watch, failure)
+
+
+def _part_by_part(
+    stage: Stage, moves: Moves, steps: Array, watch: KinkWatch | None, failure: LayerFailure | None
+) -> Array:
+    """The observables where a part of the copies, or of their samples, lies outside the domain."""
+    units = moves.units()
+    own = np.broadcast_to(steps[:, None], units.shape)
+    values = np.full((len(moves), stage.observables.width), np.nan, dtype=np.result_type(float, steps))
+    met = np.zeros((len(moves), stage.point.batch_size), dtype=bool)
+    by_unit = values.reshape(len(moves), -1, units.shape[1])
+
+    def evaluate(part: Array, factor: float) -> None:
+        """Take the values of some units (flat), moved by a factor of their steps while the others stay."""
+        rows, columns = np.unravel_index(part, units.shape)
+        copies, where = np.unique(rows, return_inverse=True)
+        some = np.zeros((len(copies), units.shape[1]), dtype=own.dtype)
+        some[where, columns] = factor * own[rows, columns]
+        if watch is not None:
+            watch.start(len(copies), stage.point.batch_size)
+        chosen = replace(moves, entries=moves.entries[copies])
+        found = _evaluated(stage, chosen, some if moves.fused else some[:, 0], watch)
+        if factor != 1:
+            return
+        by_unit[rows, :, columns] = found.reshape(len(copies), -1, units.shape[1])[where, :, columns]
+        if watch is not None:
+            samples = columns if moves.fused else slice(None)
+            met[rows, samples] = watch.met[where, samples]
+
+    split_at_border(stage.border, moves.name, units, own, evaluate, failure)
+    if watch is not None:
+        watch.met = met
+    return values
+
+
+def _evaluated(stage: Stage, moves: Moves, steps: Array, watch: KinkWatch | None) -> Array:
     copies = stage.copies(len(moves))
     changed: dict[str, Array | Columns] = {}
     if moves.name in stage.samples:
@@ -150,12 +215,16 @@ def _cheaply(
         local = next((name for name, key in node.parameters.items() if key == moves.name), None)
         if local is None or not node.says("perturbed"):
             return None
-        return node.layer.perturbed(local, moves.index(), steps, x, y, **keywords)
+        with guarded(node.name, "perturbed", node.trusted):
+            return node.layer.perturbed(local, moves.index(), steps, x, y, **keywords)
     if not isinstance(change, Columns):
         return None
     if node.layer.elementwise and node.says("elementwise"):
         return change.with_values(y, node.part(change.values))
-    return node.layer.carry(change, y, **keywords) if node.says("carry") else None
+    if not node.says("carry"):
+        return None
+    with guarded(node.name, "carry", node.trusted):
+        return node.layer.carry(change, y, **keywords)
 
 
 def _is_needed(stage: Stage, name: str) -> bool:

@@ -119,7 +119,10 @@ def _moved_by(
 ) -> Iterator[dict[str, Array]]:
     """What one move changes in every gradient; nothing if that cannot be told."""
     near = point.map(lambda array: moved(array, seed))
-    trace = network.forward(near)
+    try:
+        trace = network.forward(near)
+    except LayerFailure:  # the point lies on the border of the forward's domain, and the move leads out of it
+        return
     found = _backward(network, near, trace, DECLARED, seed).gradients
     if same_pieces(on, all_pieces(network, trace.arrays)):
         yield {name: _distance(found[name], base.gradients[name]) for name in base.gradients}

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -54,11 +54,19 @@ def list_checks() -> str:
 
 
 def explain(code: str) -> str:
-    """The text of every check that reports findings with this code."""
+    """The code's own text, or that of the check that reports findings with it."""
     texts = [
-        f"{code} {CODES[code]} (check: {name})\n\n{_doc(check)}" for name, check in _all_checks() if code in check.CODES
+        f"{code} {CODES[code]} (check: {name})\n\n{inspect.cleandoc(_own_texts(check).get(code) or _doc(check))}"
+        for name, check in _all_checks()
+        if code in check.CODES
     ]
     return "\n\n".join(texts)
+
+
+def _own_texts(check: ModuleType) -> Mapping[str, str]:
+    """By code, texts that say more about it than its check's does: `EXPLAINED` of the check, where it has some."""
+    texts: Mapping[str, str] = getattr(check, "EXPLAINED", {})
+    return texts
 
 
 def _all_checks() -> Iterator[tuple[str, ModuleType]]:

@@ -25,6 +25,8 @@ CODES = {
     "GC301": "per-sample-sum",
     "GC505": "dtype",
     "GC601": "vacuous",
+    "GC602": "dead-unit",
+    "GC603": "never-reached",
     "GC901": "layer-raised",
 }
 

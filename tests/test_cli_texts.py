@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,21 @@ def test_list_layers_of_a_plugin(capsys: pytest.CaptureFixture[str], tmp_path: P
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_is_explained(code: str) -> None:
     assert explain(code).startswith(f"{code} {CODES[code]} (check: ")
+
+
+@pytest.mark.parametrize(("code", "title"), [
+    ("GC601", "A tensor whose true gradient is zero everywhere, although what it feeds moves."),
+    ("GC602", "Units that give the same in every sample, whatever comes in."),
+    ("GC603", "A tensor that the loss does not depend on."),
+])  # fmt: skip
+def test_code_with_a_text_of_its_own(code: str, title: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "explain", code)
+    assert text.startswith(f"{code} {CODES[code]} (check: gradient)\n\n{title}\n\n## What it is\n")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == [
+        "What it is", "Why it is bad", "Typical causes", "How to repair", "How to silence",
+    ]  # fmt: skip
+    assert f"--ignore {code}" in text
+    assert shown(capsys, "explain", CODES[code]) == text
 
 
 def test_list_losses_and_checks(capsys: pytest.CaptureFixture[str]) -> None:

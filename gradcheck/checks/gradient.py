@@ -35,7 +35,7 @@ from gradcheck.checks._base import Outcome
 from gradcheck.checks._blame import Blame
 from gradcheck.checks._kinks import evidence_at_kinks
 from gradcheck.checks._second_look import SecondLook, look_again
-from gradcheck.checks._vacuity import vacuity
+from gradcheck.checks._vacuity import TEXTS, vacuity
 from gradcheck.compare import Comparison, row, verdicts
 from gradcheck.evidence import RESOLUTION, Evidence
 from gradcheck.findings import CheckResult, Row, worst_verdict
@@ -43,7 +43,8 @@ from gradcheck.gradients.numeric.schemes import SCHEMES
 
 Array = NDArray[Any]
 NAME = "gradient"
-CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC601", "GC901")
+CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC601", "GC602", "GC603", "GC901")
+EXPLAINED = TEXTS
 
 
 def run(evidence: Evidence) -> Outcome:

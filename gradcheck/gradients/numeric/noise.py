@@ -67,7 +67,8 @@ def measured_noise(along: Callable[[float], Array]) -> Array:
 
     along  what every number is multiplied with -> the values there
     """
-    return np.maximum(rounding_noise(along), staircase_noise(along))
+    known = cache(along)  # both look at the same short moves
+    return np.maximum(rounding_noise(known), staircase_noise(known))
 
 
 def rounding_noise(along: Callable[[float], Array]) -> Array:
@@ -88,10 +89,10 @@ def rounding_noise(along: Callable[[float], Array]) -> Array:
 def staircase_noise(along: Callable[[float], Array]) -> Array:
     """Standard deviation of the rounding error of values that are computed in steps; 0 for values that are not."""
     base = np.asarray(along(1.0))
+    if _is_smooth(along, base):
+        return np.zeros(base.shape)
     values, side = _coarse_line(along, base)
     moving = np.isfinite(values).all(axis=0) & (np.ptp(values, axis=0) > 64 * _UNIT * np.abs(values).max(axis=0))
-    if not moving.any():
-        return np.zeros(base.shape)
     noise = _of_differences(values, _COARSE_ORDER)
     spacing, orders = _LINES[0]
     short = np.fmax(_of_differences(_line(along, base, spacing, _POINTS), orders[1]), _UNIT * np.abs(base))
@@ -103,6 +104,17 @@ def staircase_noise(along: Callable[[float], Array]) -> Array:
         return np.zeros(base.shape)
     least: Array = np.maximum(noise, np.median(noise[whole | part]))
     return least
+
+
+def _is_smooth(along: Callable[[float], Array], base: Array) -> bool:
+    """Whether the slopes at both ends of the coarse line tell most of what the values do on it, in most of them."""
+    way, short = _COARSE_POINTS * _COARSE, (_POINTS - 1) * _LINES[0][0]
+    beside, far, far_beside = (_value(along, 1 + by, base) for by in (short, way, way + short))
+    slopes = (beside - base) / short, (far_beside - far) / short
+    between = (far - base) / way
+    told = np.maximum(*np.abs(slopes))
+    hides = ~(np.abs(between - (slopes[0] + slopes[1]) / 2) <= _HIDDEN / 2 * told)
+    return bool(hides.sum() <= _SHARE * ((between != 0) | hides).sum())
 
 
 def _coarse_line(along: Callable[[float], Array], base: Array) -> tuple[Array, int]:

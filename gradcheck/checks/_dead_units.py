@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._influence import carried, differs, random_like, small_moves, small_step
+from gradcheck.checks._influence import carried, differs, given_else, small_moves, small_step
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.network import Node
@@ -104,12 +104,11 @@ def dead_units(stage: Stage, untested: Mapping[str, Array]) -> list[DeadUnits]:
 def _dead(stage: Stage, node: Node) -> Iterator[DeadUnits]:
     """The outputs of a layer that have dead units, whatever that means for anything else."""
     arrays = stage.arrays
-    inputs = [name for name in node.inputs if arrays[name].dtype.kind == "f"]
-    if not inputs:
+    if not any(arrays[name].dtype.kind == "f" for name in node.inputs):
         return
     still = {name: np.ones(arrays[name].shape, dtype=bool) for name in node.outputs}
     try:
-        for moved in small_moves(arrays, [*inputs, *node.parameters.values()]):
+        for moved in small_moves(arrays, [*node.inputs, *node.parameters.values()]):
             for name, effect in _effects(node, arrays, moved).items():
                 still[name] &= ~effect
     except LayerFailure:
@@ -141,7 +140,7 @@ def _lost(stage: Stage, dead: DeadUnits, name: str, marked: Array) -> Array:
 def _search(stage: Stage, dead: DeadUnits, name: str) -> Callable[[_Slices], Iterator[_Slices]]:
     """How the slices of a tensor that are lost at the dead units are found: before them, in their layer, or behind."""
     if name in dead.node.parameters.values():
-        return partial(_asleep, stage, dead, name, list(_with_other_inputs(stage, dead.node)))
+        return partial(_asleep, stage, dead, name, [given_else(dead.node, stage.arrays, factor) for factor in _WAKING])
     if dead.node in stage.network.affected([name]):
         return partial(_lost_on_the_way, stage, dead, name)
     return partial(_asleep, stage, dead, name, [_revived(stage, dead)])
@@ -152,7 +151,7 @@ def _lost_on_the_way(stage: Stage, dead: DeadUnits, name: str, slices: _Slices) 
     arrays, node = stage.arrays, dead.node
     changed = carried(stage.network, arrays, {name: _moved(arrays[name], slices)}, until=node)
     reached = {n: differs(changed[n], arrays[n]) for n in node.inputs if n in changed}
-    if not any(where.any() for where in reached.values()):
+    if not any(where.any() for where in reached.values()) or not all(arrays[n].dtype.kind == "f" for n in reached):
         return
     if not _listens(stage, node, reached):
         yield slices
@@ -197,13 +196,6 @@ def _asleep(
 def _outside(dead: DeadUnits, effects: Mapping[str, Array]) -> bool:
     """Whether anything but the dead units changes."""
     return any((effect & ~(dead.over(effect) & (name == dead.output))).any() for name, effect in effects.items())
-
-
-def _with_other_inputs(stage: Stage, node: Node) -> Iterator[Mapping[str, Array]]:
-    """All arrays, if the layer were given random inputs, small and great."""
-    inputs = [name for name in node.inputs if stage.arrays[name].dtype.kind == "f"]
-    for factor in _WAKING:
-        yield {**stage.arrays, **{name: factor * random_like(stage.arrays[name], 0) for name in inputs}}
 
 
 def _revived(stage: Stage, dead: DeadUnits) -> Mapping[str, Array]:

@@ -44,23 +44,30 @@ def differs(array: Array, base: Array) -> Array:
 def small_moves(arrays: Mapping[str, Array], names: Sequence[str], draws: int = 2) -> list[dict[str, Array]]:
     """The named arrays, moved in a few random directions and in the opposite ones, by steps as differences take them.
 
-    No two entries move by the same amount: what depends on their difference alone moves too.
+    No two entries move by the same amount: what depends on their difference alone moves too. Integers stay.
     """
+    real = [name for name in names if arrays[name].dtype.kind == "f"]
     moves = []
-    for seed in range(draws):
-        directions = {name: small_step(arrays[name], seed) for name in names}
-        moves += [{name: arrays[name] + sign * directions[name] for name in names} for sign in (-1, 1)]
+    for draw in range(draws):
+        steps = {name: small_step(arrays[name], draw, position) for position, name in enumerate(real)}
+        moves += [{name: arrays[name] + sign * steps[name] for name in real} for sign in (-1, 1)]
     return moves
 
 
-def small_step(array: Array, seed: int = 0) -> Array:
+def small_step(array: Array, *seed: int) -> Array:
     """A step for every entry, of random sign and somewhat random size."""
-    rng = np.random.default_rng([seed, array.size])
+    rng = np.random.default_rng([*seed, array.size])
     sizes = rng.uniform(0.5, 1.0, array.shape) * rng.choice([-1.0, 1.0], array.shape)
     return np.asarray(step_for(SCHEMES["central"], array) * sizes)
 
 
-def random_like(array: Array, seed: int) -> Array:
+def random_like(array: Array, *seed: int) -> Array:
     """Random numbers of the size of the array's own; of size 1 where it is zero."""
-    size = float(np.sqrt(np.mean(np.square(array)))) or 1.0
-    return np.asarray(size * np.random.default_rng([seed, array.size]).standard_normal(array.shape))
+    size = float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
+    return np.asarray((size or 1.0) * np.random.default_rng([*seed, array.size]).standard_normal(array.shape))
+
+
+def given_else(node: Node, arrays: Mapping[str, Array], factor: float = 1.0) -> dict[str, Array]:
+    """All arrays, if a layer were given other inputs: random ones of the size of its own, times a factor."""
+    real = [name for name in node.inputs if arrays[name].dtype.kind == "f"]
+    return {**arrays, **{name: factor * random_like(arrays[name], k) for k, name in enumerate(real)}}

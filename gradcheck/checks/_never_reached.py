@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._influence import carried, differs, random_like
+from gradcheck.checks._influence import carried, differs, given_else, random_like
 from gradcheck.errors import LayerFailure
 from gradcheck.evidence import Evidence
 from gradcheck.network import Network, Node, Term
@@ -48,24 +48,30 @@ def where_influence_ends(evidence: Evidence, name: str) -> str:
     moved by their own size, too.
     """
     network = evidence.case.network
-    changed: dict[str, Array] = {}
-    places = 0
-    for arrays in chain([evidence.stage.arrays], _elsewhere(evidence)):
-        places += 1
-        losses = [term.apply(arrays)[0] for term in network.terms]
-        for moved in _great_moves(arrays[name]):
-            try:
-                changed = carried(network, arrays, {name: moved})
-                if any(_changes(t, arrays, changed, base) for t, base in zip(network.terms, losses, strict=True)):
-                    return ""
-            except LayerFailure:
+    found: list[str] = []
+    with suppress(LayerFailure):
+        for arrays in chain([evidence.stage.arrays], _elsewhere(evidence)):
+            changed = _unfelt(network, arrays, name)
+            if changed is None:
                 return ""
-    return _end(network, arrays, name, changed) if places > 1 else ""
+            found.append(_end(network, arrays, name, changed))
+    return found[-1] if len(found) > 1 else ""
+
+
+def _unfelt(network: Network, arrays: Mapping[str, Array], name: str) -> dict[str, Array] | None:
+    """What changes when the tensor moves far in both directions; None where that reaches a loss."""
+    losses = [term.apply(arrays)[0] for term in network.terms]
+    changed: dict[str, Array] = {}
+    for moved in _great_moves(arrays[name]):
+        changed = carried(network, arrays, {name: moved})
+        if any(_changes(term, arrays, changed, base) for term, base in zip(network.terms, losses, strict=True)):
+            return None
+    return changed
 
 
 def _great_moves(array: Array) -> Iterator[Array]:
-    for seed, size in enumerate(_SIZES):
-        direction = size * random_like(array, seed)
+    for draw, size in enumerate(_SIZES):
+        direction = size * random_like(array, draw)
         yield array + direction
         yield array - direction
 
@@ -75,7 +81,7 @@ def _elsewhere(evidence: Evidence) -> Iterator[Mapping[str, Array]]:
     network, point = evidence.case.network, evidence.case.point
     names = point.differentiable((*point.parameters, *point.inputs))
     for draw in range(_ELSEWHERE):
-        other = {name: point.arrays[name] + random_like(point.arrays[name], 10 + draw) for name in names}
+        other = {n: point.arrays[n] + random_like(point.arrays[n], draw, k) for k, n in enumerate(names)}
         with suppress(LayerFailure):
             trace = network.forward(point.with_arrays(other))
             if all(np.isfinite(losses).all() for losses in trace.losses):
@@ -111,7 +117,7 @@ def _end(network: Network, arrays: Mapping[str, Array], name: str, changed: Mapp
 
 def _notices(owner: Node, arrays: Mapping[str, Array], moved: Mapping[str, Array]) -> bool:
     """Whether the layer takes notice of a parameter if it is given something else."""
-    given = {**arrays, **{n: random_like(arrays[n], 0) for n in owner.inputs if arrays[n].dtype.kind == "f"}}
+    given = given_else(owner, arrays)
     with suppress(LayerFailure):
         outputs = owner.apply(given)[0], owner.apply({**given, **moved})[0]
         return any(differs(after, before).any() for before, after in zip(*outputs, strict=True))

@@ -400,6 +400,18 @@ def test_gradient_of_zero_at_the_point_alone_is_reached_elsewhere() -> None:
 # What they are made of ------------------------------------------------------------------------------------------------
 
 
+def test_operands_of_equal_size_do_not_move_alike() -> None:
+    """Or their difference would not change, and its units would be called dead."""
+    x = {"a": normal(4, 3), "b": normal(4, 3, seed=1)}
+    first, *_ = small_moves(x, ["a", "b"])
+    assert not np.allclose(first["a"] - x["a"], first["b"] - x["b"])
+
+
+def test_integers_are_never_moved() -> None:
+    moves = small_moves({"a": X, "k": np.arange(3)}, ["k", "a"])
+    assert [list(moved) for moved in moves] == [["a"]] * 4
+
+
 def test_moves_are_small_come_in_both_directions_and_move_every_entry_differently() -> None:
     array = normal(4, 3)
     first, opposite, *others = (moved["x"] - array for moved in small_moves({"x": array}, ["x"]))

@@ -25,7 +25,7 @@ def evidence_at_kinks(evidence: Evidence, name: str, verdict: Array) -> tuple[Ki
 
     verdict  an index into the order pass, kink, inconclusive, fail, for every entry
 
-    No forward pass if there are none, about forty if there are thousands. Empty where the kinks cannot be told.
+    No forward pass if there are none, a few dozen if there are thousands. Empty where the kinks cannot be told.
     """
     at_kink = np.flatnonzero(verdict == KINK)
     spaced = np.unique(np.linspace(0, at_kink.size - 1, min(_LOOKED_AT, at_kink.size)).astype(int))
@@ -46,14 +46,17 @@ def site_at(evidence: Evidence, layer: str, operand: str, index: tuple[int, ...]
 
 
 def _met(evidence: Evidence, name: str, entries: Sequence[tuple[int, ...]]) -> list[Sites]:
-    """Kinks within the usual step of a difference; if there are none, within the greatest step that was made."""
+    """Kinks within the usual step of a difference; if there are none, within the greatest step that was made.
+
+    A complex step meets only kinks that it starts from. If there are none, the analytic side's precision has rounded to
+    another piece, and the kink is nearby.
+    """
     estimate = evidence.estimates[name]
     scheme = SCHEMES[estimate.scheme]
     usual = step_for(SCHEMES["central"], evidence.stage.arrays[name])
+    greatest = usual if scheme.is_complex else 2 * max(map(abs, scheme.offsets)) * estimate.step
     found = sites(evidence.stage, name, entries, usual, on_border=scheme.is_complex)
-    if scheme.is_complex or any(each.count for each in found):
-        return found
-    return sites(evidence.stage, name, entries, 2 * max(map(abs, scheme.offsets)) * estimate.step)
+    return found if any(each.count for each in found) else sites(evidence.stage, name, entries, greatest)
 
 
 def _kink(site: Site, index: tuple[int, ...], steps: tuple[float, float, float], analytic: float, others: int) -> Kink:

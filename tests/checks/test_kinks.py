@@ -90,6 +90,18 @@ def test_complex_step_does_not_blame_a_kink_nearby() -> None:
     assert [kink.index for kink in kinks] == [(0, 2)]
 
 
+def test_kink_that_only_rounding_meets_is_told_under_the_complex_step_too() -> None:
+    first = {"linear_1.weight": np.array([[1.0], [1.0], [1.0]]), "linear_1.bias": np.array([-0.6])}
+    report = check(
+        Linear(1), Relu(), x=np.array([[0.1, 0.2, 0.3]]), checks=ONLY, dtype="float32", parameters=first, trusted=True
+    )
+    (kink, *_) = row(report, "input").kinks
+    assert row(report, "input").method == "complex"
+    assert kink.values[0] < 0 < kink.values[2]
+    assert kink.values[1] != 0
+    assert (kink.layer, kink.slopes) == ("relu_1", pytest.approx((0, 1)))
+
+
 @pytest.mark.parametrize(
     ("layer", "x", "slopes"),
     [
@@ -145,12 +157,15 @@ class Counted(Layer):
 
 def test_no_forward_without_kinks_and_few_for_thousands() -> None:
     evidence = heard(Counted(), x=np.zeros((10, 200)))
-    Counted.calls = 0
-    assert evidence_at_kinks(evidence, "input", np.full((10, 200), INCONCLUSIVE)) == ()
-    assert Counted.calls == 0
-    kinks = evidence_at_kinks(evidence, "input", np.full((10, 200), KINK))
-    assert len({kink.index for kink in kinks}) == 3
-    assert 0 < Counted.calls <= 4 * 9 + 17, "nine places of each of four entries, and the noise once"
+    calls = []
+    for count in (0, 4, 2000):
+        verdict = np.where(np.arange(2000) < count, KINK, INCONCLUSIVE).reshape(10, 200)
+        Counted.calls = 0
+        kinks = evidence_at_kinks(evidence, "input", verdict)
+        assert len({kink.index for kink in kinks}) == min(count, 3)
+        calls.append(Counted.calls)
+    assert calls[0] == 0
+    assert 4 * 9 <= calls[1] == calls[2] <= 100, "nine places of each of four entries, and the noise once"
 
 
 def test_evidence_is_in_the_document() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradcheck.errors import LayerFailure
+from gradcheck.gradients.numeric._domain import outside
 
 Array = NDArray[Any]
 
@@ -32,6 +35,48 @@ class Copies:
     def one(self, k: int, names: Sequence[str], changed: Mapping[str, Array]) -> dict[str, Array]:
         """The named arrays for a forward pass over copy k alone: (N, ...)."""
         return {name: changed[name][k] if name in changed else self.arrays[name] for name in names}
+
+    def outputs(
+        self, forward: Callable[[Mapping[str, Array]], Sequence[Array]], names: Sequence[str],
+        changed: Mapping[str, Array], together: bool,
+    ) -> list[Array]:  # fmt: skip
+        """What a layer makes of every copy: (K, N, ...), (K,) for a scalar; NaN outside of its domain.
+
+        together  whether the copies may ride in one batch; then each sample is in the domain or outside by itself.
+        LayerFailure where the layer raises at the unperturbed arrays too, or not every time.
+        """
+        try:
+            return self._all_outputs(forward, names, changed, together)
+        except LayerFailure as failure:
+            if failure.code != "GC901":
+                raise
+            base = [np.asarray(y) for y in forward({name: self.arrays[name] for name in names})]
+            found = [np.full((self.count, *y.shape), np.nan, dtype=np.result_type(y, *changed.values())) for y in base]
+            units = np.arange(self.count * (self.batch_size if together else 1)).reshape(self.count, -1)
+
+            def evaluate(part: Array, _: float) -> None:
+                rows, samples = np.unravel_index(part, units.shape)
+                where = (rows, samples) if together else (rows,)
+                moved = {}
+                for name, array in changed.items():
+                    moved[name] = np.array(np.broadcast_to(self.arrays[name], array.shape), dtype=array.dtype)
+                    moved[name][where] = array[where]
+                for y, outputs in zip(found, self._all_outputs(forward, names, moved, together), strict=True):
+                    y[where] = outputs[where]
+
+            if not len(list(outside(evaluate, units.ravel()))):
+                raise
+            return found
+
+    def _all_outputs(
+        self, forward: Callable[[Mapping[str, Array]], Sequence[Array]], names: Sequence[str],
+        changed: Mapping[str, Array], together: bool,
+    ) -> list[Array]:  # fmt: skip
+        if together:
+            flat = map(np.asarray, forward(self.stacked(names, changed)))
+            return [y.reshape(self.count, self.batch_size, *y.shape[1:]) for y in flat]
+        each = [forward(self.one(k, names, changed)) for k in range(self.count)]
+        return [np.stack(outputs) for outputs in zip(*each, strict=True)]
 
     def sample(self, i: int, names: Sequence[str], arrays: Mapping[str, Array]) -> dict[str, Array]:
         """The named arrays for sample i alone: (1, ...)."""

@@ -67,21 +67,25 @@ def split_at_border(
     candidates = np.flatnonzero(~border.left(name, units, steps))
     if failure is not None and not _raises(evaluate, candidates):
         raise failure
-    for unit in _outside(evaluate, candidates, known=failure is not None):
+    for unit in outside(evaluate, candidates, known=failure is not None):
         position, step = int(units.flat[unit]), complex(steps.flat[unit])
         on_border = _raises(evaluate, np.array([unit]), _ON_THE_BORDER)
         border.remember(name, position, step * (_ON_THE_BORDER if on_border else 1.0))
 
 
-def _outside(evaluate: Callable[[Array, float], None], units: Array, known: bool = False) -> Iterator[int]:
-    """Those units that raise by themselves; all others have been evaluated. `known`: together they raise."""
+def outside(evaluate: Callable[[Array, float], None], units: Array, known: bool = False) -> Iterator[int]:
+    """Those units (flat indices) that raise by themselves; all others have been evaluated, many at a time.
+
+    evaluate  takes some units and a factor on their steps; raises GC901 where one of them is outside
+    known     whether it is known already that all of them together raise
+    """
     if not len(units) or not (known or _raises(evaluate, units)):
         return
     if len(units) == 1:
         yield int(units[0])
         return
     for half in np.array_split(units, 2):
-        yield from _outside(evaluate, half)
+        yield from outside(evaluate, half)
 
 
 def _raises(evaluate: Callable[[Array, float], None], units: Array, factor: float = 1.0) -> bool:

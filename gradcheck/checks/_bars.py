@@ -33,10 +33,11 @@ Array = NDArray[Any]
 def analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
     """Rounding of the analytic side: R, or E where R is wider than what must be told apart and E is to be had.
 
-    s is at least half of what is usual in the tensor; nothing is rounded where Σ|gᵢ| = 0.
+    s is at least half of what is usual in the tensor, where Σ|gᵢ| is not 0. At kinks it is what moves say: they have not
+    left their piece, while a wider precision may be on another one.
     """
     spread, unit = evidence.spread[name], evidence.unit
-    s = np.nan_to_num(evidence.rounding(name), nan=0.0, posinf=0.0)
+    s = np.nan_to_num(np.where(found.kink, spread.moved, spread.greatest), nan=0.0, posinf=0.0)
     least = np.where(found.magnitude > 0, _usual(evidence, name, found) / 2, 0.0)
     statistical = 10 * np.maximum(s, least) + 4 * unit * found.magnitude
     wider = statistical * spread.unit / unit

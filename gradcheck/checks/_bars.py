@@ -33,8 +33,8 @@ Array = NDArray[Any]
 def analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
     """Rounding of the analytic side: R, or E where R is wider than what must be told apart and E is to be had.
 
-    s is at least half of what is usual in the tensor, where Σ|gᵢ| is not 0. At kinks it is what moves say: they have not
-    left their piece, while a wider precision may be on another one.
+    s is at least half of what is usual in the tensor, where Σ|gᵢ| is not 0. At kinks it is what moves say: those that
+    leave their piece do not count, while a wider precision may be on another one.
     """
     spread, unit = evidence.spread[name], evidence.unit
     s = np.nan_to_num(np.where(found.kink, spread.moved, spread.greatest), nan=0.0, posinf=0.0)

@@ -81,7 +81,11 @@ def test_target_that_is_the_prediction_up_to_rounding(method: str, black_box: bo
 
 
 @methods
-@pytest.mark.parametrize("layer", [Relu(), LeakyRelu(0.1), Elu(2.0), relu_with(0.0, black_box=True)], ids=str)
+@pytest.mark.parametrize(
+    "layer",
+    [Relu(), LeakyRelu(0.1), Elu(2.0), relu_with(0.0, black_box=True)],
+    ids=["relu", "leaky_relu", "elu", "black box"],
+)
 def test_input_that_is_zero_up_to_rounding(layer: Layer, method: str) -> None:
     report = cancelled(layer, method)
     assert not report.findings, told(report)

@@ -77,7 +77,7 @@ def rounding_noise(along: Callable[[float], Array]) -> Array:
     At least half a unit in the last place of the values, for a forward that happens to round alike. Where a line leaves
     the domain of the forward on both sides, nothing can be seen on it.
     """
-    base = np.asarray(along(1.0))
+    base = _value(along, 1.0)
     found: Array = _UNIT * np.abs(base)
     for spacing, orders in _LINES:
         values = _line(along, base, spacing, _POINTS)
@@ -88,7 +88,7 @@ def rounding_noise(along: Callable[[float], Array]) -> Array:
 
 def staircase_noise(along: Callable[[float], Array]) -> Array:
     """Standard deviation of the rounding error of values that are computed in steps; 0 for values that are not."""
-    base = np.asarray(along(1.0))
+    base = _value(along, 1.0)
     if _is_smooth(along, base):
         return np.zeros(base.shape)
     values, side = _coarse_line(along, base)
@@ -153,11 +153,13 @@ def _line(along: Callable[[float], Array], base: Array, spacing: float, points: 
     return np.where(inside, up, down)
 
 
-def _value(along: Callable[[float], Array], factor: float, like: Array) -> Array:
-    """NaN where the forward raises, and does not at the point itself."""
+def _value(along: Callable[[float], Array], factor: float, like: Array | None = None) -> Array:
+    """In float64, whatever the forward returns; NaN where it raises, and does not at the point itself."""
     try:
-        return np.asarray(along(factor))
+        return np.asarray(along(factor), dtype=np.float64)
     except LayerFailure:
+        if like is None:
+            raise
         along(1.0)
         return np.full(like.shape, np.nan)
 
@@ -170,29 +172,48 @@ def _observables_along(stage: Stage, factor: float) -> Array:
     return values
 
 
-def scaled(arrays: Mapping[str, Array], names: Sequence[str], factor: float) -> dict[str, Array]:
-    """The named arrays, real ones, each number with a rate of its own: x (1 + r (factor - 1)) with r from 1/2 to 3/2.
+def layer_staircase(
+    forward: Callable[[Mapping[str, Array]], Array], names: Sequence[str], arrays: Mapping[str, Array]
+) -> Array:
+    """`staircase_noise` of one output of a layer whose named arrays, as far as they are real, move at rates of their own.
 
-    So what is scaled by its greatest number first, as in quantisation, moves along a staircase all the same.
+    Once the greatest numbers of each axis stay where they are, so that what is divided by them first, as in
+    quantisation, moves along a staircase all the same.
     """
-    rng = np.random.default_rng(len(names))
     real = [name for name in dict.fromkeys(names) if arrays[name].dtype.kind == "f"]
-    rates = {name: rng.uniform(0.5, 1.5, arrays[name].shape) for name in real}
-    return {name: arrays[name] * (1 + rates[name] * (factor - 1)) for name in real}
+
+    def along(factor: float, still: bool) -> Array:
+        return forward({**arrays, **_at_own_rates(arrays, real, factor, still)})
+
+    return np.maximum(*(staircase_noise(partial(along, still=still)) for still in (False, True)))
+
+
+def _at_own_rates(arrays: Mapping[str, Array], names: Sequence[str], factor: float, still: bool) -> dict[str, Array]:
+    """x (1 + r (factor - 1)) with r from 1/2 to 3/2; 0 for the greatest numbers if they are to stay still."""
+    rng = np.random.default_rng(len(names))
+    moved = {}
+    for name in names:
+        rates = rng.uniform(0.5, 1.5, arrays[name].shape)
+        moved[name] = arrays[name] * (1 + np.where(still & ~_are_not_greatest(arrays[name]), 0, rates) * (factor - 1))
+    return moved
+
+
+def _are_not_greatest(array: Array) -> Array:
+    """Which numbers are not the greatest along any axis, by their size; all of them where none is left over."""
+    size = np.abs(array)
+    rest = np.ones(array.shape, dtype=bool)
+    for axis in (axis for axis in range(array.ndim) if array.shape[axis] > 2):
+        rest &= size < size.max(axis=axis, keepdims=True)
+    return rest if rest.any() else ~rest
 
 
 def _of_node(stage: Stage, node: Node) -> Array:
     """Variance of the observables that comes from the staircases of one layer: (columns,)."""
     operands = (*node.inputs, *node.parameters.values())
-
-    @cache
-    def outputs(factor: float) -> tuple[Array, ...]:
-        return node.apply({**stage.arrays, **scaled(stage.arrays, operands, factor)})[0]
-
     deviations: dict[str, Array] = {}
     for k, name in enumerate(node.outputs):
         if stage.arrays[name].dtype.kind == "f":
-            found = staircase_noise(lambda factor, k=k: outputs(factor)[k])  # type: ignore[misc]
+            found = layer_staircase(lambda arrays, k=k: node.apply(arrays)[0][k], operands, stage.arrays)  # type: ignore[misc]
             deviations |= {name: found} if found.any() else {}
     moves = list(_behind(stage, deviations)) if deviations else []
     if not moves:
@@ -221,11 +242,11 @@ def _of_term(stage: Stage, position: int, term: Term) -> Array:
     """Variance of the observables that comes from the staircases of one term of the loss: (columns,)."""
     own = stage.observables.of_term(position)
 
-    def along(factor: float) -> Array:
-        return _columns(stage, scaled(stage.arrays, term.predictions, factor))[own]
+    def forward(arrays: Mapping[str, Array]) -> Array:
+        return _columns(stage, {name: arrays[name] for name in term.predictions})[own]
 
     variance = np.zeros(stage.observables.width)
-    variance[own] = staircase_noise(along) ** 2
+    variance[own] = layer_staircase(forward, term.predictions, stage.arrays) ** 2
     return variance
 
 

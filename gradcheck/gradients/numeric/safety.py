@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric.estimate import SHORTER
-from gradcheck.gradients.numeric.noise import rounding_noise, scaled, staircase_noise
+from gradcheck.gradients.numeric.noise import layer_staircase, rounding_noise
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES
 from gradcheck.network import Network
 
@@ -67,10 +67,9 @@ def _reason(forward: Forward, names: Sequence[str], arrays: Mapping[str, Array],
             continue
         if z.dtype.kind != "c":
             return "returns real numbers for complex ones: the derivative is lost"
-        along = partial(_along, forward, moving, arrays, k)
-        if not trusted and staircase_noise(partial(along, own_rates=True)).any():
+        if not trusted and layer_staircase(lambda a, k=k: forward(a)[k], moving, arrays).any():  # type: ignore[misc]
             return "rounds its values to steps, so that no short difference can prove its complex step"
-        reason = _compare(y, z, real, k, rounding_noise(along))
+        reason = _compare(y, z, real, k, rounding_noise(partial(_along, forward, moving, arrays, k)))
         if reason:
             return reason
     return ""
@@ -134,11 +133,8 @@ def _moved(forward: Forward, arrays: Mapping[str, Array], direction: Mapping[str
     return forward({**arrays, **{name: arrays[name] + step * v for name, v in direction.items()}})
 
 
-def _along(
-    forward: Forward, moving: Sequence[str], arrays: Mapping[str, Array], k: int, factor: float, own_rates: bool = False
-) -> Array:
-    moved = scaled(arrays, moving, factor) if own_rates else {name: factor * arrays[name] for name in moving}
-    return np.asarray(forward({**arrays, **moved})[k], dtype=np.float64)
+def _along(forward: Forward, moving: Sequence[str], arrays: Mapping[str, Array], k: int, factor: float) -> Array:
+    return np.asarray(forward({**arrays, **{name: factor * arrays[name] for name in moving}})[k])
 
 
 def _inwards(

@@ -83,8 +83,8 @@ def _among(gradients: Any, names: tuple[str, ...], mistake: Mistake) -> Any:
 
 
 def real_only(case: Case) -> Case:
-    """The case with losses that refuse complex numbers, as some forwards do: only differences are left."""
-    terms = tuple(replace(term, loss=_refusing(term.loss)) for term in case.network.terms)
+    """The case with losses of plugins that refuse complex numbers, as some do: only differences are left."""
+    terms = tuple(replace(term, loss=_refusing(term.loss), trusted=False) for term in case.network.terms)
     return replace(case, network=replace(case.network, terms=terms))
 
 

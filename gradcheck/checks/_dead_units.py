@@ -101,23 +101,28 @@ def dead_units(stage: Stage, untested: Mapping[str, Array]) -> list[DeadUnits]:
     return found
 
 
-def _dead(stage: Stage, node: Node) -> Iterator[DeadUnits]:
+def _dead(stage: Stage, node: Node) -> list[DeadUnits]:
     """The outputs of a layer that have dead units, whatever that means for anything else."""
+    found = []
+    with suppress(LayerFailure):
+        for name, unmoved in _unmoved(stage, node).items():
+            marked = np.atleast_2d(unmoved.T).T
+            axis = next((axis for axis in (1, marked.ndim - 1) if _whole(marked, axis).any()), None)
+            if axis is not None:
+                found.append(DeadUnits(node, name, axis, _whole(marked, axis), {}))
+    return found
+
+
+def _unmoved(stage: Stage, node: Node) -> dict[str, Array]:
+    """By output of a layer with real inputs, which entries stay the same when everything moves that it takes."""
     arrays = stage.arrays
     if not any(arrays[name].dtype.kind == "f" for name in node.inputs):
-        return
-    still = {name: np.ones(arrays[name].shape, dtype=bool) for name in node.outputs}
-    try:
-        for moved in small_moves(arrays, [*node.inputs, *node.parameters.values()]):
-            for name, effect in _effects(node, arrays, moved).items():
-                still[name] &= ~effect
-    except LayerFailure:
-        return
-    for name, unmoved in still.items():
-        marked = np.atleast_2d(unmoved.T).T
-        axis = next((axis for axis in (1, marked.ndim - 1) if _whole(marked, axis).any()), None)
-        if axis is not None:
-            yield DeadUnits(node, name, axis, _whole(marked, axis), {})
+        return {}
+    unmoved = {name: np.ones(arrays[name].shape, dtype=bool) for name in node.outputs}
+    for moved in small_moves(arrays, [*node.inputs, *node.parameters.values()]):
+        for name, effect in _effects(node, arrays, moved).items():
+            unmoved[name] &= ~effect
+    return unmoved
 
 
 def _whole(marked: Array, axis: int) -> Array:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from core_nets import Normalised, blamed, errors, graph, normal, notes, plug, relu_with, row, told, wrong
-from support import check
+from support import case, check
 
+from gradcheck.checks._dead_units import dead_units
 from gradcheck.checks._influence import carried, differs, small_moves
+from gradcheck.checks._never_reached import _elsewhere
 from gradcheck.findings import SpecReport
+from gradcheck.gradients.numeric.observables import Observables
+from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.layers._base import Layer
 from gradcheck.layers.conv2d import Conv2d
 from gradcheck.layers.flatten import Flatten
@@ -266,16 +271,39 @@ def test_pixels_that_lose_a_maximum_and_borders_are_no_dead_units() -> None:
     assert not report.findings, told(report)
 
 
-def test_unit_that_is_dead_but_leaves_nothing_untested_is_not_told() -> None:
-    """Its input leads to a living unit, too."""
-    both = plug(
-        lambda x: np.concatenate([x, np.where(x.real > 100, x, 0)], axis=1),
-        lambda x: 1.0,
-    )
-    both.backward = lambda dy, cache: (dy[:, :4] + np.where(cache > 100, dy[:, 4:], 0), {})  # type: ignore[attr-defined]
-    report = check(Linear(4), both, plug(np.tanh, lambda x: 1 - np.tanh(x) ** 2), x=X, checks=ONLY)
+class Beside(Layer):
+    """x, and beside it units that are dead."""
+
+    def forward(self, x: Any) -> Any:
+        return np.concatenate([x, np.where(x.real > 100, x, 0)], axis=1), x
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        features = cache.shape[1]
+        return dy[:, :features] + np.where(cache > 100, dy[:, features:], 0), {}
+
+
+def test_dead_unit_because_of_which_nothing_is_untested_is_not_told() -> None:
+    x = X.copy()
+    x[:, 2] = 0
+    report = check(Linear(4), Beside(), Tanh(), x=x, checks=ONLY)
     assert report.verdict == "pass", told(report)
     assert not report.findings, told(report)
+    assert untested(report) == {"linear_1.weight": 4}
+
+
+def test_zeros_of_living_units_are_not_counted_for_the_dead_one() -> None:
+    """Unit 1 sits on its kink in every sample, and in sample 3 no unit is above zero."""
+    weight, bias = np.abs(normal(3, 4)), np.array([-100.0, 0.0, 0.1, 0.2])
+    weight[:, 1] = 0
+    x = np.abs(X)
+    x[3] = -10
+    own = of("linear_1", {"weight": weight, "bias": bias})
+    report = check(Linear(4), Relu(), Linear(2), x=x, parameters=own, checks=ONLY)
+    assert message(report, "GC602").endswith(
+        "3 of 12 entries of linear_1.weight, 1 of 4 entries of linear_1.bias and 2 of 8 entries of linear_2.weight"
+    ), told(report)
+    assert untested(report)["linear_2.weight"] == 4, told(report)
+    assert row(report, "input").counts.kink + untested(report).get("input", 0) >= 3, told(report)
 
 
 def test_sequence_has_its_units_on_the_last_axis() -> None:
@@ -288,8 +316,9 @@ def test_sequence_has_its_units_on_the_last_axis() -> None:
 def test_each_layer_is_told_once_and_each_entry_counted_once() -> None:
     own = {
         **of("linear_1", ONE_DEAD),
-        **of("linear_2", {"weight": 0.1 * normal(4, 3), "bias": np.array([5.0, -100.0, 5.0])}),
+        **of("linear_2", {"weight": 0.1 * normal(4, 3), "bias": np.array([5.0, -3.0, 5.0])}),
     }
+    own["linear_2.weight"][0] = 100  # a wide awake unit 0 of the first would wake unit 1 of the second
     report = check(Linear(4), Relu(), Linear(3), Relu(), Linear(2), x=X, parameters=own, checks=ONLY)
     first, second = (finding.message for finding in report.findings)
     assert (
@@ -302,23 +331,22 @@ def test_each_layer_is_told_once_and_each_entry_counted_once() -> None:
     assert untested(report)["linear_2.weight"] == 3 + 3
 
 
-def test_forward_that_refuses_to_be_moved_there_is_not_called_dead() -> None:
-    class Narrow(Layer):
-        """Dead and, one step beside, an error."""
-
-        calls = 0
-
+def test_forward_that_cannot_be_moved_is_not_called_dead() -> None:
+    class Strict(Layer):
         def forward(self, x: Any) -> Any:
-            if (np.abs(x.real[:, 0] + 100) > 50).any() or (x.real[:, 0] > -99.9999999).any():
-                raise ValueError("out of my domain")
-            return np.where(x.real > 0, x, 0), x
+            if (x != np.round(x)).any():
+                raise ValueError("whole numbers only")
+            return 0 * x, None
 
         def backward(self, dy: Any, cache: Any) -> Any:
-            return np.where(cache > 0, dy, 0), {}
+            return 0 * dy, {}
 
-    x = np.full((3, 2), -99.99999995)
-    report = check(Narrow(), x=x, checks=ONLY, method="complex")
-    assert "GC602" not in {finding.code for finding in report.findings}, told(report)
+    layers: list[Any] = [("a", Strict(), ("input",)), ("b", Linear(2), ("a",))]
+    terms = [Term(Mse(), "mean", 1.0, ("b",), {"target": "target"})]
+    net = graph({"input": np.ones((3, 2)), "target": normal(3, 2)}, layers, terms)
+    stage = Stage(net.network, net.point, frozenset(), Observables(net.network, net.point, False))
+    marked = {name: np.ones(stage.arrays[name].shape, dtype=bool) for name in ("b.weight", "input")}
+    assert dead_units(stage, marked) == []
 
 
 # Never reached --------------------------------------------------------------------------------------------------------
@@ -390,10 +418,49 @@ def test_layer_that_nothing_uses() -> None:
     assert ends == ["c, which it feeds, is used by nothing"] * 2 + ["no layer and no loss takes it"]
 
 
-def test_gradient_of_zero_at_the_point_alone_is_reached_elsewhere() -> None:
+@pytest.mark.parametrize(("wide", "code"), [(0.1, "GC603"), (1e-12, "GC601")])
+def test_where_the_forward_is_at_home_only_near_the_point_never_is_said_with_care(wide: float, code: str) -> None:
+    class Near(Forgetful):
+        def forward(self, x: Any, scale: Any, shift: Any) -> Any:
+            if (np.abs(scale.real - 1) > wide).any():
+                raise ValueError("out of my domain")
+            return super().forward(x, scale, shift)
+
+        def backward(self, dy: Any, cache: Any) -> Any:
+            return super().backward(dy, cache)
+
+    own = {"near_1.scale": np.full(3, 1.0)}
+    report = check(Near(), Linear(2), x=X, parameters=own, checks=ONLY, entries=(("near_1.shift", (0,)),))
+    assert notes(report) == [(code, "near_1.shift")], told(report)
+
+
+def test_parameter_that_only_makes_forward_raise_is_not_called_unreached() -> None:
+    class Guard(Forgetful):
+        def forward(self, x: Any, scale: Any, shift: Any) -> Any:
+            if (np.abs(shift.real) > 10).any():
+                raise ValueError("too great")
+            return super().forward(x, scale, shift)
+
+        def backward(self, dy: Any, cache: Any) -> Any:
+            return super().backward(dy, cache)
+
+    report = check(Guard(), Linear(2), x=X, checks=ONLY)
+    assert notes(report) == [("GC601", "guard_1.shift")], told(report)
+
+
+def test_points_without_a_finite_loss_say_nothing() -> None:
+    log = plug(lambda x: np.log(x) + 0 * np.log(x).sum(), lambda x: 1 / x)
+    log_case = case(log, x=np.ones((2, 3)))
+    found = list(_elsewhere(SimpleNamespace(case=log_case)))  # type: ignore[arg-type]
+    assert 0 < len(found) < 10
+    assert all(np.isfinite(arrays["plug_1"]).all() for arrays in found)
+
+
+@pytest.mark.parametrize("units", [1, 2, 4])
+def test_gradient_of_zero_at_the_point_alone_is_reached_elsewhere(units: int) -> None:
     """All units dead, however far: not the same as a forward that takes no notice."""
-    own = of("linear_1", {"weight": normal(3, 4), "bias": np.full(4, -1e6)})
-    report = check(Linear(4), Relu(), Linear(2), x=X, parameters=own, checks=ONLY)
+    own = of("linear_1", {"weight": normal(3, units), "bias": np.full(units, -1e6)})
+    report = check(Linear(units), Relu(), Linear(2), x=X, parameters=own, checks=ONLY)
     assert "GC603" not in {code for code, _ in notes(report)}, told(report)
 
 
@@ -426,13 +493,13 @@ def test_what_is_carried_stops_where_nothing_changes() -> None:
     layers: list[Any] = [("a", Linear(2), ("input",)), ("b", Relu(), ("a",)), ("c", Tanh(), ("b",))]
     terms = [Term(Mse(), "mean", 1.0, ("c",), {"target": "target"})]
     own = {"a.bias": np.array([-100.0, 100.0])}
-    case = graph({"input": X, "target": normal(5, 2)}, layers, terms, parameters=own)
-    arrays = case.network.forward(case.point).arrays
+    net = graph({"input": X, "target": normal(5, 2)}, layers, terms, parameters=own)
+    arrays = net.network.forward(net.point).arrays
     for entry, expected in ((0, ["a.bias", "a"]), (1, ["a.bias", "a", "b"])):
         moved = arrays["a.bias"].copy()
         moved[entry] += 1e-3
-        until = case.network.node("c")
-        assert list(carried(case.network, arrays, {"a.bias": moved}, until)) == expected
+        until = net.network.node("c")
+        assert list(carried(net.network, arrays, {"a.bias": moved}, until)) == expected
 
 
 def test_nan_differs_from_a_number_and_not_from_nan() -> None:

@@ -175,7 +175,7 @@ def _observables_along(stage: Stage, factor: float) -> Array:
 def layer_staircase(
     forward: Callable[[Mapping[str, Array]], Array], names: Sequence[str], arrays: Mapping[str, Array]
 ) -> Array:
-    """`staircase_noise` of one output of a layer whose named arrays, as far as they are real, move at rates of their own.
+    """`staircase_noise` of one output of a layer; all numbers of the named arrays move at rates of their own.
 
     Once the greatest numbers of each axis stay where they are, so that what is divided by them first, as in
     quantisation, moves along a staircase all the same.

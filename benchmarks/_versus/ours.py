@@ -1,0 +1,99 @@
+"""What gradcheck does, called from Python: the sweep alone, the whole pipeline, one direction."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.gradients.analytic import gradient
+from gradcheck.gradients.numeric.coupling import coupling
+from gradcheck.gradients.numeric.estimate import Estimate, estimate
+from gradcheck.gradients.numeric.kinks import KinkWatch
+from gradcheck.gradients.numeric.ladder import Question
+from gradcheck.gradients.numeric.noise import forward_noise
+from gradcheck.gradients.numeric.observables import Observables
+from gradcheck.gradients.numeric.schemes import SCHEMES
+from gradcheck.gradients.numeric.sweep import Stage
+from gradcheck.pipeline import run_case
+from gradcheck.spec.case import Case
+
+Array = NDArray[Any]
+PROBE = "gradcheck.gradients.numeric.probe"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A case, and what a run finds out about its network before it sweeps: coupled samples, noise, kinks."""
+
+    case: Case
+    coupled: frozenset[str]
+    observables: Observables
+    question: Question
+    watch: KinkWatch
+
+
+def ready(case: Case) -> Ready:
+    """Measure the network as a run does; the objective is all that is asked of the sweep."""
+    trace = case.network.forward(case.point)
+    observables = Observables(case.network, case.point, per_sample=False)
+    coupled = coupling(case.network, case.point, trace.arrays)
+    stage = Stage(case.network, case.point, coupled, observables, trace.arrays)
+    (term,), (losses,) = case.network.terms, trace.losses
+    weights = observables.weights(0, term.reduction, trace.arrays, np.shape(losses))
+    question = Question(weights, {}, forward_noise(stage))
+    return Ready(case, coupled, observables, question, KinkWatch(case.network, trace.arrays))
+
+
+def sweep(known: Ready, scheme: str, every: int = 1) -> list[Estimate]:
+    """Forward, then every entry of all parameters, or of each parameter one entry in so many."""
+    stage = _stage(known)
+    return [
+        estimate(stage, name, SCHEMES[scheme], known.question, known.watch, entries=_some(stage.arrays[name], every))
+        for name in known.case.point.parameters
+    ]
+
+
+def whole(case: Case) -> str:
+    """The pipeline: backward, every entry of parameters and inputs, error bars, all checks -> the verdict."""
+    return run_case(case, "").report.verdict
+
+
+def direction(known: Ready) -> Any:
+    """Backward, then the slope along one direction of all parameters by `directions` of the module `PROBE`."""
+    point = known.case.point
+    analytic = gradient(known.case.network, point)
+    return _directions()(_stage(known), known.question, point.parameters, analytic.gradients, count=1, seed=0)
+
+
+def no_direction() -> str:
+    """Why directions cannot be timed; empty if they can."""
+    try:
+        _directions()
+    except ModuleNotFoundError:
+        return "not built"
+    except AttributeError:
+        return f"{PROBE} has no function `directions`"
+    return ""
+
+
+def _directions() -> Callable[..., Any]:
+    found: Callable[..., Any] = importlib.import_module(PROBE).directions
+    return found
+
+
+def _stage(known: Ready) -> Stage:
+    return Stage(known.case.network, known.case.point, known.coupled, known.observables)
+
+
+def _some(array: Array, every: int) -> Array | None:
+    return None if every == 1 else np.arange(0, array.size, every)
+
+
+def gradients(found: Sequence[Estimate]) -> list[Array]:
+    """The values of a sweep."""
+    return [one.value for one in found]

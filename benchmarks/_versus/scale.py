@@ -1,0 +1,76 @@
+"""Networks of a million parameters and more, by directions: time in units, memory in networks."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from _versus import ours
+from _versus.by_hand import BY_HAND
+from _versus.timing import Contestant, Ratio, Timing, race, ratio
+from _versus.workloads import SPECS, of_case, spec_case
+from gradcheck.spec.read import Overrides
+
+UNIT, RUN = "numpy forward + backward (the unit)", "gradcheck, two directions"
+_DIRECTIONS = 2
+_PAGE = resource.getpagesize()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One network.
+
+    seconds     of the first run, from the spec to the verdict
+    memory      the greatest that the process has taken during it, beyond what it had before, in bytes
+    network     bytes of its parameters and activations
+    timings     the unit, and checking it
+    """
+
+    parameters: int
+    seconds: float
+    memory: int
+    network: int
+    verdict: str
+    timings: tuple[Timing, Timing]
+
+    @property
+    def units(self) -> Ratio:
+        """How many times as long as the unit the run takes."""
+        unit, run = self.timings
+        return ratio(run, unit)
+
+
+def not_built() -> str:
+    """Why this cannot be measured; empty if it can."""
+    known = {field.name for field in fields(Overrides)}
+    return "" if "directions" in known else "directions are not built"
+
+
+def measured(task: tuple[str, int]) -> Scale:
+    """(spec, rounds). In a process of its own, as a process never gives its greatest memory back."""
+    spec, rounds = task
+    before, started = _memory(), perf_counter()
+    asked: Any = {"directions": _DIRECTIONS}
+    case = spec_case(SPECS / spec, Overrides(**asked))
+    verdict = ours.whole(case)
+    seconds, taken = perf_counter() - started, _greatest_memory() - before
+    found = of_case(spec, case)
+    arrays = case.network.forward(case.point).arrays
+    unit = partial(BY_HAND[found.structure], found.x, found.target, *found.arrays.values())
+    timings = race([Contestant(UNIT, unit), Contestant(RUN, partial(ours.whole, case))], rounds)
+    network = sum(array.nbytes for array in arrays.values())
+    return Scale(found.entries, seconds, taken, network, verdict, (timings[0], timings[1]))
+
+
+def _memory() -> int:
+    """What the process has in memory now, in bytes."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+
+
+def _greatest_memory() -> int:
+    """The most that it ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

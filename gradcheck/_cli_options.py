@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,23 @@ def seed(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,19}", text):
         raise click.BadParameter(f"the seed is {text!r}; expected a whole number from 0, such as 7.")
     return int(text)
+
+
+def jobs(text: str) -> int:
+    """How many workers: a whole number from 1, or `auto` for one a core."""
+    if text == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not re.fullmatch(r"0*[1-9][0-9]{0,3}", text):
+        raise click.BadParameter(f"the number of workers is {text!r}; expected a whole number from 1, or auto.")
+    return int(text)
+
+
+def executor(text: str) -> str:
+    """`dask://HOST:PORT`, as it is."""
+    match = re.fullmatch(r"dask://(\[[0-9a-fA-F:.]+\]|[^\s/:\[\]]+):([0-9]{1,5})", text)
+    if match is None or not 0 < int(match[2]) < 2**16:
+        raise click.BadParameter(f"{text!r} is no scheduler; write it like dask://localhost:8786.")
+    return text
 
 
 def codes(text: str) -> tuple[str, ...]:

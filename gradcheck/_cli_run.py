@@ -21,8 +21,9 @@ from gradcheck.errors import GradcheckError, NothingSelected, Problem, SpecError
 from gradcheck.findings import Finding, Refusal, Report, SpecReport
 
 if TYPE_CHECKING:
-    from gradcheck.catalogue import Catalogue
-    from gradcheck.spec.read import Overrides
+    from gradcheck.pipeline import Outcome
+    from gradcheck.workers.driver import Orders
+    from gradcheck.workers.tasks import Job
 
 #: Set, it shows the traceback of a bug.
 DEBUG = "GRADCHECK_DEBUG"
@@ -32,7 +33,13 @@ _FOR_PEOPLE = ("full", "concise")
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for. `overrides` is what `spec.read.Overrides` takes."""
+    """What the command line asks for.
+
+    overrides  what `spec.read.Overrides` takes
+    jobs       how many workers; None where that was not said
+    executor   dask://HOST:PORT; None for processes of this machine
+    max_time   seconds; None where a run may take as long as it takes
+    """
 
     paths: tuple[str, ...]
     plugins: tuple[str, ...]
@@ -42,16 +49,24 @@ class Request:
     reports: tuple[tuple[str, Path], ...]
     dump: Path | None
     fail_on: str
+    jobs: int | None = None
+    executor: str | None = None
+    max_time: float | None = None
 
 
 @dataclass
 class _Finished:
-    """What is there so far: it is kept when a run is interrupted."""
+    """What is there so far, by the spec's place in the command: it is kept when a run is interrupted."""
 
-    reports: list[SpecReport] = field(default_factory=list)
+    by_place: dict[int, SpecReport] = field(default_factory=dict)
     exits: list[int] = field(default_factory=list)
     left_out: list[Finding] = field(default_factory=list)
     gradients: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reports(self) -> tuple[SpecReport, ...]:
+        """In the order of the command."""
+        return tuple(self.by_place[place] for place in sorted(self.by_place))
 
 
 def run(request: Request) -> int:
@@ -90,40 +105,76 @@ def stopped_by(error: BaseException) -> int:
 
 
 def _run_all(request: Request, finished: _Finished) -> None:
-    from gradcheck.catalogue import Catalogue
-    from gradcheck.spec.read import Overrides
+    from gradcheck.workers.driver import run_jobs
 
-    catalogue = Catalogue(request.plugins)
-    overrides = Overrides(**request.overrides)
+    jobs, places = _jobs(request, finished)
     progress = Progress()
-    try:
-        for path in request.paths:
-            spec, code = _run_one(path, catalogue, overrides, progress, finished)
-            spec, left_out = request.selection.apply(spec)
-            finished.reports.append(spec)
-            finished.exits.append(exit_code(spec, request.fail_on) if code is None else code)
-            finished.left_out += left_out
-    finally:
-        progress.clear()
+    with _orders(request) as orders:
+        try:
+            for number, result in run_jobs(jobs, orders, progress):
+                progress.clear()
+                _take(request, finished, places[number], result)
+        finally:
+            progress.clear()
 
 
-def _run_one(
-    path: str, catalogue: Catalogue, overrides: Overrides, progress: Progress, finished: _Finished
-) -> tuple[SpecReport, int | None]:
-    """The report on one spec; and the exit code where that does not follow from the report."""
-    from gradcheck import pipeline
+def _jobs(request: Request, finished: _Finished) -> tuple[list[Job], list[int]]:
+    """A job for each spec that is text, and its place in the command."""
+    from gradcheck.spec.read import Overrides
+    from gradcheck.workers.tasks import Job
 
-    try:
-        outcome = pipeline.run_spec(path, read(path), catalogue, overrides, progress)
-    except SpecError as error:
-        return _refused(path, error.problems), None
-    except NothingSelected as error:
-        return _refused(path, [Problem(path, 1, 1, str(error))]), EXIT_NOTHING
-    progress.clear()
-    for note in outcome.notes:
+    overrides, folder = Overrides(**request.overrides), str(Path.cwd())
+    jobs, places = [], []
+    for place, path in enumerate(request.paths):
+        try:
+            text = read(path)
+        except SpecError as error:
+            _keep(request, finished, place, _refused(path, error.problems))
+            continue
+        jobs.append(Job(path, text, request.plugins, overrides, folder))
+        places.append(place)
+    return jobs, places
+
+
+@contextmanager
+def _orders(request: Request) -> Iterator[Orders]:
+    """How the run is to be done. Code of plugins runs in this process only where there are no workers to do it."""
+    from gradcheck.workers.driver import Orders
+
+    dump, max_time = request.dump is not None, request.max_time
+    if request.executor is not None:
+        from gradcheck.workers.cluster import Cluster
+
+        cluster = Cluster(request.executor, request.jobs)
+        try:
+            yield Orders(cluster, isolated=True, max_time=max_time, dump=dump)
+        finally:
+            cluster.close()
+    elif (request.jobs or 1) > 1:
+        from gradcheck.workers.processes import Processes
+
+        yield Orders(Processes(request.jobs or 1), bool(request.plugins), max_time, dump)
+    else:
+        yield Orders(max_time=max_time, dump=dump)
+
+
+def _take(request: Request, finished: _Finished, place: int, result: Outcome | NothingSelected) -> None:
+    path = request.paths[place]
+    if isinstance(result, NothingSelected):
+        _keep(request, finished, place, _refused(path, [Problem(path, 1, 1, str(result))]), EXIT_NOTHING)
+        return
+    for note in result.notes:
         say(f"{path}: {note}")
-    finished.gradients = outcome.gradients
-    return outcome.report, None
+    finished.gradients = result.gradients
+    _keep(request, finished, place, result.report)
+
+
+def _keep(request: Request, finished: _Finished, place: int, spec: SpecReport, code: int | None = None) -> None:
+    """Keep the report on one spec; `code` is the exit code where that does not follow from the report."""
+    spec, left_out = request.selection.apply(spec)
+    finished.by_place[place] = spec
+    finished.exits.append(exit_code(spec, request.fail_on) if code is None else code)
+    finished.left_out += left_out
 
 
 def _refused(path: str, problems: list[Problem]) -> SpecReport:
@@ -132,7 +183,7 @@ def _refused(path: str, problems: list[Problem]) -> SpecReport:
 
 
 def _write(request: Request, finished: _Finished) -> None:
-    report = Report(__version__, tuple(finished.reports))
+    report = Report(__version__, finished.reports)
     if request.fmt not in _FOR_PEOPLE:
         for error in (error for spec in report.specs for error in spec.errors):
             say(f"{error.path}:{error.line}:{error.column}: {error.message}")

@@ -42,6 +42,15 @@ def prepare_streams() -> None:
             stream.reconfigure(errors=SPELLED)
 
 
+def one_blas_thread() -> None:
+    """Let matrix products take one thread, unless the user has said how many, before numpy is loaded.
+
+    The sum that a product is made of depends on how it is split; and workers share the cores among themselves.
+    """
+    for library in ("OPENBLAS", "OMP", "MKL", "VECLIB_MAXIMUM"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
 def say(text: str) -> None:
     """A line on stderr: what varies from run to run, and why nothing could be run."""
     with suppress(BrokenPipeError, AttributeError):

@@ -16,7 +16,18 @@ from typing import Any
 import click
 
 from gradcheck import __version__, _cli_sweep
-from gradcheck._cli_options import METHODS, codes, entry, formats, number, output_file, report_file, seed
+from gradcheck._cli_options import (
+    METHODS,
+    codes,
+    entry,
+    executor,
+    formats,
+    jobs,
+    number,
+    output_file,
+    report_file,
+    seed,
+)
 from gradcheck._cli_run import Request, run, stopped_by
 from gradcheck._cli_select import (
     EXIT_NOTHING,
@@ -27,7 +38,7 @@ from gradcheck._cli_select import (
     code_prefix,
 )
 from gradcheck._cli_sources import STDIN, read, specs_of
-from gradcheck._cli_streams import forget_stdout, prepare_streams, say, to_stdout
+from gradcheck._cli_streams import forget_stdout, one_blas_thread, prepare_streams, say, to_stdout
 from gradcheck.errors import GradcheckError, NothingSelected, SpecError, UsageError
 from gradcheck.findings import CODES
 
@@ -45,6 +56,7 @@ Exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line -> exit code. Whatever happens ends in one of the codes above."""
     prepare_streams()
+    one_blas_thread()
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except click.exceptions.Exit as request:
@@ -124,6 +136,14 @@ _specs = click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
               help="Check only this entry, such as 'head.weight[3,5]'. Repeatable.")  # fmt: skip
 @click.option("--dump", type=output_file, metavar="FILE.npz",
               help="Save the analytic and numeric gradients and their error bars. One spec only.")  # fmt: skip
+@click.option("-j", "--jobs", type=jobs, metavar="N",
+              help="Spread specs and tensors over N processes; auto means one a core. The results are the same, byte "
+              "for byte. A short run stays in one process, unless there are plugins: a worker that their code ends is "
+              "replaced and what ended it is named.  [default: 1]")  # fmt: skip
+@click.option("--executor", type=executor, metavar="dask://HOST:PORT",
+              help="Spread over the workers of this Dask scheduler; --jobs then says to how many at once.")  # fmt: skip
+@click.option("--max-time", type=number("the time", zero=False), metavar="SECONDS",
+              help="Stop after so long and say what was not reached, which is an error (GC903).")  # fmt: skip
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="error", show_default=True,
               help="What makes the exit code 1.")  # fmt: skip
 def _run(specs: tuple[str, ...], fmt: str, reports: tuple[tuple[str, Path], ...], **options: Any) -> int:
@@ -147,6 +167,9 @@ def _run(specs: tuple[str, ...], fmt: str, reports: tuple[tuple[str, Path], ...]
             reports=reports,
             dump=dump,
             fail_on=options["fail_on"],
+            jobs=options["jobs"],
+            executor=options["executor"],
+            max_time=options["max_time"],
         )
     )
 

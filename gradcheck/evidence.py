@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -33,6 +33,8 @@ _LONG_STEP = 2.0**-8
 #: How many times the smallest number that there is a rounding error at the bottom of a precision may grow on its way.
 _UNDERFLOW = 2.0**20
 Progress = Callable[[int, int, str], None]
+#: What `estimate` does, wherever it is done.
+Sweep = Callable[..., Estimate]
 
 
 @dataclass(frozen=True)
@@ -133,34 +135,79 @@ def reductions(term: Term) -> tuple[str, ...]:
     return DIVIDED_REDUCTIONS if term.elementwise else term.loss.reductions
 
 
-def gather(case: Case, replay: str, progress: Progress) -> Evidence:
-    """Hear both witnesses. UsageError where `complex` is demanded and a layer is not safe under it.
+@dataclass(frozen=True)
+class Scene:
+    """What every sweep of a case needs. It is the same wherever and however often it is prepared.
 
-    progress is called with (entries done, entries in all, name of the tensor).
+    schemes  by name of what is to be differentiated by, the scheme, and why if it is not the complex step
     """
-    network, point = case.network, case.point
-    analytic = gradient(network, point.cast(case.dtype))
+
+    case: Case
+    stage: Stage
+    analytic: Analytic
+    schemes: Mapping[str, tuple[str, str]]
+    unsafe: Mapping[str, str]
+    question: Question
+    watch: KinkWatch
+
+    def fresh(self) -> Scene:
+        """The same with a stage that remembers nothing of earlier sweeps."""
+        stage = self.stage
+        return replace(self, stage=Stage(stage.network, stage.point, stage.coupled, stage.observables, stage.arrays))
+
+    def estimate(self, name: str, sweep: Sweep = estimate, tick: Callable[[int], None] | None = None) -> Estimate:
+        """The numeric gradient of one tensor."""
+        scheme = SCHEMES[self.schemes[name][0]]
+        return sweep(self.stage, name, scheme, self.question, self.watch, self.case.gradient.step, tick=tick)
+
+
+def prepare(case: Case) -> Scene:
+    """The backward pass, and the choice of schemes. UsageError where `complex` is demanded and a layer is not safe."""
+    analytic = gradient(case.network, case.point.cast(case.dtype))
     stage = _stage(case)
-    reasons = unsafe(network, stage.arrays)
+    reasons = unsafe(case.network, stage.arrays)
     names = _names(case)
     if not names:
         raise NothingSelected(f"{case.path}: there is neither a parameter nor a real input to differentiate by")
     chosen = {name: _scheme(case, name, reasons) for name in names}
     question = _question(stage, analytic)
-    watch = KinkWatch(network, stage.arrays, analytic.trace.arrays)
+    return Scene(
+        case, stage, analytic, chosen, reasons, question, KinkWatch(case.network, stage.arrays, analytic.trace.arrays)
+    )
+
+
+def gather(
+    case: Case,
+    replay: str,
+    progress: Progress,
+    sweep: Sweep = estimate,
+    scene: Scene | None = None,
+    left_out: Collection[str] = (),
+) -> Evidence:
+    """Hear both witnesses. UsageError where `complex` is demanded and a layer is not safe under it.
+
+    progress  is called with (entries done, entries in all, name of the tensor)
+    sweep     differentiates by the entries of one tensor; that may have been done elsewhere
+    scene     the case, prepared, where that was done already
+    left_out  the tensors that nothing is to be said about
+    """
+    scene = (scene or prepare(case)).fresh()
+    arrays = scene.stage.arrays
+    names = [name for name in scene.schemes if name not in left_out]
     estimates: dict[str, Estimate] = {}
-    total = sum(stage.arrays[name].size for name in names)
+    total = sum(arrays[name].size for name in names)
     done = 0
     for name in names:
         tick = partial(_tick, progress, done, total, name)
         tick(0)
-        estimates[name] = estimate(
-            stage, name, SCHEMES[chosen[name][0]], question, watch, case.gradient.step, tick=tick
-        )
-        done += stage.arrays[name].size
+        estimates[name] = scene.estimate(name, sweep, tick)
+        done += arrays[name].size
     progress(total, total, "")
-    rounded = spread(network, point.cast(case.dtype), analytic)
-    return Evidence(case, stage, analytic, rounded, estimates, chosen, reasons, question, watch, replay)
+    rounded = spread(case.network, case.point.cast(case.dtype), scene.analytic)
+    return Evidence(
+        case, scene.stage, scene.analytic, rounded, estimates, scene.schemes, scene.unsafe, scene.question,
+        scene.watch, replay,
+    )  # fmt: skip
 
 
 def _tick(progress: Progress, done: int, total: int, name: str, entries: int) -> None:

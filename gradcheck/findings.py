@@ -28,6 +28,8 @@ CODES = {
     "GC602": "dead-unit",
     "GC603": "never-reached",
     "GC901": "layer-raised",
+    "GC902": "worker-died",
+    "GC903": "out-of-time",
 }
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 import gradcheck.checks
 from gradcheck.catalogue import Catalogue
 from gradcheck.checks._base import Outcome as CheckOutcome
+from gradcheck.endings import Limit, out_of_time
 from gradcheck.errors import LayerFailure, SpecError
-from gradcheck.evidence import Evidence, gather
+from gradcheck.evidence import Evidence, Scene, Sweep, gather
 from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, SpecReport, worst_verdict
+from gradcheck.gradients.numeric.estimate import estimate
 from gradcheck.naming import spec_name
 from gradcheck.network import Node, Point, Term
 from gradcheck.spec.case import Case
@@ -43,6 +45,14 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A spec that was read, and the command that repeats its run."""
+
+    case: Case
+    replay: str
+
+
 def run_spec(
     path: str,
     text: str,
@@ -51,6 +61,12 @@ def run_spec(
     progress: Progress | None = None,
 ) -> Outcome:
     """Read one spec and run all its checks. What is wrong with the spec or with a plugin is in the report."""
+    opened = open_spec(path, text, catalogue, overrides)
+    return opened if isinstance(opened, Outcome) else run_case(opened.case, opened.replay, progress)
+
+
+def open_spec(path: str, text: str, catalogue: Catalogue, overrides: Overrides | None = None) -> Opened | Outcome:
+    """Read one spec; an outcome where it cannot be run, because of itself or of a plugin."""
     from gradcheck.spec.read import Overrides, PluginFailure, read_case
 
     overrides = overrides or Overrides()
@@ -61,14 +77,14 @@ def run_spec(
         refusals = tuple(Refusal(p.path, p.line, p.column, p.message) for p in error.problems)
         return Outcome(SpecReport(path, Path(path).stem, "refused", overrides.seed or 0, errors=refusals))
     except PluginFailure as error:
-        command = _command(path, catalogue, error.seed, overrides)
+        command = repeating(path, catalogue.sources, error.seed, overrides)
         finding = _raised("gradient", error.failure, error.locations, command)
         report = SpecReport(
             path, error.name, "fail", error.seed, findings=(finding,), replay=command,
             checks=(CheckResult("gradient", finding.code, "fail", finding.message),),
         )  # fmt: skip
         return Outcome(report)
-    return run_case(case, _command(path, catalogue, case.seed, overrides), progress)
+    return Opened(case, repeating(path, catalogue.sources, case.seed, overrides))
 
 
 def check_case(case: Case) -> SpecReport:
@@ -76,28 +92,57 @@ def check_case(case: Case) -> SpecReport:
     return run_case(case, f"gradcheck run {quote(case.path)} --seed {case.seed}").report
 
 
-def run_case(case: Case, replay: str, progress: Progress | None = None) -> Outcome:
-    """Hear both witnesses, then run the checks in order."""
+def run_case(
+    case: Case,
+    replay: str,
+    progress: Progress | None = None,
+    sweep: Sweep = estimate,
+    scene: Scene | None = None,
+    limit: Limit | None = None,
+) -> Outcome:
+    """Hear both witnesses, then run the checks in order.
+
+    sweep, scene  as `gather` takes them
+    limit         which tensors were not reached before time ran out
+    """
     outcomes: list[CheckOutcome] = []
+    names = scene.schemes if scene and limit else ()
     with np.errstate(all="ignore"):
         try:
-            evidence = gather(case, replay, progress or _silent)
+            evidence = None
+            if limit is None or any(name not in limit.unreached for name in names):
+                left_out = limit.unreached if limit else ()
+                evidence = gather(case, replay, progress or _silent, sweep, scene, left_out)
         except LayerFailure as failure:
             outcomes = [_stopped("gradient", failure, case, replay)]
         else:
-            for name in case.checks:
-                outcomes.append(_run_check(name, evidence))
+            outcomes = [_run_check(name, evidence) for name in case.checks if evidence]
+    if limit is not None:
+        outcomes = _cut_short(outcomes, limit, case, replay)
     results = tuple(result for outcome in outcomes for result in outcome.results)
     rows = tuple(row for outcome in outcomes for row in (*outcome.parameters, *outcome.inputs))
+    gradients = {name: array for outcome in outcomes for name, array in outcome.gradients.items()}
+    report = _report(case, replay, outcomes, results, rows, limit.unreached if limit else ())
+    return Outcome(report, gradients, tuple(note for outcome in outcomes for note in outcome.notes))
+
+
+def _report(
+    case: Case,
+    replay: str,
+    outcomes: list[CheckOutcome],
+    results: tuple[CheckResult, ...],
+    rows: tuple[Row, ...],
+    unreached: Collection[str],
+) -> SpecReport:
     applicable = [result.verdict for result in results if result.verdict != "not_applicable"]
     findings = tuple(finding for outcome in outcomes for finding in outcome.findings)
-    report = SpecReport(
+    return SpecReport(
         path=case.path,
         name=case.name,
         verdict=worst_verdict([*applicable, *(row.verdict for row in rows if row.checked)], "not_applicable"),
         seed=case.seed,
-        parameters=_rows(case, case.point.parameters, rows),
-        inputs=_rows(case, case.point.differentiable(case.point.inputs), rows),
+        parameters=_rows(case, case.point.parameters, rows, unreached),
+        inputs=_rows(case, case.point.differentiable(case.point.inputs), rows, unreached),
         checks=results,
         findings=findings,
         network=tuple(_layer_row(node, case.point) for node in case.network.nodes),
@@ -106,8 +151,27 @@ def run_case(case: Case, replay: str, progress: Progress | None = None) -> Outco
         dtype=case.dtype,
         replay=_repeat(rows, findings, replay),
     )
-    gradients = {name: array for outcome in outcomes for name, array in outcome.gradients.items()}
-    return Outcome(report, gradients, tuple(note for outcome in outcomes for note in outcome.notes))
+
+
+def _cut_short(outcomes: list[CheckOutcome], limit: Limit, case: Case, replay: str) -> list[CheckOutcome]:
+    """The outcomes with the finding that time ran out: no check of them can say that everything agreed."""
+    owner = case.network.owner(limit.unreached[0]) if limit.unreached else None
+    sizes = [case.point.arrays[name].size for name in limit.unreached]
+    finding = out_of_time(limit, sum(sizes), owner.name if owner else "", replay)
+    known = [
+        replace(outcome, results=tuple(_at_best_inconclusive(result, finding) for result in outcome.results))
+        for outcome in outcomes
+    ]
+    ran = {result.check for outcome in known for result in outcome.results}
+    missing = [name for name in case.checks if name not in ran]
+    results = tuple(CheckResult(name, finding.code, "inconclusive", finding.message) for name in missing)
+    return [*known, CheckOutcome(results, (finding,))]
+
+
+def _at_best_inconclusive(result: CheckResult, finding: Finding) -> CheckResult:
+    if result.check != "gradient" or worst_verdict([result.verdict, "inconclusive"]) == result.verdict:
+        return result
+    return replace(result, code=finding.code, verdict="inconclusive", reason=finding.message)
 
 
 def check_names() -> list[str]:
@@ -129,12 +193,12 @@ def _stopped(check: str, failure: LayerFailure, case: Case, replay: str) -> Chec
     return CheckOutcome((CheckResult(check, finding.code, "fail", finding.message),), (finding,))
 
 
-def _command(path: str, catalogue: Catalogue, seed: int, overrides: Overrides) -> str:
-    """What repeats this run: the spec, its plugins, the seed, and what the command line has set."""
+def repeating(path: str, plugins: Collection[str], seed: int | None, overrides: Overrides) -> str:
+    """What repeats a run: the spec, its plugins, the seed, and what the command line has set."""
     words = ["gradcheck run", quote(path)]
-    words += [f"--plugin {quote(plugin)}" for plugin in catalogue.sources]
-    words.append(f"--seed {seed}")
+    words += [f"--plugin {quote(plugin)}" for plugin in plugins]
     given = {"--step": overrides.step, "--rtol": overrides.rtol}
+    words += [f"--seed {seed}"] if seed is not None else []
     words += [f"{option} {value!r}" for option, value in given.items() if value is not None]
     return " ".join(words)
 
@@ -168,17 +232,19 @@ def _ratio(row: Row) -> float:
     return distance / worst.error_bar if worst.error_bar else (float("inf") if distance else 0.0)
 
 
-def _rows(case: Case, names: tuple[str, ...], rows: tuple[Row, ...]) -> tuple[Row, ...]:
+def _rows(case: Case, names: tuple[str, ...], rows: tuple[Row, ...], unreached: Collection[str]) -> tuple[Row, ...]:
     """A row for each name: the one that was checked, or one that says why none was."""
     checked = {row.name: row for row in rows}
     reason = "not asked for" if case.gradient.entries else "the gradient check is off"
     if "gradient" in case.checks and not case.gradient.entries:
         reason = "the network could not be run"
     arrays = case.point.arrays
-    return tuple(
-        checked.get(name, Row(name, arrays[name].shape, arrays[name].size, 0, "not_applicable", reason=reason))
-        for name in names
-    )
+
+    def unchecked(name: str) -> Row:
+        why = "time ran out" if name in unreached else reason
+        return Row(name, arrays[name].shape, arrays[name].size, 0, "not_applicable", reason=why)
+
+    return tuple(checked.get(name) or unchecked(name) for name in names)
 
 
 def _layer_row(node: Node, point: Point) -> LayerRow:

@@ -73,7 +73,7 @@ from gradcheck import Layer
 def crash(*arguments):
     raise ZeroDivisionError("deep inside")
 
-gradcheck.pipeline.run_spec = crash
+gradcheck.pipeline.open_spec = crash
 
 class Crashing(Layer):
     def forward(self, x):

@@ -18,19 +18,19 @@ from gradcheck.findings import CODES
 ROOT = Path(__file__).parent.parent
 FLOORS = (
     {"complex_safe", "errors", "findings", "naming", "maths", "step_sweep"},
-    {"layers", "losses"},
+    {"layers", "losses", "endings"},
     {"catalogue", "network"},
     {"assembly"},
     {"spec", "gradients"},
     {"compare", "evidence", "alone"},
     {"checks", "diagnosis"},
     {"pipeline", "stepping"},
-    {"report"},
+    {"report", "workers"},
     {"cli"},
     {"__main__"},
 )
 #: Folders whose files make up one unit; in all others each file is one and knows no sibling.
-WHOLES = ("spec", "gradients.numeric")
+WHOLES = ("spec", "gradients.numeric", "workers")
 SILENT_ON_NUMPY = ("errors", "findings", "naming", "report", "step_sweep", "cli", "_cli_")
 HEADINGS = ("What it is", "Why it is bad", "Typical causes", "How to repair", "How to silence")
 

@@ -37,14 +37,15 @@ from gradcheck.checks._kinks import evidence_at_kinks
 from gradcheck.checks._second_look import SecondLook, look_again
 from gradcheck.checks._vacuity import TEXTS, vacuity
 from gradcheck.compare import Comparison, row, verdicts
+from gradcheck.endings import TEXTS as ENDINGS
 from gradcheck.evidence import RESOLUTION, Evidence
 from gradcheck.findings import CheckResult, Row, worst_verdict
 from gradcheck.gradients.numeric.schemes import SCHEMES
 
 Array = NDArray[Any]
 NAME = "gradient"
-CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC601", "GC602", "GC603", "GC901")
-EXPLAINED = TEXTS
+CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC601", "GC602", "GC603", "GC901", "GC902", "GC903")
+EXPLAINED = {**TEXTS, **ENDINGS}
 
 
 def run(evidence: Evidence) -> Outcome:

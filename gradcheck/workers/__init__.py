@@ -1,0 +1,1 @@
+"""Specs and their tensors spread over workers: other processes of this machine, or a cluster."""

@@ -1,0 +1,189 @@
+"""What a worker does: prepare a spec, sweep one of its tensors, judge what the sweeps found.
+
+A task is a function of plain data: a worker reads the spec itself, from its text, with its plugins and its seed, and
+keeps the network for the tasks to come. So a task gives the same bytes in whichever process it runs, and a run with
+one worker is made of the same tasks as a run with many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from gradcheck import pipeline
+from gradcheck.catalogue import Catalogue
+from gradcheck.endings import Limit
+from gradcheck.errors import LayerFailure
+from gradcheck.evidence import Scene, prepare
+from gradcheck.gradients.numeric.estimate import Estimate, estimate
+from gradcheck.gradients.numeric.sweep import Stage
+from gradcheck.pipeline import Opened, Outcome
+from gradcheck.spec.read import Overrides
+
+#: How many specs a worker keeps prepared.
+_KEPT = 4
+#: A cluster may give a process several tasks at once, in threads; what is kept serves one at a time.
+_ONE_AT_A_TIME = RLock()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One spec to be run, as plain data. Relative paths, plugins included, start at `folder`."""
+
+    path: str
+    text: str
+    plugins: tuple[str, ...]
+    overrides: Overrides
+    folder: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """The sweep of one tensor. `order` is its place in the report; `entries` how many it has."""
+
+    order: int
+    name: str
+    entries: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The parts of a job; none where there is nothing to sweep, because the spec is refused or a plugin fails.
+
+    digest  of all numbers at the point: workers that see other files have another one
+    """
+
+    parts: tuple[Part, ...]
+    seed: int | None
+    digest: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a sweep found.
+
+    found     None where a plugin failed on the way, which is met again by whoever judges
+    in_time   whether it was finished before the deadline
+    """
+
+    found: Estimate | None
+    in_time: bool
+    digest: str
+
+
+class OutOfTime(Exception):  # noqa: N818 - it ends a sweep, and is no error of anybody's
+    """A sweep has met its deadline."""
+
+
+def plan(job: Job) -> Plan:
+    """Read and prepare a spec -> its parts. GradcheckError where the job cannot be run as asked."""
+    with _at_home(job):
+        scene = _scene(job)
+        if scene is None:
+            return Plan((), None, "")
+        sizes = [(name, scene.stage.arrays[name].size) for name in scene.schemes]
+        parts = tuple(Part(order, name, size) for order, (name, size) in enumerate(sizes))
+        return Plan(parts, scene.case.seed, _digest(job))
+
+
+def sweep(job: Job, part: Part, deadline: float | None = None, tick: Callable[[int], None] | None = None) -> Answer:
+    """Sweep one tensor, until `deadline` at most (as time.time() counts)."""
+
+    def watched(done: int) -> None:
+        if deadline is not None and time.time() > deadline:
+            raise OutOfTime
+        if tick is not None:
+            tick(done)
+
+    with _at_home(job):
+        scene = _scene(job)
+        assert scene is not None, "a job without a scene has no parts"
+        try:
+            return Answer(scene.fresh().estimate(part.name, tick=watched), True, _digest(job))
+        except LayerFailure:
+            return Answer(None, True, _digest(job))
+        except OutOfTime:
+            return Answer(None, False, _digest(job))
+
+
+def judge(job: Job, answers: Mapping[str, Estimate], limit: Limit | None = None, dump: bool = False) -> Outcome:
+    """Run the checks on what the sweeps found, by tensor. A sweep without an answer is done here, if time allows.
+
+    limit  what was not reached before time ran out
+    dump   whether the gradients are wanted, and not only the report
+    """
+
+    def answered(stage: Stage, name: str, *arguments: Any, **options: Any) -> Estimate:
+        return answers[name] if name in answers else estimate(stage, name, *arguments, **options)
+
+    with _at_home(job):
+        opened = _opened(job)
+        if isinstance(opened, Outcome):
+            return opened
+        outcome = pipeline.run_case(opened.case, opened.replay, sweep=answered, scene=_scene(job), limit=limit)
+        return outcome if dump else replace(outcome, gradients={})
+
+
+def forget() -> None:
+    """Let go of all specs that are kept."""
+    for kept in (_opened, _scene, _digest, _catalogue):
+        kept.cache_clear()
+
+
+@lru_cache(maxsize=_KEPT)
+def _catalogue(plugins: tuple[str, ...], folder: str) -> Catalogue:
+    return Catalogue(plugins)
+
+
+@lru_cache(maxsize=_KEPT)
+def _opened(job: Job) -> Opened | Outcome:
+    catalogue = _catalogue(job.plugins, job.folder)
+    return pipeline.open_spec(job.path, job.text, catalogue, job.overrides)
+
+
+@lru_cache(maxsize=_KEPT)
+def _scene(job: Job) -> Scene | None:
+    """Everything that sweeps need; None where the spec cannot be run, or a plugin fails on the way."""
+    opened = _opened(job)
+    if isinstance(opened, Outcome):
+        return None
+    try:
+        return prepare(opened.case)
+    except LayerFailure:
+        return None
+
+
+@lru_cache(maxsize=_KEPT)
+def _digest(job: Job) -> str:
+    scene = _scene(job)
+    assert scene is not None
+    found = hashlib.sha256()
+    for name, array in sorted(scene.case.point.arrays.items()):
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+@contextmanager
+def _at_home(job: Job) -> Iterator[None]:
+    """One task at a time, in the folder in which the command was given."""
+    with _ONE_AT_A_TIME, np.errstate(all="ignore"):
+        here = Path.cwd()
+        if str(here) == job.folder:
+            yield
+            return
+        os.chdir(job.folder)
+        try:
+            yield
+        finally:
+            os.chdir(here)

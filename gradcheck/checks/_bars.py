@@ -28,16 +28,19 @@ from gradcheck.evidence import RESOLUTION, Evidence
 from gradcheck.gradients.numeric.estimate import Estimate
 
 Array = NDArray[Any]
+#: Of the greatest Σ|gᵢ| in a tensor, in units of roundoff: no change of branch that is smaller can be noticed.
+_ROUNDING = 2.0**8
 
 
 def analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
     """Rounding of the analytic side: R, or E where R is wider than what must be told apart and E is to be had.
 
-    s is at least half of what is usual in the tensor, where Σ|gᵢ| is not 0. At kinks it is what moves say: those that
-    leave their piece do not count, while a wider precision may be on another one.
+    s is at least half of what is usual in the tensor, where Σ|gᵢ| is not 0. At kinks a wider precision may be on
+    another piece: there its distance counts only if it has the size of rounding.
     """
     spread, unit = evidence.spread[name], evidence.unit
-    s = np.nan_to_num(np.where(found.kink, spread.moved, spread.greatest), nan=0.0, posinf=0.0)
+    another_piece = found.kink & (spread.wide > _ROUNDING * unit * np.max(found.magnitude, initial=0.0))
+    s = np.nan_to_num(np.where(another_piece, spread.moved, spread.greatest), nan=0.0, posinf=0.0)
     least = np.where(found.magnitude > 0, _usual(evidence, name, found) / 2, 0.0)
     statistical = 10 * np.maximum(s, least) + 4 * unit * found.magnitude
     wider = statistical * spread.unit / unit

@@ -72,9 +72,10 @@ def test_entries_that_cancel_in_float32_pass(seed: int, method: str) -> None:
     assert report.verdict == "pass", told(report)
 
 
-def test_moves_count_at_a_kink_too() -> None:
+def test_rounding_counts_at_a_kink_too() -> None:
     """An entry that a shorter step finds smooth after all is judged by this bar."""
     assert (error_with(moved=1e-6, wide=0.0, kink=True) >= 1e-5).all()
+    assert (error_with(moved=0.0, wide=1e-6, kink=True) >= 1e-5).all()
 
 
 # A precision lower than what is returned ------------------------------------------------------------------------------

@@ -195,3 +195,17 @@ def test_digits_are_those_of_scikit_learn() -> None:
         for key, array in script.convert().items():
             np.testing.assert_array_equal(kept[key], array)
             assert kept[key].dtype == array.dtype
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_dead_unit_is_noted_with_what_it_hides(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, report = run(capsys, SPECS / "dead_unit.yaml", "--method", method)
+    assert code == 0
+    (note,) = report["findings"]
+    assert (note["code"], note["severity"], note["layer"]) == ("GC602", "note", "relu_1")
+    assert note["message"].endswith(
+        "nothing was tested in 5 of 15 entries of linear_1.weight and 4 of 12 entries of input"
+    )
+    assert {row["name"]: row["untested"] for row in rows(report) if row["untested"]} == {
+        "linear_1.weight": 5, "input": 6,
+    }  # fmt: skip

@@ -35,14 +35,15 @@ _POINTS = 8
 #: vanished there. A forward that computes in float32 is a staircase: flat at the small spacing, rough at the great one.
 _LINES = ((2.0**-44, (2, 3, 4, 5)), (2.0**-26, (3, 4, 5)))
 #: The line that shows steps as wide as those of 8 bits: its points, their spacing, and the order of differences in
-#: which a function that turns around within a hundredth of its argument has vanished. Slopes are those of a short way.
-_COARSE_POINTS, _COARSE, _COARSE_ORDER, _SLOPE = 24, 2.0**-9, 10, 2.0**-32
+#: which a function that turns around within a hundredth of its argument has vanished. No power of two: steps that are
+#: one would keep pace with the points. Slopes are those of a short way.
+_COARSE_POINTS, _COARSE, _COARSE_ORDER, _SLOPE = 24, 2.0**-10 * (1 + 5**0.5), 10, 2.0**-32
 #: A staircase hides much more of its slope than it shows, in more than this part of all outputs that move at all. One
-#: that is a part of a smooth function hides less, but its noise is a small part of its way, in nearly all outputs: a
-#: function that oscillates faster than the points lie hides as much, and most of its way looks like noise.
-_ALL_HIDDEN, _SHARE = 2.0, 0.25
-_HIDDEN, _SMALL_PART, _NEARLY_ALL = 0.5, 1 / 8, 0.75
-#: Either way its noise is so many times that of short moves.
+#: that is a part of a smooth function hides less, but in nearly all of them, and what it shows leads a small part of
+#: the way from point to point: a function that oscillates faster than the points lie hides as much.
+_ALL_HIDDEN, _SHARE = 16, 0.25
+_HIDDEN, _SMALL_PART, _NEARLY_ALL = 0.5, 0.25, 0.9
+#: Either way its noise is so many times that of short moves, in as many outputs as are asked for at least.
 _ROUGHER = 64
 #: How often the noise of a layer is drawn and sent through the layers behind it.
 _DRAWS = 8
@@ -67,8 +68,9 @@ def measured_noise(along: Callable[[float], Array]) -> Array:
 
     along  what every number is multiplied with -> the values there
     """
+    base = _value(along, 1.0)
     known = cache(along)  # both look at the same short moves
-    return np.maximum(rounding_noise(known), staircase_noise(known))
+    return np.maximum(_rounding(known, base), _staircase(known, base))
 
 
 def rounding_noise(along: Callable[[float], Array]) -> Array:
@@ -77,7 +79,10 @@ def rounding_noise(along: Callable[[float], Array]) -> Array:
     At least half a unit in the last place of the values, for a forward that happens to round alike. Where a line leaves
     the domain of the forward on both sides, nothing can be seen on it.
     """
-    base = _value(along, 1.0)
+    return _rounding(along, _value(along, 1.0))
+
+
+def _rounding(along: Callable[[float], Array], base: Array) -> Array:
     found: Array = _UNIT * np.abs(base)
     for spacing, orders in _LINES:
         values = _line(along, base, spacing, _POINTS)
@@ -88,7 +93,10 @@ def rounding_noise(along: Callable[[float], Array]) -> Array:
 
 def staircase_noise(along: Callable[[float], Array]) -> Array:
     """Standard deviation of the rounding error of values that are computed in steps; 0 for values that are not."""
-    base = _value(along, 1.0)
+    return _staircase(along, _value(along, 1.0))
+
+
+def _staircase(along: Callable[[float], Array], base: Array) -> Array:
     if _is_smooth(along, base):
         return np.zeros(base.shape)
     values, side = _coarse_line(along, base)
@@ -97,12 +105,13 @@ def staircase_noise(along: Callable[[float], Array]) -> Array:
     spacing, orders = _LINES[0]
     short = np.fmax(_of_differences(_line(along, base, spacing, _POINTS), orders[1]), _UNIT * np.abs(base))
     hidden, told = _slopes(along, values, side)
-    rough = moving & (noise > _ROUGHER * short)
-    whole = rough & (hidden > _ALL_HIDDEN * told)
-    part = rough & (hidden > _HIDDEN * told) & (noise < _SMALL_PART * np.ptp(values, axis=0))
-    if whole.sum() <= _SHARE * moving.sum() and (whole | part).sum() <= _NEARLY_ALL * moving.sum():
+    whole = moving & (hidden > _ALL_HIDDEN * told)
+    part = moving & (hidden > _HIDDEN * told) & (told * _COARSE < _SMALL_PART * np.ptp(values, axis=0))
+    steps = whole if whole.sum() > _SHARE * moving.sum() else whole | part
+    rough = steps & (noise > _ROUGHER * short)  # not all of them: some keep pace with their steps
+    if (steps is not whole and steps.sum() <= _NEARLY_ALL * moving.sum()) or rough.sum() <= _SHARE * moving.sum():
         return np.zeros(base.shape)
-    least: Array = np.maximum(noise, np.median(noise[whole | part]))
+    least: Array = np.maximum(noise, np.median(noise[rough]))
     return least
 
 

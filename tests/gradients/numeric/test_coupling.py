@@ -118,3 +118,43 @@ def test_target_and_weight_of_a_sample_go_with_it() -> None:
     data = {"input": X, "target": normal(5, 2), "weight": np.arange(1.0, 6)}
     term = Term(Mse(), "mean", 1.0, ("a",), {"target": "target", "sample_weight": "weight"})
     assert coupled(graph(data, [("a", Linear(2), ("input",))], [term])) == set()
+
+
+#: Domains, with data on their borders.
+DOMAINS: dict[str, tuple[Any, Any]] = {
+    "x >= 0": (lambda x: (x >= 0).all(), np.where(X < -1, 0, np.abs(X))),
+    "p <= 1": (lambda x: (x <= 1).all(), np.where(X > 0, 1, X)),
+    "two borders": (lambda x: (np.abs(x) <= 1).all(), np.clip(2 * X, -1, 1)),
+    "a simplex": (
+        lambda x: np.allclose(x.sum(axis=1), 1, rtol=0, atol=1e-12),
+        np.abs(X) / np.abs(X).sum(axis=1)[:, None],
+    ),
+}
+
+
+@pytest.mark.parametrize(("inside", "x"), DOMAINS.values(), ids=DOMAINS)
+def test_samples_of_a_forward_that_refuses_other_data_are_told_apart_all_the_same(inside: Any, x: Any) -> None:
+    def guarded(forward: Any) -> Any:
+        def checked(x: Any) -> Any:
+            if not inside(x):
+                raise ValueError("outside")
+            return forward(x)
+
+        return plug(checked, lambda x: 1.0)
+
+    for forward in UNCOUPLED.values():
+        assert coupled(case(guarded(forward), x=x)) == set()
+    for label, forward in COUPLED.items():
+        with np.errstate(all="ignore"):
+            shown = np.isfinite(forward(x)).all() and not np.array_equal(forward(x)[:2], forward(x[:2]))
+        if shown:
+            assert coupled(case(guarded(forward), x=x)) == {"plug_1"}, label
+
+
+def test_one_sample_that_may_not_be_changed_is_taken_to_couple() -> None:
+    def fixed(x: Any) -> Any:
+        if not np.array_equal(x[:1], X[:1]) or not np.array_equal(x[-1:], X[:1]):
+            raise ValueError("not mine")
+        return 2 * x
+
+    assert coupled(case(plug(fixed, lambda x: 2.0), x=X[:1])) == {"plug_1"}

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import blamed, errors, graph, normal, row, stage_of, told, wrong
+from core_nets import blamed, errors, graph, normal, plug, row, stage_of, told, wrong
 from support import case, check
 
-from gradcheck.gradients.numeric.noise import forward_noise
+from gradcheck.errors import LayerFailure
+from gradcheck.gradients.numeric.noise import forward_noise, layer_staircase, measured_noise, rounding_noise
 from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
@@ -112,3 +113,161 @@ def test_error_bars_grow_with_the_noise_and_nothing_fails_for_it() -> None:
 def test_mistake_that_is_greater_than_the_noise_still_fails() -> None:
     report = check(Linear(4), noisy(1e-10), wrong(lambda dx, g: (1.01 * dx, g)), x=X)
     assert blamed(report) == [("wrong_linear_1", None)], told(report)
+
+
+# Staircases -----------------------------------------------------------------------------------------------------------
+
+
+def _half(x: Any) -> Any:
+    return x.astype(np.float16).astype(float)
+
+
+def _single(x: Any) -> Any:
+    return x.astype(np.float32).astype(float)
+
+
+def _quantised(x: Any, levels: int = 127) -> Any:
+    step = np.abs(x).max() / levels
+    return np.round(x / step) * step
+
+
+W = normal(3, 4)
+#: Forwards that compute in steps, and about how great their noise is: the step / √12.
+STAIRS: dict[str, tuple[Any, float]] = {
+    "float16": (lambda x: _half(np.tanh(x)), 1e-4),
+    "float16 in front": (lambda x: np.tanh(_half(x) @ W), 1e-4),
+    "float16, as it is": (lambda x: np.tanh(x).astype(np.float16), 1e-4),
+    "float16 beside float64": (lambda x: x + _half(x), 1e-4),
+    "float16 times float64": (lambda x: x * _half(x), 1e-4),
+    "float32": (lambda x: _single(np.tanh(x @ W)), 1.5e-8),
+    "sums in float32": (lambda x: _single(x) @ _single(W), 5e-8),
+    "eight bits of a mantissa": (lambda x: np.ldexp(np.round(np.ldexp(np.frexp(x)[0], 8)), np.frexp(x)[1] - 8), 1e-3),
+    "a fixed grid": (lambda x: np.round(64 * x) / 64, 1 / 64 / 3.5),
+    "a fine fixed grid": (lambda x: np.round(2.0**15 * x) / 2.0**15, 2.0**-15 / 3.5),
+    "as many steps as eight bits have": (_quantised, 2.5 / 127 / 3.5),
+    "the same in each sample": (lambda x: np.stack([_quantised(row) for row in x]), 1.5 / 127 / 3.5),
+    "the same, and a product": (lambda x: _quantised(x) @ W, 2.5 / 127 / 7),
+}
+#: Those that do not, however they bend.
+SMOOTH: dict[str, Any] = {
+    "tanh": np.tanh,
+    "steep": lambda x: np.tanh(100 * x),
+    "steeper": lambda x: np.exp(20 * x),
+    "kinks": lambda x: np.maximum(x, 0) + np.abs(x - 0.5),
+    "a gate": lambda x: x * (x > 0.3),
+    "a maximum": lambda x: x.max(axis=1, keepdims=True),
+    "a scale that is lost": lambda x: x / np.sqrt((x * x).sum(axis=1, keepdims=True)),
+    "a batch that is normalised": lambda x: (x - x.mean(axis=0)) / x.std(axis=0),
+    "softmax": lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True),
+    "cancellation": lambda x: (1e4 * x + 1e4) - 1e4 - 1e4 * x + x,
+    "a constant": lambda x: 0 * x + 3,
+    **{f"sin {w:g} x": (lambda x, w=w: np.sin(w * x)) for w in (10, 100, 300, 500, 800, 1e3, 1300, 2e3, 5e3, 1e4, 1e6)},  # type: ignore[misc]
+}
+
+
+def staircase(forward: Any, x: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return layer_staircase(lambda arrays: forward(arrays["x"]), ["x"], {"x": x})
+
+
+@pytest.mark.parametrize(("forward", "size"), STAIRS.values(), ids=STAIRS)
+def test_steps_are_found_and_their_noise_is_measured(forward: Any, size: float) -> None:
+    for seed in range(5):
+        x = normal(6, 3, seed=seed)
+        found = staircase(forward, x)
+        assert found.shape == forward(x).shape
+        assert size / 4 < np.median(found) < 4 * size
+        assert (found > size / 16).all()
+
+
+@pytest.mark.parametrize("forward", SMOOTH.values(), ids=SMOOTH)
+def test_what_bends_is_not_taken_for_steps(forward: Any) -> None:
+    for seed in range(5):
+        for shape in ((6, 3), (40, 1), (1, 2)):
+            assert not staircase(forward, normal(*shape, seed=seed)).any()
+
+
+def test_noise_of_a_black_box_covers_its_steps() -> None:
+    found = measured_noise(lambda factor: _half(np.tanh(factor * X)))
+    assert (found > 2e-5).all()
+    assert (rounding_noise(lambda factor: _half(np.tanh(factor * X))) < 1e-15).all()
+
+
+@pytest.mark.parametrize("layer", [Tanh(), Linear(3)])
+def test_steps_of_a_layer_are_sent_through_the_layers_behind_it(layer: Layer) -> None:
+    half = plug(_half, lambda x: 1.0)
+    terms = [Term(Total(), "sum", 1.0, ("c",), {})]
+    layers: list[Any] = [("a", half, ("input",)), ("b", layer, ("a",)), ("c", plug(lambda x: 100 * x, None), ("b",))]
+    net = graph({"input": X}, layers, terms)
+    found = forward_noise(stage_of(net))
+    weight = net.point.arrays.get("b.weight", np.eye(3))
+    slope = 100 * weight.sum(axis=1) * (1 if isinstance(layer, Linear) else 1 - np.tanh(X) ** 2)
+    steps = 2.0 ** (np.floor(np.log2(np.abs(X))) - 10)
+    expected = np.sqrt(((slope * steps / np.sqrt(12)) ** 2).sum(axis=1))
+    assert (found > expected / 4).all()
+    assert (found < 8 * expected).all()
+
+
+def test_steps_of_a_loss_are_noise_of_its_own_columns() -> None:
+    class HalfMse(Mse):
+        def forward(self, prediction: Any, target: Any, sample_weight: Any = None) -> Any:
+            return _half(super().forward(prediction, target)[0]), None
+
+    data = {"input": X, "target": normal(5, 3, seed=4)}
+    names = {"target": "target"}
+    terms = [Term(Mse(), "none", 1.0, ("a",), names, trusted=False), Term(HalfMse(), "mean", 1.0, ("a",), names, False)]
+    found = forward_noise(stage_of(graph(data, [("a", Linear(3), ("input",))], [terms[0], terms[1]])))
+    assert (found[:10] < 1e-14).all()
+    assert (found[10:] > 1e-5).all()
+
+
+def test_layers_of_our_own_are_not_asked_for_steps() -> None:
+    calls: list[int] = []
+
+    class Counting(Tanh):
+        def forward(self, x: Any) -> Any:
+            calls.append(len(x))
+            return super().forward(x)
+
+    for trusted, most in ((True, 40), (False, 80)):
+        stage = stage_of(case(Counting(), x=X, loss=Total(), trusted=trusted))
+        calls.clear()
+        forward_noise(stage)
+        assert len(calls) <= most
+
+
+# Domains --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("border", [1.0, -1.0])
+@pytest.mark.parametrize("steps", [True, False])
+def test_noise_is_measured_on_the_side_that_lies_in_the_domain(steps: bool, border: float) -> None:
+    x = np.array([[border, 0.3 * border], [0.5 * border, border]])
+
+    def along(factor: float) -> Any:
+        moved = factor * x
+        if (np.abs(moved) > 1).any():
+            raise LayerFailure("GC901", "plug_1", "forward", "outside")
+        return _half(moved) if steps else moved + 1e-9 * scattered(moved)
+
+    assert (measured_noise(along) > (2e-5 if steps else 1e-11)).all()
+
+
+def test_noise_of_outputs_that_leave_their_domain_on_both_sides_is_that_of_rounding() -> None:
+    def along(factor: float) -> Any:
+        return np.where(factor == 1, X, np.nan)
+
+    np.testing.assert_allclose(measured_noise(along), 2.0**-53 * np.abs(X))
+
+
+def test_forward_that_raises_at_the_point_has_no_noise() -> None:
+    left = [3]
+
+    def along(factor: float) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise LayerFailure("GC901", "plug_1", "forward", "tired")
+        return factor * X
+
+    with pytest.raises(LayerFailure, match="tired"):
+        measured_noise(along)

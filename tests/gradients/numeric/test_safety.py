@@ -218,3 +218,66 @@ def test_network_without_anything_to_perturb_in_a_layer_is_safe() -> None:
 
     net = case(OneHot(), Linear(2), x={"k": np.array([0, 2, 1])}, loss=Mse(), target=normal(3, 2))
     assert reasons(net) == {}
+
+
+# Borders of domains ---------------------------------------------------------------------------------------------------
+
+ON_BORDER = np.abs(X) / (1 + np.abs(X))
+ON_BORDER[0] = 0
+#: A domain and points on its border.
+DOMAINS: dict[str, tuple[Any, Any]] = {
+    "x >= 0": (lambda x: (x >= 0).all(), ON_BORDER),
+    "all of them 0": (lambda x: (x >= 0).all(), 0 * X),
+    "p <= 1": (lambda x: (x <= 1).all(), 1 - ON_BORDER),
+    "two borders": (lambda x: (x >= 0).all() and (x <= 1).all(), np.where(ON_BORDER > 0.5, 1, ON_BORDER)),
+    "close to it": (lambda x: (x >= 0).all(), ON_BORDER + 1e-12),
+    "a simplex": (
+        lambda x: np.allclose(x.sum(axis=1), 1, rtol=0, atol=1e-12) and (x >= -1e-12).all(),
+        np.abs(X) / np.abs(X).sum(axis=1)[:, None],
+    ),
+}
+
+
+def guarded(inside: Any, forward: Any) -> Any:
+    def checked(x: Any) -> Any:
+        if not inside(x.real):
+            raise ValueError("outside")
+        return forward(x)
+
+    return checked
+
+
+@pytest.mark.parametrize(("inside", "x"), DOMAINS.values(), ids=DOMAINS)
+def test_forward_on_the_border_of_its_domain_is_judged_from_inside(inside: Any, x: Any) -> None:
+    for label, forward in KEPT.items():
+        if label != "where by the real part":  # at 0 its complex step takes the branch on the other side of the border
+            assert reasons(case(plug(guarded(inside, forward), None), x=x)) == {}, label
+    for forward in (np.abs, lambda x: x.real**2, lambda x: x * x.conj() + x):
+        assert set(reasons(case(plug(guarded(inside, forward), None), x=x))) == {"plug_1"}
+
+
+def test_forward_that_leaves_no_way_to_a_real_difference_is_unsafe() -> None:
+    net = case(plug(guarded(lambda x: np.array_equal(x, X), lambda x: x * x), None), x=X)
+    assert reasons(net) == {
+        "plug_1": "lies so close to the border of its domain that no real difference can prove its complex step"
+    }
+
+
+def test_guard_that_refuses_complex_numbers_is_the_reason() -> None:
+    def refusing(x: Any) -> Any:
+        if x.dtype.kind == "c":
+            raise TypeError("'<' is not for complex numbers")
+        return x * x
+
+    reason = reasons(case(plug(refusing, None), x=ON_BORDER))["plug_1"]
+    assert reason == "raises TypeError for complex numbers ('<' is not for complex numbers)"
+
+
+# Steps ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_forward_that_rounds_complex_numbers_too_is_unsafe_unless_it_is_ours(trusted: bool) -> None:
+    net = case(plug(lambda x: np.round(64 * x) / 64, None), x=X, trusted=trusted)
+    expected = {"plug_1": "rounds its values to steps, so that no short difference can prove its complex step"}
+    assert reasons(net) == ({} if trusted else expected)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES, Scheme
+from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, ONE_SIDED, SCHEMES, Scheme
 
-REAL = [scheme for scheme in SCHEMES.values() if not scheme.is_complex]
+REAL = [*(scheme for scheme in SCHEMES.values() if not scheme.is_complex), *ONE_SIDED]
 real = pytest.mark.parametrize("scheme", REAL, ids=lambda scheme: scheme.name)
 
 
@@ -18,7 +18,7 @@ def derivative(scheme: Scheme, f: Any, x: float, h: float) -> float:
 
 @real
 def test_order_is_the_slope_of_the_error_in_the_step(scheme: Scheme) -> None:
-    steps = np.array([0.4, 0.2, 0.1]) * (2 if scheme.order > 4 else 0.5)
+    steps = np.array([0.4, 0.2, 0.1]) * (2 if scheme.order > 4 else 0.05 if scheme in ONE_SIDED else 0.5)
     errors = [abs(derivative(scheme, lambda x: np.exp(np.sin(x)), 0.4, h) - _exact(0.4)) for h in steps]
     slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert abs(slope - scheme.order) < 0.15, f"{scheme.name} is said to have order {scheme.order}, its slope is {slope}"
@@ -80,3 +80,19 @@ def test_the_values_of_many_entries_are_combined_at_once() -> None:
 
 def test_schemes_go_by_the_names_of_the_command_line() -> None:
     assert set(SCHEMES) == {"complex", "central", "five_point", "forward", "richardson"}
+
+
+@real
+def test_gain_is_what_one_extrapolation_adds_to_the_order(scheme: Scheme) -> None:
+    steps = np.array([0.4, 0.2, 0.1, 0.05]) * (2 if scheme.order > 4 else 0.5)
+    found = np.array([derivative(scheme, lambda x: np.exp(np.sin(x)), 0.4, h) for h in steps])
+    power = 2.0**scheme.order
+    errors = np.abs((power * found[1:] - found[:-1]) / (power - 1) - _exact(0.4))
+    slope = np.polyfit(np.log(steps[1:]), np.log(errors), 1)[0]
+    assert abs(slope - scheme.order - scheme.gain) < 0.3
+
+
+def test_one_sided_schemes_stay_on_their_side_and_are_nobodys_method() -> None:
+    forward, backward = ONE_SIDED
+    assert min(map(float, map(np.real, forward.offsets))) == max(map(float, map(np.real, backward.offsets))) == 0
+    assert not {scheme.name for scheme in ONE_SIDED} & set(SCHEMES)

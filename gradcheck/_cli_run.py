@@ -22,7 +22,7 @@ from gradcheck.findings import Finding, Refusal, Report, SpecReport
 
 if TYPE_CHECKING:
     from gradcheck.pipeline import Outcome
-    from gradcheck.workers.driver import Orders
+    from gradcheck.workers.run import Orders
     from gradcheck.workers.tasks import Job
 
 #: Set, it shows the traceback of a bug.
@@ -139,7 +139,7 @@ def _jobs(request: Request, finished: _Finished) -> tuple[list[Job], list[int]]:
 @contextmanager
 def _orders(request: Request) -> Iterator[Orders]:
     """How the run is to be done. Code of plugins runs in this process only where there are no workers to do it."""
-    from gradcheck.workers.driver import Orders
+    from gradcheck.workers.run import Orders
 
     dump, max_time = request.dump is not None, request.max_time
     if request.executor is not None:

@@ -112,15 +112,29 @@ class Progress:
         self._interactive = self._stream is not None and self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._due = clock() + self.PATIENCE
         self._shown = 0
+        self._begun: tuple[float, int] | None = None
 
     def __call__(self, done: int, total: int, what: str) -> None:
-        """Show how far a run has got, unless it was shown a moment ago."""
-        if not self._interactive or self._clock() < self._due:
+        """Show how far a run has got, how fast, and for how long still, unless it was shown a moment ago."""
+        if not self._interactive:
+            return
+        if self._begun is None or done < self._begun[1]:
+            self._begun = self._clock(), done
+        if self._clock() < self._due:
             return
         self._due = self._clock() + self.PAUSE
         filled = self.WIDTH * done // max(total, 1)
-        line = f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {done:,} of {total:,} entries  {what}"
-        self._draw(line[: _columns(self._stream) - 1])
+        bar = f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {done:,} of {total:,} entries"
+        self._draw("  ".join(filter(None, (bar, self._speed(done, total), what)))[: _columns(self._stream) - 1])
+
+    def _speed(self, done: int, total: int) -> str:
+        """`1,204/s, 12 s left`; empty where nothing was done yet."""
+        assert self._begun is not None
+        seconds, entries = self._clock() - self._begun[0], done - self._begun[1]
+        if not entries or seconds <= 0:
+            return ""
+        rate = entries / seconds
+        return f"{_digits(rate)}/s, {_duration((total - done) / rate)} left"
 
     def clear(self) -> None:
         """Remove the bar."""
@@ -133,6 +147,19 @@ class Progress:
         self._stream.write("\r" + line.ljust(self._shown))
         self._stream.flush()
         self._shown = len(line)
+
+
+def _digits(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1g}"
+
+
+def _duration(seconds: float) -> str:
+    """`12 s`, `3:05 min`, `2:10 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
 
 
 def _columns(stream: TextIO) -> int:

@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from gradcheck.network import guarded
+from gradcheck.workers.tasks import METER
+
+_SPAWN = multiprocessing.get_context("spawn")
 
 
 class Processes:
@@ -27,11 +31,16 @@ class Processes:
         self.count = count
         self._pool: ProcessPoolExecutor | None = None
         self._leash: Connection | None = None
+        self._swept = _SPAWN.RawValue("q", 0)
+
+    def swept(self) -> int:
+        """How many entries the workers have swept so far, those of unfinished sweeps included."""
+        return int(self._swept.value)
 
     def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Hand a task to a worker; the workers are started as they are needed."""
         if self._pool is None:
-            self._pool, self._leash = _pool(self.count, None)
+            self._pool, self._leash = _pool(self.count, self._swept, None)
         with _no_interrupt_inherited():
             return self._pool.submit(task, *arguments)
 
@@ -47,7 +56,7 @@ class Processes:
         with tempfile.TemporaryDirectory() as folder:
             trace = Path(folder, "layer")
             trace.touch()
-            pool, leash = _pool(1, str(trace))
+            pool, leash = _pool(1, self._swept, str(trace))
             try:
                 with _no_interrupt_inherited():
                     future = pool.submit(task, *arguments)
@@ -64,10 +73,9 @@ class Processes:
             _end(pool, leash)
 
 
-def _pool(count: int, trace: str | None) -> tuple[ProcessPoolExecutor, Connection]:
-    held, leash = multiprocessing.Pipe(duplex=False)
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, context, _begin, (held, trace)), leash
+def _pool(count: int, swept: Any, trace: str | None) -> tuple[ProcessPoolExecutor, Connection]:
+    held, leash = _SPAWN.Pipe(duplex=False)
+    return ProcessPoolExecutor(count, _SPAWN, _begin, (held, swept, trace)), leash
 
 
 def _end(pool: ProcessPoolExecutor, leash: Connection) -> None:
@@ -91,15 +99,21 @@ def _no_interrupt_inherited() -> Iterator[None]:
 # In the worker --------------------------------------------------------------------------------------------------------
 
 
-def _begin(held: Connection, trace: str | None) -> None:
+def _begin(held: Connection, swept: Any, trace: str | None) -> None:
     """Prepare a worker: Ctrl-C is the parent's, stdout is for documents alone, and no parent means no work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout = sys.stderr
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(sys.__stderr__.fileno(), 1)  # type: ignore[union-attr]
     threading.Thread(target=_end_with_parent, args=(held,), daemon=True).start()
+    METER.watch = partial(_add, swept)
     if trace is not None:
         sys.setprofile(_Trace(trace))
+
+
+def _add(counter: Any, entries: int) -> None:
+    """Without a lock, which a worker that is killed would never give back; two at once may lose some."""
+    counter.value += entries
 
 
 def _end_with_parent(held: Connection) -> None:

@@ -81,6 +81,29 @@ class Answer:
     digest: str
 
 
+class Meter:
+    """Entries that this process has swept, for whoever watches: called with every few more."""
+
+    def __init__(self) -> None:
+        self.watch: Callable[[int], object] | None = None
+
+    def of_sweep(self) -> Callable[[int], None]:
+        """A function that is told how many entries of one sweep are done."""
+        before = 0
+
+        def tick(done: int) -> None:
+            nonlocal before
+            if self.watch is not None:
+                self.watch(done - before)
+            before = done
+
+        return tick
+
+
+#: What a pool of processes connects to a counter of its own.
+METER = Meter()
+
+
 class OutOfTime(Exception):  # noqa: N818 - it ends a sweep, and is no error of anybody's
     """A sweep has met its deadline."""
 
@@ -98,10 +121,12 @@ def plan(job: Job) -> Plan:
 
 def sweep(job: Job, part: Part, deadline: float | None = None, tick: Callable[[int], None] | None = None) -> Answer:
     """Sweep one tensor, until `deadline` at most (as time.time() counts)."""
+    measure = METER.of_sweep()
 
     def watched(done: int) -> None:
         if deadline is not None and time.time() > deadline:
             raise OutOfTime
+        measure(done)
         if tick is not None:
             tick(done)
 

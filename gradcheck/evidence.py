@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import NothingSelected, UsageError
-from gradcheck.gradients.analytic import Analytic, Spread, gradient, spread
+from gradcheck.gradients.analytic import Analytic, Objective, Spread, gradient, greatest_rounding, spread
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.gradients.numeric.estimate import Estimate, estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
@@ -60,6 +60,7 @@ class Evidence:
     question: Question
     watch: KinkWatch
     replay: str
+    _under: dict[Objective, tuple[Analytic, dict[str, float]]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def unit(self) -> float:
@@ -116,6 +117,14 @@ class Evidence:
         found = self.estimates.get(name)
         s = self.spread[name].greatest
         return s if found is None else np.where(found.kink & ~found.inside, 0.0, s)
+
+    def under(self, objective: Objective) -> tuple[Analytic, dict[str, float]]:
+        """The backward pass for another objective, and the greatest rounding of each of its gradients, by name."""
+        if objective not in self._under:
+            network, point = self.case.network, self.case.point.cast(self.case.dtype)
+            found = gradient(network, point, objective)
+            self._under[objective] = found, greatest_rounding(network, point, found, objective)
+        return self._under[objective]
 
     def again(self, name: str, scheme: str, step: float | None, entries: Array) -> Estimate:
         """Another numeric estimate of some entries (flat indices) by another scheme or step."""

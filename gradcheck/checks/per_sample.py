@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from gradcheck.checks._base import Outcome, contraction_bound, finding, nearest_to_loss, number, of_term, unusable
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
-from gradcheck.gradients.analytic import Analytic, Objective, gradient, greatest_rounding
+from gradcheck.gradients.analytic import Analytic, Objective, gradient
 from gradcheck.network import Term
 
 Array = NDArray[Any]
@@ -85,7 +85,7 @@ class Sum:
         self.samples = [gradient(network, point.take([i]), objective) for i in range(point.batch_size)]
         self.samples_seconds = perf_counter() - start
         self.batched = evidence.stage.samples
-        self.rounding = greatest_rounding(network, point, self.batch, objective)
+        self.rounding = evidence.under(objective)[1]
 
     def gradient(self, name: str) -> Array:
         """Put together in float64, so that only the rounding of the gradients themselves counts."""
@@ -108,11 +108,9 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
         divisor = term.divisor(reduction, arrays, shape)
         if divisor is None:
             continue
-        batch = total.batch if reduction == "sum" else gradient(
-            evidence.case.network, evidence.case.point.cast(evidence.case.dtype), Objective(position, reduction)
-        )  # fmt: skip
+        batch, rounding = evidence.under(Objective(position, reduction))
         wrong = {
-            "analytic": _disagreeing(evidence, batch, total, divisor),
+            "analytic": _disagreeing(evidence, batch, rounding, total, divisor),
             "numeric": _disagreeing_numeric(evidence, position, reduction, divisor),
         }
         worst[reduction] = _greatest(evidence, batch, total, divisor)
@@ -135,9 +133,13 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
     return CheckResult(NAME, "GC301", worst_verdict(["fail"] if findings else []), measured=measured), findings, note
 
 
-def _bound(evidence: Evidence, total: Sum, name: str) -> Array:
-    """γ_K Σ|gᵢ| + 10 s, for the sum-reduced loss; s the tensor's greatest, because each side rounds in its own way."""
-    spread = max(float(np.max(evidence.rounding(name), initial=0.0)) * _scale(evidence), total.rounding[name])
+def _bound(evidence: Evidence, total: Sum, name: str, rounding: float) -> Array:
+    """γ_K Σ|gᵢ| + 10 s, for the sum-reduced loss; s the tensor's greatest, because each side rounds in its own way.
+
+    rounding  that of the batch's gradient, times its divisor
+    """
+    measured = max(total.rounding[name], rounding)
+    spread = max(float(np.max(evidence.rounding(name), initial=0.0)) * _scale(evidence), measured)
     gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
     bound: Array = gamma * total.magnitude(name) + 10 * spread + evidence.underflow
     return bound
@@ -153,12 +155,14 @@ def _scale(evidence: Evidence) -> float:
     return max(scales)
 
 
-def _disagreeing(evidence: Evidence, batch: Analytic, total: Sum, divisor: float) -> Wrong:
+def _disagreeing(
+    evidence: Evidence, batch: Analytic, rounding: Mapping[str, float], total: Sum, divisor: float
+) -> Wrong:
     """Of parameters, inputs and activations, those whose batch gradient is not Σ gᵢ / D."""
     wrong = {}
     for name, gradient_of_batch in batch.gradients.items():
         found, alone = np.asarray(gradient_of_batch, dtype=np.float64), total.gradient(name) / divisor
-        bound = _bound(evidence, total, name) / divisor
+        bound = _bound(evidence, total, name, divisor * rounding[name]) / divisor
         if not np.all(np.abs(found - alone) <= bound):
             wrong[name] = found, alone, bound
     return wrong

@@ -32,7 +32,7 @@ from gradcheck.checks._base import Outcome, contraction_bound, finding, nearest_
 from gradcheck.checks._divisors import describe, fitting
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
-from gradcheck.gradients.analytic import Analytic, Objective, gradient, greatest_rounding
+from gradcheck.gradients.analytic import Analytic, Objective
 from gradcheck.gradients.numeric.estimate import Estimate
 from gradcheck.network import Term
 
@@ -181,10 +181,8 @@ def _magnitude(evidence: Evidence, term: Term) -> float:
 
 def _common_ratio(evidence: Evidence, position: int, reduction: str) -> float:
     """The factor between the gradients under `sum` and under the reduction: what an undeclared divisor must be."""
-    point = evidence.case.point.cast(evidence.case.dtype)
     total, reduced = (
-        _in_float64(gradient(evidence.case.network, point, Objective(position, r)), evidence.names)
-        for r in ("sum", reduction)
+        _in_float64(evidence.under(Objective(position, r))[0], evidence.names) for r in ("sum", reduction)
     )
     factor = _factor(total, reduced)
     return factor if np.isfinite(factor) else 1.0
@@ -205,12 +203,11 @@ def _factor(total: Mapping[str, Array], reduced: Mapping[str, Array]) -> float:
 
 
 def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float) -> Ratio:
-    network, point = evidence.case.network, evidence.case.point.cast(evidence.case.dtype)
-    total = gradient(network, point, Objective(position, "sum"))
-    reduced = gradient(network, point, Objective(position, reduction))
-    rounding = greatest_rounding(network, point, total, Objective(position, "sum"))
+    total, rounded = evidence.under(Objective(position, "sum"))
+    reduced, reduced_rounded = evidence.under(Objective(position, reduction))
     bounds = {
-        name: _bound(evidence, position, name, rounding[name]) + evidence.underflow * (1 + divisor)
+        name: _bound(evidence, position, name, max(rounded[name], divisor * reduced_rounded[name]))
+        + evidence.underflow * (1 + divisor)
         for name in evidence.names
     }
     found = _ratio(_in_float64(total, bounds), _in_float64(reduced, bounds), bounds, divisor)

@@ -351,3 +351,11 @@ def test_every_term_has_a_result_of_its_own_and_says_which() -> None:
     assert [result(report, k).measured["term"] for k in range(3)] == ["loss", "loss_2", "loss_3"]
     (finding,) = errors(report)
     assert finding.message.startswith("loss_2: both gradients under `sum` should be 8")
+
+
+@pytest.mark.parametrize("seed", [5, 23])
+def test_rounding_of_the_mean_counts_where_the_sum_is_exact(seed: int) -> None:
+    """Sums of signs are whole numbers, and exact; their mean adds up 1 / 1,260, which is rounded."""
+    x, target = normal(7, 60, 2, seed=seed), normal(7, 60, 3, seed=seed + 100)
+    report = check(Linear(3), x=x, loss=L1(), target=target, reduction="none", seed=seed)
+    assert not report.findings, told(report)

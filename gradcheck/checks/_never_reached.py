@@ -2,8 +2,8 @@
 
 ## What it is
 A parameter or an input that was moved by its own size and by a thousand times that, here and at other points, and no
-loss changed. Its layer's forward takes no notice of it, or a later layer ignores its input, or what it
-feeds is used by nobody. Its gradient is zero, backward says so, and nothing was tested.
+loss changed. Its layer's forward takes no notice of it, or a later layer ignores its input, or what it feeds is used by
+nothing. Its gradient is zero, backward says so, and nothing was tested.
 
 ## Why it is bad
 Such a parameter is never trained: an optimizer only carries it along. Mostly it is a mistake in the forward, where no

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +123,40 @@ def run() -> Run:
     return run_it
 
 
+WORKERS = """\
+import os, signal
+from pathlib import Path
+from gradcheck import Layer
+
+class Dies(Layer):
+    def forward(self, x):
+        os._exit(0)
+
+    def backward(self, dy, cache):
+        return dy, {}
+
+class Waits(Layer):
+    def forward(self, x):
+        if Path("begun").exists():
+            signal.pause()
+        return x, None
+
+    def backward(self, dy, cache):
+        Path("begun").touch()
+        return dy, {}
+"""
+
+
+@pytest.fixture
+def workers(folder: Path) -> tuple[str, ...]:
+    """A plugin with layers that end their process or stop in it, and a spec for each -> options that load it."""
+    (folder / "workers.py").write_text(WORKERS, encoding="utf-8")
+    for name in ("dies", "waits"):
+        text = TINY.replace("  - linear", f"  - {name}\n  - linear").replace("tiny", name)
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return ("--plugin", "workers.py", "-j", "2")
+
+
 def verdicts(document: str) -> list[tuple[str, str]]:
     return [(spec["path"], spec["verdict"]) for spec in json.loads(document)["specs"]]
 
@@ -196,6 +232,74 @@ def test_the_same_command_gives_the_same_bytes(run: Run) -> None:
     arguments = ("run", "tiny.yaml", "twice.yaml", "--plugin", "twice.py")
     assert run(*arguments).stdout == run(*arguments).stdout
     assert run(*arguments, "--format", "json").stdout == run(*arguments, "--format", "json").stdout
+
+
+@pytest.mark.parametrize("fmt", ["json", "full"])
+def test_workers_give_the_same_bytes(fmt: str, run: Run) -> None:
+    written = []
+    for jobs in ("1", "2"):
+        done = run(
+            "run", "twice.yaml", "--plugin", "twice.py", "--jobs", jobs, "--format", fmt,
+            "--report", f"json={jobs}.json", "--dump", f"{jobs}.npz",
+        )  # fmt: skip
+        assert done.returncode == 1
+        written.append((done.stdout, Path(f"{jobs}.json").read_bytes(), Path(f"{jobs}.npz").read_bytes()))
+    assert written[0] == written[1]
+
+
+def test_the_order_of_specs_is_that_of_the_command(run: Run) -> None:
+    done = run("run", "twice.yaml", "bad.yaml", "tiny.yaml", "--plugin", "twice.py", "-j", "2", "--format", "json")
+    assert done.returncode == 2
+    assert verdicts(done.stdout) == [("twice.yaml", "fail"), ("bad.yaml", "refused"), ("tiny.yaml", "pass")]
+
+
+def test_workers_print_nothing_on_stdout(run: Run) -> None:
+    done = run("run", "noisy.yaml", "--plugin", "noisy.py", "-j", "2", "--format", "json")
+    assert done.returncode == 0
+    assert verdicts(done.stdout) == [("noisy.yaml", "pass")]
+    for words in ("::error::from import", "from print", "from a descriptor", "from a subprocess"):
+        assert words in done.stderr
+
+
+def test_a_worker_that_dies_is_a_finding(workers: tuple[str, ...], run: Run) -> None:
+    done = run("run", "dies.yaml", "tiny.yaml", *workers, "--format", "concise")
+    assert done.returncode == 1
+    assert "dies.yaml: error GC902 worker-died: dies_1" in done.stdout
+    assert "2 specs: 1 pass, 1 fail." in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(signal, "pause"), reason="Ctrl-C is sent to processes as POSIX has it")
+def test_130_with_workers(workers: tuple[str, ...]) -> None:
+    command = [GRADCHECK, "run", "tiny.yaml", "waits.yaml", *workers, "--format", "json"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until = time.monotonic() + 60
+    while not Path("begun").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(2)  # until the other spec is finished, too
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert verdicts(stdout) == [("tiny.yaml", "pass")]
+    assert "gradcheck: stopped after 1 of 2 specs\ngradcheck: interrupted\n" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_time_that_runs_out_is_an_error(run: Run) -> None:
+    done = run("run", "tiny.yaml", "--max-time", "1e-9", "--format", "json")
+    assert done.returncode == 1
+    (spec,) = json.loads(done.stdout)["specs"]
+    assert [(f["code"], f["severity"]) for f in spec["findings"]] == [("GC903", "error")]
+    assert run("run", "tiny.yaml", "--max-time", "1e9").stdout == run("run", "tiny.yaml").stdout
+
+
+def test_products_take_one_thread_unless_the_user_says_otherwise(folder: Path, run: Run) -> None:
+    plugin = "import os, sys\nprint('threads', os.environ['OPENBLAS_NUM_THREADS'])\n" + TWICE
+    (folder / "threads.py").write_text(plugin, encoding="utf-8")
+    for env, threads in (({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")):
+        assert f"threads {threads}\n" in run("list", "layers", "--plugin", "threads.py", env=env).stdout
 
 
 def test_reports_and_dump(run: Run) -> None:
@@ -286,7 +390,9 @@ def test_a_full_disk_is_said() -> None:
     "arguments",
     [
         ["--help"], ["--version"], ["run", "--help"], ["run"], ["run", "tiny.yaml", "--step", "0"], ["rum"],
-        ["run", "gone.yaml"], ["run", "empty"], ["explain", "GC1"], ["list", "cheques"],
+        ["run", "gone.yaml"], ["run", "empty"], ["run", "tiny.yaml", "-j", "0"],
+        ["run", "tiny.yaml", "--max-time", "x"], ["run", "tiny.yaml", "--executor", "here"],
+        ["explain", "GC1"], ["list", "cheques"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -298,6 +404,17 @@ def test_a_machine_format_imports_no_rich() -> None:
     loaded = imported("run", "tiny.yaml", "--format", "json")
     assert "numpy" in loaded
     assert "rich" not in loaded
+
+
+def test_a_run_imports_what_its_spec_needs(folder: Path, run: Run) -> None:
+    telling = "import atexit, sys\natexit.register(lambda: print('\\nloaded', *sys.modules, file=sys.stderr))\n"
+    (folder / "telling.py").write_text(telling + TWICE, encoding="utf-8")
+    done = run("run", "tiny.yaml", "--plugin", "telling.py", "--format", "json")
+    loaded = set(re.search(r"^loaded (.*)$", done.stderr, re.MULTILINE)[1].split())  # type: ignore[index]
+    heavy = {"rich", "scipy", "multiprocessing", "concurrent.futures", "logging", "distributed", "torch"}
+    others = {"layers.conv2d", "layers.softmax", "losses.cross_entropy", "report.full", "workers.spread", "stepping"}
+    assert {"numpy", "gradcheck.layers.linear", "gradcheck.losses.mse"} <= loaded
+    assert loaded.isdisjoint(heavy | {f"gradcheck.{name}" for name in others})
 
 
 def imported(*arguments: str) -> set[str]:

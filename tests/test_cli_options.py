@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck._cli_options import METHODS, entry, formats
+from gradcheck._cli_options import METHODS, entry, executor, formats, jobs
 from gradcheck.cli import main
 
 
@@ -45,6 +45,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "tiny.yaml", "--report", "json=a", "--dump", "./a"], "a would overwrite the output"),
         (["run", "tiny.yaml", "bad.yaml", "--dump", "a.npz"], "--dump takes one spec"),
         (["run", "tinny.yaml"], "there is no file or folder tinny.yaml; did you mean tiny.yaml?"),
+        (["run", "tiny.yaml", "-j", "0"], "the number of workers is '0'; expected a whole number from 1, or auto"),
+        (["run", "tiny.yaml", "--jobs", "many"], "the number of workers is 'many'"),
+        (["run", "tiny.yaml", "-j", "-2"], "the number of workers is '-2'"),
+        (["run", "tiny.yaml", "--max-time", "0"], "the time is '0'; expected a finite number greater than 0"),
+        (["run", "tiny.yaml", "--executor", "localhost:1"], "'localhost:1' is no scheduler; write it like dask://"),
+        (["run", "tiny.yaml", "--executor", "dask://host"], "'dask://host' is no scheduler"),
+        (["run", "tiny.yaml", "--executor", "dask://host:0"], "'dask://host:0' is no scheduler"),
         (["run", "tiny.yaml", "--fromat", "json"], "--format"),
         (["rum", "tiny.yaml"], "There is no command 'rum'; did you mean 'run'?"),
         (["explain", "GC1"], "GC1 is the beginning of several codes; explain takes one of GC100"),
@@ -73,3 +80,10 @@ def test_methods_are_those_of_the_numeric_side() -> None:
 def test_formats_are_found_in_their_folder() -> None:
     assert formats() == {name: f"gradcheck.report.{stem}" for name, stem in
                          (("concise", "concise"), ("full", "full"), ("json", "json_"))}  # fmt: skip
+
+
+def test_workers() -> None:
+    assert [jobs("1"), jobs("12")] == [1, 12]
+    assert jobs("auto") >= 1
+    addresses = ["dask://localhost:8786", "dask://10.0.0.7:1", "dask://[::1]:8786"]
+    assert [executor(address) for address in addresses] == addresses

@@ -63,10 +63,45 @@ def watch(monkeypatch: pytest.MonkeyPatch, clock: Clock, interactive: bool = Tru
 
 
 def test_the_bar_comes_after_a_second_and_goes(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    first = "[############............] 50 of 100 entries  head.weight"
-    second = "[##############..........] 60 of 100 entries  b"
+    first = "[############............] 50 of 100 entries  33/s, 2 s left  head.weight"
+    second = "[##############..........] 60 of 100 entries  35/s, 1 s left  b"
     shown = watch(monkeypatch, clock).getvalue()
     assert shown == f"\r{first}\r{second.ljust(len(first))}\r{' ' * len(second)}\r"
+
+
+@pytest.mark.parametrize(
+    ("total", "said"),
+    [
+        (1_000, "500/s, 1 s left"),
+        (30_000, "500/s, 59 s left"),
+        (93_000, "500/s, 3:05 min left"),
+        (3_901_000, "500/s, 2:10 h left"),
+    ],
+)
+def test_how_long_it_takes_still(total: int, said: str, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    terminal = Terminal(interactive=True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress(clock)
+    progress(0, total, "")
+    clock.now = 1.0
+    progress(500, total, "")
+    assert terminal.getvalue().endswith(f" of {total:,} entries  {said}")
+
+
+def test_no_speed_is_said_before_anything_is_done(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    terminal = Terminal(interactive=True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress(clock)
+    progress(7, 10, "")
+    clock.now = 2.0
+    progress(7, 10, "w")
+    assert terminal.getvalue().endswith("7 of 10 entries  w")
+    progress(0, 10, "the next spec starts anew")
+    clock.now = 3.0
+    progress(5, 10, "")
+    assert terminal.getvalue().rstrip().endswith("5 of 10 entries  5/s, 1 s left")
 
 
 @pytest.mark.parametrize(("interactive", "term"), [(False, "xterm"), (True, "dumb")])

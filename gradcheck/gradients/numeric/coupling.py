@@ -94,7 +94,8 @@ def _changes(
     """
     try:
         alone = forward(at)
-        first, second = (_beside(forward, at, batched, other) for other in others(at, batched))
+        with np.errstate(all="ignore"):  # the other samples may lie outside the domain of the forward
+            first, second = (_beside(forward, at, batched, other) for other in others(at, batched))
     except _REFUSALS:
         return None
     if defined and not all(np.isfinite(y).all() for outputs in (*first, *second) for y in outputs):

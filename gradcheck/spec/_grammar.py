@@ -130,7 +130,12 @@ class NoOptions:
 
 
 #: The checks, in the order in which they run, with the options of each.
-CHECKS: dict[str, type] = {"gradient": GradientOptions, "reduction": NoOptions, "per_sample": NoOptions}
+CHECKS: dict[str, type] = {
+    "gradient": GradientOptions,
+    "reduction": NoOptions,
+    "per_sample": NoOptions,
+    "vacuity": NoOptions,
+}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from gradcheck.network import Term
 from gradcheck.pipeline import check_case
 
 X = normal(5, 3)
-ONLY = ["gradient"]
+ONLY = ("gradient", "vacuity")
 
 
 def change_entry(name: str, index: tuple[int, ...], factor: float) -> Any:

@@ -22,7 +22,7 @@ out a bias that the next layer subtracts (`bias: false`).
 
 from __future__ import annotations
 
-from gradcheck.checks._base import Outcome
+from gradcheck.checks._base import Outcome, unusable
 from gradcheck.checks._judgement import judgement
 from gradcheck.checks._vacuity import TEXTS, vacuity
 from gradcheck.compare import untested
@@ -36,6 +36,9 @@ EXPLAINED = TEXTS
 
 def run(evidence: Evidence) -> Outcome:
     """Note where nothing was tested. A note is no failure: the check itself always passes."""
+    reason = unusable(evidence) if "gradient" in evidence.case.checks else "the gradient check is off"
+    if reason:
+        return Outcome((CheckResult(NAME, "GC601", "not_applicable", reason),))
     compared = judgement(evidence).compared
     notes = vacuity(evidence, NAME, compared)
     gaps = {name: int(untested(*both).sum()) for name, both in compared.items()}

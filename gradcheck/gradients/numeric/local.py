@@ -9,9 +9,9 @@ lies in Σₒ dyₒ [loₒ, hiₒ]. Each output by itself: the one-sided slopes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric.estimate import step_for
+from gradcheck.gradients.numeric.ladder import RATIO, Plateau, Rungs, ladder_steps, plateau
 from gradcheck.gradients.numeric.noise import measured_noise
 from gradcheck.gradients.numeric.schemes import SCHEMES
 from gradcheck.gradients.numeric.sweep import CHUNK, Moves
@@ -141,10 +142,16 @@ def _slopes(local: Local, moves: Moves, moved: Callable[[complex], Array]) -> di
     h = _step(local, moves.name, base)
     differences = [at(k * h) for k in (-2, -1, 1, 2)]
     left_piece = _changes_piece(local, copies, {k: {moves.name: moved(k * h)} for k in (-1, 1)})
+    array = local.arrays[moves.name]
+    shorter = partial(
+        _Shorter, usual=h, at=cache(at), reach=float(np.max(np.abs(array), initial=0.0)), ladder=ladder_steps(array)
+    )
     parts = []
     for k, dy in enumerate(local.upstream):
         sampled = [outputs[k] for outputs in differences]
-        parts.append(_piecewise(dy, base[k], sampled, h, local.noise[k], stepped[k] if stepped else None, left_piece))
+        slope = stepped[k] if stepped else None
+        asked = shorter(y=base[k], output=k) if left_piece is None else None
+        parts.append(_piecewise(dy, base[k], sampled, h, local.noise[k], slope, left_piece, asked))
     return _summed(parts)
 
 
@@ -175,7 +182,7 @@ def _smooth(dy: Array, slope: Array, error: Array) -> dict[str, Array]:
 
 def _piecewise(
     dy: Array, y: Array, sampled: list[Array], h: float, deviation: Array, stepped: Array | None,
-    left_piece: Array | None,
+    left_piece: Array | None, shorter: _Shorter | None,
 ) -> dict[str, Array]:  # fmt: skip
     """Contributions of outputs that may have a kink: between the one-sided slopes where they do.
 
@@ -186,25 +193,98 @@ def _piecewise(
     left, right = (y - below) / h, (above - y) / h
     noise = np.maximum(8 * _UNIT * np.fmax(np.abs(above), np.abs(below)), 6 * deviation) / h
     kink = _kinks(left, right, (above2 - 2 * y + below2) / (2 * h), noise, left_piece)
-    central, wider = (above - below) / (2 * h), (above2 - below2) / (4 * h)
+    outer = (below - below2) / h, (above2 - above) / h
+    if shorter is not None and kink.any():
+        kink &= _stays(left, right, outer, noise, shorter)
     left2, right2 = 2 * left - (y - below2) / (2 * h), 2 * right - (above2 - y) / (2 * h)
     left_over = _LEFT_OVER * np.nansum([np.abs(left2 - left), np.abs(right2 - right)], axis=0) + 4 * noise
     if stepped is None:
+        central, wider = (above - below) / (2 * h), (above2 - below2) / (4 * h)
         both = np.abs(central - wider) + noise  # not finite where one side leaves the domain: then the other has to do
         one = np.where(np.isfinite(right2), right2, left2)
         slope, error = np.where(np.isfinite(both), central, one), np.where(np.isfinite(both), both, left_over)
+        if shorter is not None:
+            slope, error = _settled(slope, error, np.isfinite(both) & ~kink, noise, shorter)
     else:
         slope, error = stepped, 8 * _UNIT * np.abs(stepped)
     smooth = _smooth(dy, slope, error)
-    ends = dy * left2, dy * right2
+    ends = [dy * left2, dy * right2, *([smooth["low"]] if shorter is not None and stepped is not None else [])]
     found = {
-        "low": np.where(kink, np.minimum(*ends), smooth["low"]),
-        "high": np.where(kink, np.maximum(*ends), smooth["high"]),
+        "low": np.where(kink, np.min(ends, axis=0), smooth["low"]),
+        "high": np.where(kink, np.max(ends, axis=0), smooth["high"]),
         "bar": np.where(kink, np.abs(dy) * left_over, smooth["bar"]),
-        "size": np.where(kink, np.maximum(*map(np.abs, ends)), smooth["size"]),
+        "size": np.where(kink, np.max(np.abs(ends), axis=0), smooth["size"]),
         "kink": (kink & (dy != 0)).astype(float),
     }
     return {key: np.where(np.isfinite(slope), values, _UNKNOWN[key]) for key, values in found.items()}
+
+
+@dataclass(frozen=True)
+class _Shorter:
+    """One output of a black box at shorter steps.
+
+    y       its values at the point
+    usual   the usual step
+    at      step -> all outputs
+    output  which of them it is
+    reach   the greatest number that a step is added to
+    ladder  the steps of a ladder
+    """
+
+    y: Array
+    usual: float
+    at: Callable[[float], Sequence[Array]]
+    output: int
+    reach: float
+    ladder: Array
+
+    def slopes(self) -> Iterator[tuple[float, Array, Array]]:
+        """At two shorter steps: how many times the noise of the usual one counts; the slopes below and above."""
+        for ratio in (RATIO, RATIO**2):
+            h = self.usual / ratio
+            yield ratio, (self.y - self.at(-h)[self.output]) / h, (self.at(h)[self.output] - self.y) / h
+
+    def plateau(self, noise: Array) -> Plateau:
+        """Where central differences settle, in flat order."""
+        slopes = [(self.at(h)[self.output] - self.at(-h)[self.output]) / (2 * h) for h in self.ladder]
+        values = np.stack([slope.reshape(-1) for slope in slopes])
+        ratios = self.usual / self.ladder[:, None]
+        rounding = 4 * _UNIT * self.reach / self.ladder[:, None] * np.abs(values)
+        bars = ratios * np.broadcast_to(noise, slopes[0].shape).reshape(1, -1) + rounding
+        nothing = np.zeros(values.shape, dtype=bool)
+        return plateau(Rungs(self.ladder, values, bars, nothing, np.zeros(values.shape[1]), {}), 2)
+
+
+def _stays(left: Array, right: Array, outer: tuple[Array, Array], noise: Array, shorter: _Shorter) -> Array:
+    """Which gaps between one-sided slopes are those of a kink at the point, or of one within the step.
+
+    Beside a kink at the point the slopes stay what they are at shorter steps; one within the step lies between the
+    slopes of the two pieces farther out. Neither holds for an oscillation, nor for values that jump by their rounding.
+    """
+    gap = np.abs(right - left)
+    low, high = np.fmin(*outer), np.fmax(*outer)
+    same, between = np.full(gap.shape, True), high - low >= gap / 2
+    for ratio, below, above in shorter.slopes():
+        slack = gap / 4 + ratio * noise
+        same &= (np.abs(below - left) <= slack) & (np.abs(above - right) <= slack)
+        between &= (np.fmin(below, above) >= low - slack) & (np.fmax(below, above) <= high + slack)
+    return np.asarray(same | between)
+
+
+def _settled(slope: Array, error: Array, asked: Array, noise: Array, shorter: _Shorter) -> tuple[Array, Array]:
+    """The slopes and errors of a central difference; of a ladder of steps where shorter ones contradict it.
+
+    NaN where that does not settle either.
+    """
+    apart = np.zeros(slope.shape, dtype=bool)
+    for ratio, below, above in shorter.slopes():
+        apart |= asked & (np.abs((below + above) / 2 - slope) > 2 * error + ratio * noise)
+    if not apart.any():
+        return slope, error
+    found = shorter.plateau(noise)
+    value = np.where(found.settled, found.value, np.nan).reshape(slope.shape)
+    bar = np.where(found.settled, found.error, 0.0).reshape(slope.shape)
+    return np.where(apart, value, slope), np.where(apart, bar, error)
 
 
 def _kinks(left: Array, right: Array, wide_gap: Array, noise: Array, left_piece: Array | None) -> Array:

@@ -146,3 +146,35 @@ def test_size_is_the_sum_of_absolute_contributions() -> None:
     found = vjp(local(lambda x: x @ np.array([[1.0, -1.0]] * 4), dy=np.ones((3, 2))), "x")
     np.testing.assert_allclose(found.size, 2, rtol=1e-12)
     np.testing.assert_allclose(found.low, 0, atol=1e-12)
+
+
+# Neither smooth at the usual step nor kinked --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("complex_safe", [True, False])
+@pytest.mark.parametrize("size", [1e4, 1e6])
+def test_oscillation_that_the_usual_step_leaps_over_is_no_kink(size: float, complex_safe: bool) -> None:
+    for seed in range(4):
+        x = size * normal(3, 4, seed=seed)
+        found = vjp(local(np.sin, x=x, complex_safe=complex_safe), "x")
+        assert not found.kink.any()
+        assert found.contains(DY * np.cos(x), 1e-9).all()
+        assert not found.contains(1.1 * DY * np.cos(x)).any()
+
+
+@pytest.mark.parametrize("complex_safe", [True, False])
+def test_values_that_jump_by_their_rounding_have_no_kink(complex_safe: bool) -> None:
+    for seed in range(6):
+        x = 40 * normal(3, 4, seed=seed)
+        found = vjp(local(lambda x: (1 + np.tanh(x / 2)) / 2, x=x, complex_safe=complex_safe), "x")
+        assert not found.kink.any()
+        assert found.contains(DY * (1 - np.tanh(x / 2) ** 2) / 4, 1e-9).all()
+
+
+@pytest.mark.parametrize("complex_safe", [True, False])
+@pytest.mark.parametrize("distance", [0.0, 0.01, 0.1, 0.3])
+def test_kink_within_the_step_leaves_both_slopes_open(distance: float, complex_safe: bool) -> None:
+    for away in (distance, -distance):
+        x = np.where(normal(3, 4) > 0, away * 2.0**-17, 1.0)
+        found = vjp(local(bent, x=x, complex_safe=complex_safe), "x")
+        np.testing.assert_array_equal(found.kink, x != 1)

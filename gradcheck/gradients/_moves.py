@@ -28,11 +28,28 @@ def moved(array: Array, seed: int) -> Array:
     return result
 
 
+def moved_within(kept: Any, seed: int) -> Any:
+    """What a forward has kept for its backward, with every real array in it moved; the others are copies.
+
+    Arrays are looked for in tuples, lists and dictionaries. They have been rounded, so numbers at which a move of the
+    inputs stops short (a softmax of 1) move, too.
+    """
+    if isinstance(kept, (np.ndarray, np.floating)):
+        array = np.asarray(kept)
+        return moved(array, seed)[()] if array.dtype.kind == "f" else array.copy()
+    if isinstance(kept, dict):
+        return {key: moved_within(part, seed) for key, part in kept.items()}
+    if type(kept) in (tuple, list):
+        return type(kept)(moved_within(part, seed) for part in kept)
+    return kept
+
+
 def _scattered(bits: Array, seed: int) -> Array:
     """A hash of each number (splitmix64; Steele, Lea & Flood 2014)."""
-    z = bits + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    with np.errstate(over="ignore"):  # modulo 2⁶⁴: NumPy warns of it in scalars
+        z = bits + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: Array = z ^ (z >> np.uint64(31))
     return mixed
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
-from gradcheck.gradients._moves import moved, wider, wider_type
+from gradcheck.gradients._moves import moved, moved_within, wider, wider_type
 from gradcheck.gradients._pieces import all_pieces, pieces, same_pieces
 from gradcheck.network import Network, Node, Point, Term, Trace, guarded
 
@@ -72,7 +72,9 @@ def gradient(network: Network, point: Point, objective: Objective = DECLARED) ->
 class Spread:
     """s, the rounding of one analytic gradient, measured in two ways; of the gradient's shape.
 
-    moved  its greatest change when all inputs, parameters and upstream gradients move by one unit in the last place
+    moved  its greatest change when all inputs, parameters and upstream gradients move by one unit in the last place, or
+           what the forward passes keep for the backward ones instead: those numbers are rounded, and some stay as they
+           are whatever the inputs do (a softmax of 1)
     wide   its distance from the same backward in a wider precision, which also sees what such moves leave alone
            (1 - y² at y = 1), and takes the same branches
     value  that gradient in the wider precision
@@ -100,6 +102,7 @@ def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> di
     """
     on = all_pieces(network, base.trace.arrays)
     changes = [change for seed in range(draws) for change in _moved_by(network, point, base, on, seed)]
+    changes += [change for seed in range(draws) for change in _moved_inside(network, point, base, seed)]
     wide = base
     with suppress(Exception):
         wide = gradient(network, wider(point))
@@ -135,6 +138,19 @@ def _moved_by(
             yield {name: _distance(found[name], wide[name]) for name in base.gradients}
 
 
+def _moved_inside(network: Network, point: Point, base: Analytic, seed: int) -> Iterator[dict[str, Array]]:
+    """What a move of everything that the backward passes start from changes; nothing where they refuse it."""
+    caches, losses = base.trace.caches, base.trace.loss_caches
+    trace = replace(
+        base.trace,
+        caches={name: moved_within(cache, seed) for name, cache in caches.items()},
+        loss_caches=tuple(moved_within(cache, seed) for cache in losses),
+    )
+    found = _backward(network, point, trace, DECLARED, seed)
+    if not found.failures:
+        yield {name: _distance(found.gradients[name], base.gradients[name]) for name in base.gradients}
+
+
 def _distance(found: Array, other: Array) -> Array:
     return np.abs(np.asarray(found, dtype=np.longdouble) - other).astype(np.float64)
 
@@ -165,17 +181,24 @@ def own_rounding(network: Network, point: Point, base: Analytic, part: Node | Te
                 others.append(added)
         wide = wider_type(base.trace.arrays)
         others.append(_added(network, point, base, part, lambda array: array.astype(wide), None)[1])
+        for seed in range(draws):
+            within = partial(moved_within, seed=seed)
+            others.append(_added(network, point, base, part, np.copy, None, within)[1])
     changes = {name: [_distance(array, other[name]) for other in others] for name, array in found.items()}
     return {name: np.max(some, axis=0) for name, some in changes.items() if some}
 
 
 def _added(
     network: Network, point: Point, base: Analytic, part: Node | Term, change: Callable[[Array], Array],
-    seed: int | None,
+    seed: int | None, within: Callable[[Any], Any] = lambda cache: cache,
 ) -> tuple[Mapping[str, Array], dict[str, Array]]:  # fmt: skip
-    """The arrays that the part gets after a change of every number, and what its backward adds by name."""
+    """The arrays that the part gets after a change of every number, and what its backward adds by name.
+
+    within  changes what the forward has kept for that backward
+    """
     arrays = {name: change(a) if a.dtype.kind == "f" else a for name, a in base.trace.arrays.items()}
     result, cache = part.apply(arrays)
+    cache = within(cache)
     if isinstance(part, Term):
         position = network.terms.index(part)
         none = (None,) * position

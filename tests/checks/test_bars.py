@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import normal, row, told
+from core_nets import errors, normal, row, told
 from support import case, check
 
 from gradcheck.checks._bars import analytic_error
 from gradcheck.evidence import Evidence, gather
 from gradcheck.gradients.analytic import Spread
+from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.log_softmax import LogSoftmax
 from gradcheck.layers.tanh import Tanh
@@ -76,6 +77,52 @@ def test_rounding_counts_at_a_kink_too() -> None:
     """An entry that a shorter step finds smooth after all is judged by this bar."""
     assert (error_with(moved=1e-6, wide=0.0, kink=True) >= 1e-5).all()
     assert (error_with(moved=0.0, wide=1e-6, kink=True) >= 1e-5).all()
+
+
+# Saturation -----------------------------------------------------------------------------------------------------------
+
+
+class Attention(Layer):
+    """softmax(x) of each sample: the layer `attention_1`; sign is that of the second term of its backward."""
+
+    sign = -1.0
+
+    def forward(self, x: Any) -> Any:
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        s = e / e.sum(axis=1, keepdims=True)
+        return s, s
+
+    def backward(self, dy: Any, s: Any) -> Any:
+        return s * (dy + self.sign * (dy * s).sum(axis=1, keepdims=True)), {}
+
+
+#: Samples in which one number is by far the greatest, and what backward makes of it is the rounding of 1 - 1.
+FAR = np.array([[60.0, 1, 0, 2], [3, 90, 0, 1], [1, 2, 150, 0]])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_saturated_samples_do_not_fail_for_their_rounding(dtype: str, method: str) -> None:
+    report = check(Attention(), x=FAR, dtype=dtype, method=method, checks=["gradient"])
+    assert not report.counts.fail, told(report)
+    assert not errors(report), told(report)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_saturated_samples_beside_others_pass(dtype: str) -> None:
+    report = check(Attention(), x=np.concatenate([FAR, normal(3, 4)]), dtype=dtype, checks=["gradient"])
+    assert report.verdict == "pass", told(report)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_saturated_samples_hide_no_mistake_in_others(dtype: str) -> None:
+    wrong = Attention()
+    wrong.sign = -1.01
+    report = check(wrong, x=np.concatenate([FAR, normal(3, 4)]), dtype=dtype, checks=["gradient"])
+    assert row(report, "input").counts.fail >= 11, told(report)
+    wrong.sign = 0.0
+    report = check(wrong, x=FAR, dtype=dtype, checks=["gradient"])
+    assert row(report, "input").counts.fail, told(report)
 
 
 # A precision lower than what is returned ------------------------------------------------------------------------------

@@ -272,6 +272,42 @@ def test_wider_precision_is_kept_with_its_unit() -> None:
     assert found.value.dtype == np.float64
 
 
+class Saturated(Layer):
+    """Softmax of each sample: where one number is far greater than the rest, s is 1 and s (dy - dy s) cancels."""
+
+    def forward(self, x: Any) -> Any:
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True), e / e.sum(axis=1, keepdims=True)
+
+    def backward(self, dy: Any, s: Any) -> Any:
+        return s * (dy - (dy * s).sum(axis=1, keepdims=True)), {}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rounding_of_a_number_that_no_move_of_the_inputs_moves_is_in_the_spread(dtype: str) -> None:
+    net = case(Saturated(), x=np.array([[900.0, 0, 1], [0, 1, 2]]), dtype=dtype)
+    base, point = of(net), net.point.cast(dtype)
+    greatest = float(np.abs(base.gradients["saturated_1"][0, 0]))
+    ulp = float(np.finfo(dtype).eps)
+    found = spread(net.network, point, base)["input"].moved
+    own = own_rounding(net.network, point, base, net.network.nodes[0])["input"]
+    for s in (found, own):
+        assert ulp / 4 * greatest < s[0, 0] < 4 * ulp * greatest
+        assert (s[1] < 8 * ulp * np.abs(base.gradients["saturated_1"][1]).max()).all()
+
+
+def test_backward_that_refuses_what_was_moved_leaves_the_spread_as_it_is() -> None:
+    class Strict(Saturated):
+        def backward(self, dy: Any, s: Any) -> Any:
+            if np.abs(s.sum(axis=1) - 1).max() > 0:
+                raise ValueError("not a distribution")
+            return super().backward(dy, s)
+
+    net = case(Strict(), x=np.array([[0.0, 0.0], [700.0, 0.0]]))
+    found = spread(net.network, net.point, of(net))["input"]
+    assert np.isfinite(found.greatest).all()
+
+
 def test_own_rounding_of_a_layer_is_not_that_of_the_others() -> None:
     net, base = tied()
     point = net.point.cast("float32")

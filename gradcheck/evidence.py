@@ -19,7 +19,7 @@ from gradcheck.gradients.numeric.ladder import Plateau, Question, best_two, clim
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
 from gradcheck.gradients.numeric.safety import unsafe
-from gradcheck.gradients.numeric.schemes import SCHEMES
+from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.losses._base import DIVIDED_REDUCTIONS
 from gradcheck.network import Term
@@ -93,21 +93,25 @@ class Evidence:
         0 where a move far greater than any step of a difference does change it: then the forward is a staircase, whose
         steps the differences have not left.
         """
-        terms = zip(self.case.network.terms, self.analytic.trace.losses, strict=True)
-        total = sum(abs(term.weight) * _magnitude(term, losses, self.stage.arrays) for term, losses in terms)
-        size = float(np.sqrt(np.mean(np.square(self.stage.arrays[name])))) or 1.0
-        least = RESOLUTION[self.case.dtype] * total / size
-        if not SCHEMES[self.estimates[name].scheme].is_complex and self._moves_the_loss(name, size, least * size):
+        network = self.case.network
+        reached = network.reached([name])
+        terms = zip(network.terms, self.analytic.trace.losses, strict=True)
+        total = sum(abs(t.weight) * _magnitude(t, losses, self.stage.arrays) for t, losses in terms if t in reached)
+        size = scale_of(self.stage.arrays[name])
+        change = self._change(name, size)
+        least = RESOLUTION[self.case.dtype] * (total or change / _LONG_STEP) / size
+        if not SCHEMES[self.estimates[name].scheme].is_complex and not change <= least * size:
             return 0.0
         return least + self.underflow + self.estimates[name].underflow
 
-    def _moves_the_loss(self, name: str, size: float, least: float) -> bool:
+    def _change(self, name: str, size: float) -> float:
+        """How much a long move of the whole tensor, to and fro, changes the terms of the loss that depend on it."""
         array = self.stage.arrays[name]
         direction = np.random.default_rng(array.size).choice([-1.0, 1.0], array.shape)
-        objective = self.case.network.objective
+        network = replace(self.case.network, terms=self.case.network.reached([name]))
         at = [self.case.point.with_arrays({name: array + k * _LONG_STEP * size * direction}) for k in (-1, 0, 1)]
-        below, here, above = (objective(self.case.network.forward(point)) for point in at)
-        return not max(abs(above - here), abs(below - here)) <= least
+        below, here, above = (network.objective(network.forward(point)) for point in at)
+        return max(abs(above - here), abs(below - here))
 
     def offender(self, name: str) -> str | None:
         """The first layer between the tensor and the loss whose complex step is not its derivative."""

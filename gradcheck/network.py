@@ -242,6 +242,11 @@ class Network:
         """The layer that an activation comes from; None for data."""
         return next((node for node in self.nodes if name in node.outputs), None)
 
+    def reached(self, names: Iterable[str]) -> tuple[Term, ...]:
+        """The terms of the loss that can change when the named arrays change."""
+        moved = {*names, *(output for node in self.affected(names) for output in node.outputs)}
+        return tuple(term for term in self.terms if moved.intersection(term.predictions))
+
     def affected(self, names: Iterable[str]) -> tuple[Node, ...]:
         """The layers whose output can change when the named arrays change, in order."""
         moved, found = set(names), []

@@ -24,7 +24,7 @@ from gradcheck.evidence import Evidence, Progress, gather
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Rungs, climb, plateau
-from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme
+from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme, scale_of
 from gradcheck.network import Network, Node
 from gradcheck.spec.case import Case
 from gradcheck.step_sweep import (
@@ -178,7 +178,7 @@ class _Sweep:
 
     def _climb(self) -> Rungs:
         question = replace(self.evidence.question, others={})
-        scale = float(np.sqrt(np.mean(np.square(self.array)))) or 1.0
+        scale = scale_of(self.array)
         steps = scale * _relative_steps(self.scheme)
         return climb(self.evidence.stage, self.name, self.flat, self.scheme, question, steps, self.watch)
 

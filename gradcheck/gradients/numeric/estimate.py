@@ -1,9 +1,9 @@
 """The numeric gradient of one tensor: a value and an error for every entry, from the forward alone.
 
-Real schemes, with D(h) the scheme at step h, p its order, s the noise of a difference (see the ladder of steps):
+Real schemes, with D(h) the scheme at step h, s the noise of a difference (see the ladder of steps):
 
-    value  = D(h)          error = 2 |D(h) - D(2h)| / (2ᵖ - 1)  +  s
-                                   truncation                     noise of forward, rounding of x + h
+    value  = D(h)          error = 2 |D(h) - D(2h)|   +  s
+                                   truncation            noise of forward, rounding of x + h
 
 The step is the usual one of the scheme, or where that is not sharp the one that errs least on a few entries of the
 tensor. Where a perturbation leaves the piece or the
@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients._moves import moved, wider
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.ladder import Question, Rungs, climb, ladder_steps, plateau
-from gradcheck.gradients.numeric.schemes import ONE_SIDED, SCHEMES, Scheme
+from gradcheck.gradients.numeric.ladder import LEAST_ORDER, Question, Rungs, climb, ladder_steps, plateau
+from gradcheck.gradients.numeric.schemes import ONE_SIDED, SCHEMES, Scheme, scale_of
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.network import Point
 
@@ -39,6 +39,8 @@ _UNDERFLOW = 2.0**20 * float(np.finfo(np.float64).smallest_subnormal)
 _SAMPLED = 6
 #: How many entries of a tensor choose its step, and the error, relative to them, with which they are content.
 _CHOOSING, _SHARP = 6, 1e-8
+#: A complex step whose truncation is nothing beside that of the usual one.
+_SHORT = 2.0**-20
 #: Shorter steps, relative to the first, where that one leaves the domain of the forward.
 SHORTER = (2.0**-10, 2.0**-20)
 #: The same where it leaves the smooth piece of a function that has kinks.
@@ -80,8 +82,8 @@ def step_for(scheme: Scheme, array: Array) -> float:
 
     A complex step need only be tiny beside the array, so it does not grow with it.
     """
-    scale = float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
-    if scale == 0 or (scheme.is_complex and scale > 1):
+    scale = scale_of(array)
+    if scheme.is_complex and scale > 1:
         return scheme.relative_step()
     return float(scheme.relative_step() * 2.0 ** np.round(np.log2(scale)))
 
@@ -98,7 +100,7 @@ def chosen_step(stage: Stage, name: str, scheme: Scheme, question: Question, wat
     if np.median(error) <= _SHARP * np.max(size, initial=0.0):
         return usual
     steps = ladder_steps(stage.arrays[name])
-    found = plateau(climb(stage, name, some, scheme, question, steps, watch), scheme.order)
+    found = plateau(climb(stage, name, some, scheme, question, steps, watch))
     best = steps[found.rung[np.abs(found.value) > found.error]]
     return float(2.0 ** np.round(np.median(np.log2(best)))) if best.size else usual
 
@@ -159,7 +161,7 @@ def _at(
     rungs = climb(stage, name, entries, scheme, question, steps, watch, tick)
     error = np.zeros(len(entries))
     if not scheme.is_complex:
-        error = 2 * np.abs(rungs.values[1] - rungs.values[0]) / (2.0**scheme.order - 1) + rungs.noise[1]
+        error = 2 * np.abs(rungs.values[1] - rungs.values[0]) / (2.0**LEAST_ORDER - 1) + rungs.noise[1]
     return _spread_out(stage, name, scheme, h, entries, rungs, error)
 
 
@@ -219,7 +221,8 @@ def _with_rounding(stage: Stage, name: str, question: Question, found: Estimate)
 
 
 def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sampled: Array) -> Iterator[float]:
-    """How the sampled entries change when every number moves by one unit in the last place, and in a wider precision.
+    """How the sampled entries change when every number moves by one unit in the last place, in a wider precision, and
+    by a shorter step, which has less of h² f‴ / 6.
 
     A move may leave the branch of a layer that does not say where it has kinks, so only the usual change counts there;
     a wider precision takes the same branches.
@@ -228,9 +231,9 @@ def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sample
         return
     at = found.value.reshape(-1)[sampled]
 
-    def again(point: Point) -> Array:
+    def again(point: Point, step: float = found.step) -> Array:
         other = Stage(stage.network, point, stage.coupled, stage.observables)
-        values: Array = climb(other, name, sampled, SCHEMES[found.scheme], only, np.array([found.step])).values[-1]
+        values: Array = climb(other, name, sampled, SCHEMES[found.scheme], only, np.array([step])).values[-1]
         return values
 
     only = replace(question, others={})
@@ -238,5 +241,6 @@ def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sample
         point = stage.point.map(lambda array, seed=seed: moved(array, seed))  # type: ignore[misc]
         with suppress(LayerFailure):  # the move leaves the domain of a forward
             yield float(np.median(np.abs(again(point) - at)))
+    yield float(np.max(np.abs(again(stage.point, _SHORT * found.step) - at)))
     with suppress(Exception):
         yield float(np.max(np.abs(again(wider(stage.point)) - at)))

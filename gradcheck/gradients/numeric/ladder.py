@@ -2,9 +2,12 @@
 
 With D(h) a scheme of order p at step h, and steps h₀ > h₁ > h₂ …, ρ = hₖ₋₁ / hₖ:
 
-    truncation of D(hₖ)   tₖ = |D(hₖ₋₁) - D(hₖ)| / (ρᵖ - 1)
+    truncation of D(hₖ)   tₖ = |D(hₖ₋₁) - D(hₖ)| / (ρᵠ - 1)               q the power of h that it falls with at least
     noise of D(hₖ)        sₖ = 6 ε ‖w‖ / hₖ + 2 u |x| / hₖ · |D(hₖ)|       ε the measured noise of the forward
     extrapolation         (ρᵖ D(hₖ) - D(hₖ₋₁)) / (ρᵖ - 1)                   the next order; its noise likewise
+
+q is p where the function has p + 1 derivatives, and 1 where only the slope is known to be continuous (a huber at its
+threshold, whose slope has a kink). Nobody knows that of a function of somebody else, so bars take q = 1.
 
 Truncation falls with the step and noise grows, so the error has a least place: the plateau. An estimate is not a bound
 (an oscillation may happen to look flat at two steps), so rung k is accepted only if three rungs agree, D(hₖ₊₁) being no
@@ -22,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.schemes import Scheme
+from gradcheck.gradients.numeric.schemes import Scheme, scale_of
 from gradcheck.gradients.numeric.sweep import Moves, Stage, perturbed_observables
 
 Array = NDArray[Any]
@@ -33,6 +36,8 @@ _DEVIATIONS = 6
 RATIO = (3 + 5**0.5) / 2
 #: The longest step of a ladder relative to the array's scale, and how many there are.
 _LONGEST, _RUNGS = 2.0**-3, 16
+#: q where nothing is known of a function but that its slope is continuous.
+LEAST_ORDER = 1
 #: How many higher orders are extrapolated from a ladder.
 _EXTRAPOLATED = 2
 
@@ -89,8 +94,7 @@ class Plateau:
 
 def ladder_steps(array: Array) -> Array:
     """The steps of a ladder for entries of an array, falling: from an eighth of its scale to a fifteen-millionth."""
-    scale = float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
-    steps: Array = (scale or 1.0) * _LONGEST * RATIO ** -np.arange(_RUNGS, dtype=float)
+    steps: Array = scale_of(array) * _LONGEST * RATIO ** -np.arange(_RUNGS, dtype=float)
     return steps
 
 
@@ -111,8 +115,11 @@ def climb(
     return _Climb(stage, name, scheme, question, watch).run(entries, np.asarray(steps, dtype=float), tick)
 
 
-def plateau(rungs: Rungs, order: int) -> Plateau:
-    """The rung with the smallest error among those that agree with both of their neighbours."""
+def plateau(rungs: Rungs, order: int = LEAST_ORDER) -> Plateau:
+    """The rung with the smallest error among those that agree with both of their neighbours.
+
+    order  q, the power of the step that the truncation falls with at least
+    """
     found = [_judged(rungs, k, order) for k in range(1, len(rungs.steps) - 1)]
     errors = np.stack([error for error, _ in found])
     settled = np.stack([agrees for _, agrees in found])
@@ -141,10 +148,10 @@ def extrapolated(rungs: Rungs, order: int, gain: int) -> Rungs:
 def best_two(rungs: Rungs, scheme: Scheme) -> tuple[Plateau, Plateau]:
     """The plateau of the order that has the smallest error for each entry, and of the order that comes second."""
     gain = 1 if scheme.order == 1 else 2
-    plateaus, order = [plateau(rungs, scheme.order)], scheme.order
+    plateaus, order = [plateau(rungs)], scheme.order
     for _ in range(_EXTRAPOLATED):
         rungs, order = extrapolated(rungs, order, gain), order + gain
-        plateaus.append(plateau(rungs, order))
+        plateaus.append(plateau(rungs))
     ranking = np.argsort(np.stack([p.error for p in plateaus]), axis=0, kind="stable")
     return _ranked(plateaus, ranking[0]), _ranked(plateaus, ranking[1])
 
@@ -167,7 +174,7 @@ def _judged(rungs: Rungs, k: int, order: int) -> tuple[Array, Array]:
         apart = np.abs(values[k] - values[k + 1 :]) - noise[k + 1 :]
         error = 2 * np.maximum(truncation, apart[0]) + noise[k]
         contradicted = (apart[1:] > error).any(axis=0)
-        agrees = (apart[0] <= 2 * truncation + noise[k]) & ~contradicted
+        agrees = (apart[0] <= truncation + noise[k]) & ~contradicted
     usable = np.isfinite(error) & ~rungs.kink[k - 1 : k + 2].any(axis=0)
     return error, np.asarray(agrees & usable)
 
@@ -231,7 +238,8 @@ class _Climb:
 
     def _noise(self, step: float, copies: int) -> Array:
         """6 ε ‖w‖ / h, for every copy, and every sample where all are moved at once."""
-        deviations = self.question.objective * self.question.noise
+        reached = self.stage.observables.of(self.stage.network.reached([self.name]))
+        deviations = self.question.objective * self.question.noise * reached
         per_unit = _DEVIATIONS * self.scheme.noise_gain() / step
         if not self.fused:
             return np.full(copies, per_unit * np.sqrt(np.sum(deviations**2)))

@@ -7,7 +7,7 @@ reduction is then one vector of weights, so that one sweep serves all checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,10 @@ class Observables:
     def of_term(self, position: int) -> Array:
         """Which columns belong to one term: (columns,)."""
         return np.repeat([block.term == position for block in self.blocks], [block.width for block in self.blocks])
+
+    def of(self, terms: Collection[Term]) -> Array:
+        """Which columns belong to some of the terms: (columns,), bool."""
+        return np.repeat([self.terms[block.term] in terms for block in self.blocks], np.diff(self.starts))
 
     def evaluate(self, copies: Copies, changed: Mapping[str, Array], coupled: frozenset[str]) -> Array:
         """changed: the predictions (and other activations) that differ, (K, N, ...) -> (K, columns)."""

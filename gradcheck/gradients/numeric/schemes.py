@@ -60,6 +60,12 @@ class Scheme:
         return sum(weight * value for _, weight, value in pairs) / step  # type: ignore[return-value]
 
 
+def scale_of(array: Array) -> float:
+    """Root mean square of an array; 1 where all entries are 0. Squares neither overflow nor vanish."""
+    greatest = float(np.max(np.abs(array), initial=0.0))
+    return greatest * float(np.sqrt(np.mean(np.square(array / greatest)))) if greatest else 1.0
+
+
 SCHEMES = {
     scheme.name: scheme
     for scheme in (

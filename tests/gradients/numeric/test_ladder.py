@@ -64,10 +64,10 @@ SMOOTH = {
 def test_plateau_covers_the_truth_and_is_sharp(name: str, scheme: Scheme) -> None:
     f, slope = SMOOTH[name]
     for x in np.linspace(-1.3, 1.1, 60):
-        value, error, settled = only(plateau(rungs_of(f, float(x), scheme), scheme.order))
+        value, error, settled = only(plateau(rungs_of(f, float(x), scheme)))
         if settled:
             assert abs(value - slope(x)) <= error + 1e-14 * abs(slope(0.0)), x
-    typical, error, settled = only(plateau(rungs_of(f, 0.02, scheme), scheme.order))
+    typical, error, settled = only(plateau(rungs_of(f, 0.02, scheme)))
     assert settled
     assert error <= {1: 1e-4, 2: 1e-6, 4: 1e-7, 6: 1e-7}[scheme.order] * abs(typical)
 
@@ -84,7 +84,7 @@ def test_an_oscillation_is_never_read_off_with_confidence_and_wrong(omega: float
 @pytest.mark.parametrize("periods", [1, 2, 8])
 def test_an_oscillation_whose_period_divides_a_step_is_not_flat(periods: int) -> None:
     omega = 2 * np.pi * periods / STEPS[4]
-    value, error, settled = only(plateau(rungs_of(lambda t: np.sin(omega * t), 0.3), 2))
+    value, error, settled = only(plateau(rungs_of(lambda t: np.sin(omega * t), 0.3)))
     assert not settled or abs(value - omega * np.cos(0.3 * omega)) <= error
 
 
@@ -92,7 +92,7 @@ def test_there_is_no_plateau_without_three_rungs_that_agree() -> None:
     count = len(STEPS)
     growing = np.arange(float(count))[:, None] ** 3
     jumping = Rungs(STEPS, growing, np.zeros((count, 1)), np.zeros((count, 1), bool), np.ones(1), {})
-    _, error, settled = only(plateau(jumping, 2))
+    _, error, settled = only(plateau(jumping))
     assert not settled
     assert error == np.inf
 
@@ -103,7 +103,7 @@ def test_rungs_that_meet_a_kink_or_leave_the_domain_are_not_used() -> None:
     kink[:6] = True
     values = rungs.values.copy()
     values[10:] = np.nan
-    found = plateau(Rungs(rungs.steps, values, rungs.noise, kink, rungs.magnitude, {}), 2)
+    found = plateau(Rungs(rungs.steps, values, rungs.noise, kink, rungs.magnitude, {}))
     assert found.settled[0]
     assert 7 <= found.rung[0] <= 8
     assert abs(found.value[0] - np.exp(0.2)) <= found.error[0]
@@ -126,7 +126,7 @@ def test_best_and_second_are_of_different_orders_and_agree() -> None:
     assert best.value[0] != second.value[0]
     assert abs(best.value[0] - second.value[0]) <= best.error[0] + second.error[0]
     assert best.error[0] < 1e-11
-    assert plateau(rungs_of(np.exp, 0.2), 2).error[0] > 10 * best.error[0]
+    assert plateau(rungs_of(np.exp, 0.2)).error[0] > 10 * best.error[0]
 
 
 def test_more_noise_means_longer_steps_and_wider_bars() -> None:

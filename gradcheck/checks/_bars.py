@@ -38,7 +38,7 @@ def analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
     s is at least half of what is usual in the tensor, where Σ|gᵢ| is not 0. At kinks a wider precision may be on
     another piece: there its distance counts only if it has the size of rounding.
     """
-    spread, unit = evidence.spread[name], evidence.unit
+    spread, unit = evidence.spread[name], evidence.analytic.units[name]
     another_piece = found.kink & (spread.wide > _ROUNDING * unit * np.max(found.magnitude, initial=0.0))
     s = np.nan_to_num(np.where(another_piece, spread.moved, spread.greatest), nan=0.0, posinf=0.0)
     least = np.where(found.magnitude > 0, _usual(evidence, name, found) / 2, 0.0)

@@ -62,7 +62,7 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     found = replace(found, kink=found.kink & ~beside)
     at_kink = entries_at_kinks(evidence, alone, name, found, comparison)
     if at_kink.unseen.any():
-        sharp = found.error + 4 * evidence.unit * found.magnitude + evidence.underflow
+        sharp = found.error + 4 * evidence.analytic.units[name] * found.magnitude + evidence.underflow
         comparison = replace(
             comparison, bar=np.where(at_kink.unseen, np.minimum(sharp, comparison.bar), comparison.bar)
         )

@@ -58,9 +58,9 @@ def look_again(evidence: Evidence, name: str, comparison: Comparison, found: Est
     if evidence.offender(name) is None:
         other = _by("complex", evidence, name, rounding, entries)
         sharper = other.bar < comparison.bar
-        return SecondLook(
-            _adopted(comparison, other, sharper, rounding), (same, _either(sharper, first, other)), sharper, nothing
-        )
+        again = _by("complex", evidence, name, rounding, entries, _OTHER_STEP["complex"])
+        seconds = same, _either(sharper, first, other), again
+        return SecondLook(_adopted(comparison, other, sharper, rounding), seconds, sharper, nothing)
     entries = entries[~(found.kink & ~found.inside).reshape(-1)[entries]]
     best, next_best = (_plateau(p, comparison, entries, rounding) for p in evidence.ladder(name, entries))
     settled = np.isfinite(best.bar)
@@ -71,8 +71,10 @@ def look_again(evidence: Evidence, name: str, comparison: Comparison, found: Est
     return SecondLook(_adopted(comparison, best, adopted, rounding), others, adopted, climbed & ~settled)
 
 
-def _by(scheme: str, evidence: Evidence, name: str, rounding: Array, entries: Array) -> Second:
-    step = _SECOND_STEP * step_for(SCHEMES[scheme], evidence.stage.arrays[name])
+def _by(
+    scheme: str, evidence: Evidence, name: str, rounding: Array, entries: Array, factor: float = _SECOND_STEP
+) -> Second:
+    step = factor * step_for(SCHEMES[scheme], evidence.stage.arrays[name])
     return _second(evidence.again(name, scheme, step, entries), rounding)
 
 

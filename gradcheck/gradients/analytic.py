@@ -29,16 +29,21 @@ class Analytic:
 
     gradients      by name of the parameter, the input or the activation; of the array's shape
     contributions  what one layer (or `loss`) alone has added to them, by (layer, name)
-    unit           unit roundoff of the narrowest precision that a backward has answered in
+    units          by name, unit roundoff of the narrowest precision that a backward on the way to it has answered in
     failures       what the layers' backward passes did against the contract, nearest to the loss first
     trace          the forward pass that it belongs to
     """
 
     gradients: Mapping[str, Array]
     contributions: Mapping[tuple[str, str], Array]
-    unit: float
+    units: Mapping[str, float]
     failures: tuple[LayerFailure, ...]
     trace: Trace
+
+    @property
+    def unit(self) -> float:
+        """Unit roundoff of the narrowest precision that any backward has answered in."""
+        return max(self.units.values())
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> di
             np.max([np.zeros(found.shape), *(change[name] for change in changes)], axis=0),
             _distance(found, wide.gradients[name]),
             np.asarray(wide.gradients[name], dtype=np.float64),
-            wide.unit,
+            wide.units[name],
         )
         for name, found in base.gradients.items()
     }
@@ -146,7 +151,7 @@ def _moved_inside(network: Network, point: Point, base: Analytic, seed: int) -> 
         caches={name: moved_within(cache, seed) for name, cache in caches.items()},
         loss_caches=tuple(moved_within(cache, seed) for cache in losses),
     )
-    found = _backward(network, point, trace, DECLARED, seed)
+    found = _backward(network, point, trace, DECLARED, seed, _Rounded(network, point, trace, seed))
     if not found.failures:
         yield {name: _distance(found.gradients[name], base.gradients[name]) for name in base.gradients}
 
@@ -182,31 +187,34 @@ def own_rounding(network: Network, point: Point, base: Analytic, part: Node | Te
         wide = wider_type(base.trace.arrays)
         others.append(_added(network, point, base, part, lambda array: array.astype(wide), None)[1])
         for seed in range(draws):
-            within = partial(moved_within, seed=seed)
-            others.append(_added(network, point, base, part, np.copy, None, within)[1])
+            others.append(_added(network, point, base, part, np.copy, None, inside=seed)[1])
     changes = {name: [_distance(array, other[name]) for other in others] for name, array in found.items()}
     return {name: np.max(some, axis=0) for name, some in changes.items() if some}
 
 
 def _added(
     network: Network, point: Point, base: Analytic, part: Node | Term, change: Callable[[Array], Array],
-    seed: int | None, within: Callable[[Any], Any] = lambda cache: cache,
+    seed: int | None, inside: int | None = None,
 ) -> tuple[Mapping[str, Array], dict[str, Array]]:  # fmt: skip
     """The arrays that the part gets after a change of every number, and what its backward adds by name.
 
-    within  changes what the forward has kept for that backward
+    inside  the seed of a move of what the forward has kept for that backward, and of its own rounding
     """
     arrays = {name: change(a) if a.dtype.kind == "f" else a for name, a in base.trace.arrays.items()}
     result, cache = part.apply(arrays)
-    cache = within(cache)
+    cache = cache if inside is None else moved_within(cache, inside)
+
+    def walking(trace: Trace) -> _Walk:
+        return _Walk(network, point, trace) if inside is None else _Rounded(network, point, trace, inside)
+
     if isinstance(part, Term):
         position = network.terms.index(part)
         none = (None,) * position
-        walk = _Walk(network, point, Trace(arrays, {}, (*none, result), (*none, cache)))
+        walk = walking(Trace(arrays, {}, (*none, result), (*none, cache)))
         walk.through_loss(position, part, part.weight, part.reduction, seed)
     else:
         with_outputs = {**arrays, **dict(zip(part.outputs, result, strict=True))}
-        walk = _Walk(network, point, Trace(with_outputs, {part.name: cache}, (), ()))
+        walk = walking(Trace(with_outputs, {part.name: cache}, (), ()))
         walk.gradients = {name: change(base.gradients[name]) for name in part.outputs}
         walk.through(part)
     if walk.failures:
@@ -214,15 +222,17 @@ def _added(
     return arrays, {name: array for (_, name), array in walk.contributions.items()}
 
 
-def _backward(network: Network, point: Point, trace: Trace, objective: Objective, seed: int | None) -> Analytic:
-    walk = _Walk(network, point, trace)
+def _backward(
+    network: Network, point: Point, trace: Trace, objective: Objective, seed: int | None, walk: _Walk | None = None
+) -> Analytic:
+    walk = walk or _Walk(network, point, trace)
     for position, term in enumerate(network.terms):
         weight = objective.weight(position, term)
         if weight:
             walk.through_loss(position, term, weight, objective.reduction or term.reduction, seed)
     for node in reversed(network.nodes):
         walk.through(node)
-    return Analytic(walk.finished(), walk.contributions, walk.unit, tuple(walk.failures), trace)
+    return Analytic(walk.finished(), walk.contributions, walk.units, tuple(walk.failures), trace)
 
 
 class _Walk:
@@ -233,7 +243,9 @@ class _Walk:
         self.gradients: dict[str, Array] = {}
         self.contributions: dict[tuple[str, str], Array] = {}
         self.failures: list[LayerFailure] = []
-        self.unit = max(_unit(point.arrays[name].dtype) for name in (*point.parameters, *point.inputs))
+        self.base = max(_unit(point.arrays[name].dtype) for name in (*point.parameters, *point.inputs))
+        self.units: dict[str, float] = {}
+        self.upstream = self.base
 
     def through_loss(self, position: int, term: Term, weight: float, reduction: str, seed: int | None) -> None:
         losses, cache = self.trace.losses[position], self.trace.loss_caches[position]
@@ -256,6 +268,7 @@ class _Walk:
         outputs = [self.trace.arrays[name] for name in node.outputs]
         dy = tuple(self._at(name, y).copy() for name, y in zip(node.outputs, outputs, strict=True))
         inputs = [self.trace.arrays[name] for name in node.inputs]
+        self.upstream = max(self.units[name] for name in node.outputs)
         dx, parameters = self._call(node, dy if len(dy) > 1 else dy[0])
         single = tuple(None for _ in inputs) if parameters is None else (dx,)
         self._add_inputs(node.name, node.inputs, inputs, dx if isinstance(dx, tuple) else single)
@@ -287,6 +300,7 @@ class _Walk:
         return self.gradients
 
     def _at(self, name: str, array: Array) -> Array:
+        self.units.setdefault(name, self.base)
         return self.gradients.setdefault(name, np.zeros_like(array))
 
     def _add_inputs(self, where: str, names: Sequence[str], inputs: Sequence[Array], gradients: Sequence[Any]) -> None:
@@ -322,6 +336,7 @@ class _Walk:
         known = self.contributions.get((where, name))
         self.contributions[where, name] = gradient if known is None else known + gradient
         self.gradients[name] = self.gradients[name] + gradient if name in self.gradients else gradient
+        self.units[name] = max(self.units.get(name, 0.0), self.upstream, _unit(gradient.dtype))
 
     def _sound(
         self, where: str, what: str, array: Array, found: Any, already_failed: bool, parameter: str | None
@@ -349,11 +364,45 @@ class _Walk:
             count = int(gradient.size - np.isfinite(gradient).sum())
             message = f"{subject}: {what} is NaN or Inf in {count} of {gradient.size} entries"
             self.failures.append(LayerFailure("GC115", where, "backward", message, parameter))
-        self.unit = max(self.unit, _unit(gradient.dtype))
         return gradient
 
     def _tainted(self) -> bool:
         return any(failure.parameter is None for failure in self.failures)
+
+
+class _Rounded(_Walk):
+    """One in which every layer rounds once more: what it adds to the gradient of x is off by u max|dy y| / max|x|.
+
+    That changes the loss as one more rounding of y does, if x moves by its own size: less than that no backward can
+    know that computes with y, as one that takes 1 - tanh² anew from an x at which tanh is 1.
+    """
+
+    def __init__(self, network: Network, point: Point, trace: Trace, seed: int) -> None:
+        super().__init__(network, point, trace)
+        self.rng = np.random.default_rng(seed)
+        self.size: Array | None = None
+
+    def through(self, node: Node) -> None:
+        outputs = [(self._at(name, y), y) for name in node.outputs if (y := self.trace.arrays[name]).dtype.kind == "f"]
+        sizes = [_greatest(dy.astype(np.float64) * y) for dy, y in outputs]
+        self.size = np.max(sizes, axis=0) if sizes else None
+        super().through(node)
+
+    def _accumulate(self, where: str, name: str, gradient: Array) -> None:
+        x = self.trace.arrays[name]
+        if self.size is not None and x.dtype.kind == "f":
+            alike = x.ndim > 0 and len(x) == len(self.size) and name not in self.point.parameters
+            size = (self.size if alike else np.max(self.size, initial=0.0)) * _unit(gradient.dtype)
+            own = _greatest(x) if alike else np.max(np.abs(x), initial=0.0)
+            off = np.divide(size, own, out=np.zeros_like(np.asarray(size)), where=np.asarray(own) > 0)
+            off = np.where(np.isfinite(off), off, 0.0).reshape(-1, *[1] * (x.ndim - 1)) if alike else off
+            gradient = (gradient + off * self.rng.choice([-1.0, 1.0], gradient.shape)).astype(gradient.dtype)
+        super()._accumulate(where, name, gradient)
+
+
+def _greatest(array: Array) -> Array:
+    """The greatest size of each sample's numbers: (N,)."""
+    return np.asarray(np.max(np.abs(array).reshape(len(array), -1), axis=1, initial=0.0), dtype=np.float64)
 
 
 def _unit(dtype: np.dtype[Any]) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric._copies import Copies
+from gradcheck.gradients.numeric._ties import untied
 from gradcheck.gradients.numeric.estimate import step_for
 from gradcheck.gradients.numeric.ladder import RATIO, Plateau, Rungs, ladder_steps, plateau
 from gradcheck.gradients.numeric.noise import measured_noise
@@ -29,6 +30,8 @@ _UNIT = float(np.finfo(np.float64).eps) / 2
 #: Of the difference between slopes of first and second order, what the second order may still be off: h at unit scale,
 #: with room for steep higher derivatives.
 _LEFT_OVER = 1e-3
+#: At points beside, steps are so many times shorter; slopes that differ by less than this part of them are the same.
+_BESIDE, _TOLD = 64, 1e-2
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,11 @@ class Interval:
         return np.asarray((value >= self.low - bar) & (value <= self.high + bar))
 
 
-def vjp(local: Local, operand: str, entries: Array | None = None) -> Interval:
-    """The interval for every entry of the operand, or for some (flat indices; elsewhere it is all of ℝ)."""
+def vjp(local: Local, operand: str, entries: Array | None = None, ties: bool = False) -> Interval:
+    """The interval for every entry of the operand, or for some (flat indices; elsewhere it is all of ℝ).
+
+    ties  whether the slopes that outputs have at points beside, where ties are broken, count as well
+    """
     array = local.arrays[operand]
     fused = operand in local.samples and not local.coupled
     features = int(np.prod(array.shape[1:])) if fused else array.size
@@ -97,7 +103,8 @@ def vjp(local: Local, operand: str, entries: Array | None = None) -> Interval:
     widest = max(array.size, *(dy.size for dy in local.upstream))
     for moves in Moves(operand, moving, array.shape, fused).chunks(max(1, CHUNK // widest)):
         where = moves.entries[:, None] + features * np.arange(len(array)) if fused else moves.entries
-        for key, values in _slopes(local, moves, partial(_applied, moves, array)).items():
+        beside = list(untied(array, operand in local.samples)) if ties else []
+        for key, values in _slopes(local, moves, partial(_applied, moves, array), beside).items():
             flat[key][where] = values if fused else values.sum(axis=1)
     return _interval({key: values.reshape(array.shape) for key, values in flat.items()})
 
@@ -125,12 +132,17 @@ def _interval(found: Mapping[str, Array]) -> Interval:
     return Interval(found["low"], found["high"], found["bar"], found["size"], found["kink"] > 0)
 
 
-def _slopes(local: Local, moves: Moves, moved: Callable[[complex], Array]) -> dict[str, Array]:
-    """Low, high, bar, size and kink of each copy and sample: (K, N)."""
+def _slopes(
+    local: Local, moves: Moves, moved: Callable[[complex], Array], beside: Sequence[Array] = ()
+) -> dict[str, Array]:
+    """Low, high, bar, size and kink of each copy and sample: (K, N).
+
+    beside  directions of points whose slopes count as well
+    """
     copies = Copies(local.arrays, local.samples, len(local.upstream[0]) if local.upstream[0].ndim else 1, len(moves))
 
-    def at(step: complex) -> list[Array]:
-        return _outputs(local, copies, {moves.name: moved(step)})
+    def at(step: complex, move: Array | float = 0.0) -> list[Array]:
+        return _outputs(local, copies, {moves.name: moved(step) + move})
 
     base = [np.asarray(y)[None] for y in local.forward({name: local.arrays[name] for name in local.names})]
     tiny = step_for(SCHEMES["complex"], local.arrays[moves.name])
@@ -152,7 +164,36 @@ def _slopes(local: Local, moves: Moves, moved: Callable[[complex], Array]) -> di
         slope = stepped[k] if stepped else None
         asked = shorter(y=base[k], output=k) if left_piece is None else None
         parts.append(_piecewise(dy, base[k], sampled, h, local.noise[k], slope, left_piece, asked))
+    for direction in beside:
+        near, far = (
+            _slopes_at(partial(at, move=reach * h * direction), tiny if local.complex_safe else None, h / _BESIDE)
+            for reach in (4 / RATIO**2, 4)
+        )
+        parts = [_hull(*found) for found in zip(local.upstream, parts, near, far, strict=True)]
     return _summed(parts)
+
+
+def _slopes_at(at: Callable[[complex], list[Array]], tiny: float | None, h: float) -> list[Array]:
+    """The slope of every output at a point beside: by a complex step where there is one, or by a difference."""
+    if tiny is not None:
+        return [y.imag / tiny for y in at(1j * tiny)]
+    return [(above - below) / (2 * h) for above, below in zip(at(h), at(-h), strict=True)]
+
+
+def _hull(dy: Array, part: dict[str, Array], near: Array, far: Array) -> dict[str, Array]:
+    """What an output contributes, widened by its slopes along a ray if they are one, and not that at the point."""
+    product, apart = dy * near, np.abs(dy) * np.abs(near - far)
+    slack = part["bar"] + 4 * apart + _TOLD * np.fmax(np.abs(product), part["size"])
+    widens = (product < part["low"] - slack) | (product > part["high"] + slack)
+    widens &= apart <= _TOLD * np.abs(product) + part["bar"] + _TOLD * part["size"]
+    grown = {
+        "low": np.fmin(part["low"], product),
+        "high": np.fmax(part["high"], product),
+        "bar": part["bar"] + apart,
+        "size": np.fmax(part["size"], np.abs(product)),
+        "kink": (dy != 0) + 0 * product,
+    }
+    return {key: np.where(widens, values, part[key]) for key, values in grown.items()}
 
 
 def _step(local: Local, operand: str, base: list[Array]) -> float:

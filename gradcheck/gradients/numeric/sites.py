@@ -63,11 +63,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Sites:
-    """Where one entry meets kinks: the first few units of every layer, from the entry to the loss; how many in all."""
+    """Where one entry meets kinks: the first few units of every layer, from the entry to the loss; how many in all.
+
+    told  whether it could be told
+    """
 
     step: float
     first: tuple[Site, ...] = ()
     count: int = 0
+    told: bool = True
 
 
 def sites(
@@ -94,7 +98,7 @@ def _sites(line: _Line, on_border: bool) -> Sites:
                 count += len(units)
                 found += [_site(line, part, output, tuple(unit.tolist())) for unit in units[:MOST_UNITS]]
     except LayerFailure:
-        return Sites(line.step)
+        return Sites(line.step, told=False)
     return Sites(line.step, tuple(found), count)
 
 

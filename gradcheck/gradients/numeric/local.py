@@ -101,9 +101,9 @@ def vjp(local: Local, operand: str, entries: Array | None = None, ties: bool = F
     moving = np.unique(wanted % features) if fused else wanted
     flat = {key: np.full(array.size, fill) for key, fill in _UNKNOWN.items()}
     widest = max(array.size, *(dy.size for dy in local.upstream))
+    beside = list(untied(array, operand in local.samples)) if ties else []
     for moves in Moves(operand, moving, array.shape, fused).chunks(max(1, CHUNK // widest)):
         where = moves.entries[:, None] + features * np.arange(len(array)) if fused else moves.entries
-        beside = list(untied(array, operand in local.samples)) if ties else []
         for key, values in _slopes(local, moves, partial(_applied, moves, array), beside).items():
             flat[key][where] = values if fused else values.sum(axis=1)
     return _interval({key: values.reshape(array.shape) for key, values in flat.items()})

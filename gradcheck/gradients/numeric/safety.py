@@ -184,8 +184,7 @@ def _output(
 
 def _compare(y: Array, z: Array, real: _Real, k: int, deviation: Array, at: Callable[[float], Array | float]) -> str:
     values = [np.asarray(outputs[k]) for outputs in real.outputs.values()]
-    scale = max(float(np.max(np.abs(value), initial=0.0)) for value in (y, *values))
-    rounding = 64 * np.finfo(np.float64).eps * scale
+    rounding = 64 * np.finfo(np.float64).eps * np.max(np.abs([y, *values]), axis=0)
     noise = np.maximum(rounding, 6 * deviation)
     if not np.all(np.abs(z.real - y) <= noise * 1e3 + COMPLEX_STEP):
         return "has another value for complex numbers than for real ones"
@@ -201,13 +200,14 @@ def _compare(y: Array, z: Array, real: _Real, k: int, deviation: Array, at: Call
     return f"has the slope {derivative[worst]:.3g} by complex step where real differences say {central[worst]:.3g}"
 
 
-def _settles_on(derivative: Array, at: Callable[[float], Array | float], step: float, rounding: float) -> Array:
+def _settles_on(derivative: Array, at: Callable[[float], Array | float], step: float, rounding: Array) -> Array:
     """Where central differences settle on the derivative, and sharply, at shorter steps: the first was too long."""
     steps = step * RATIO ** (1.0 - np.arange(_RUNGS))
     shape = (len(steps), derivative.size)
     slopes = np.stack([((at(h) - at(-h)) / (2 * h) + 0 * derivative).reshape(-1) for h in steps])
     greatest = float(np.max(np.abs(derivative), initial=0.0))
-    noise = np.broadcast_to((rounding + 4 * np.finfo(np.float64).eps * greatest) / steps[:, None], shape)
+    floor = rounding.reshape(-1) + 4 * np.finfo(np.float64).eps * greatest
+    noise = np.broadcast_to(floor / steps[:, None], shape)
     none = np.zeros(derivative.size)
     found = plateau(Rungs(steps, slopes, noise, np.zeros(shape, dtype=bool), none, {}), SCHEMES["central"].order)
     apart = np.abs(found.value - derivative.reshape(-1))

@@ -255,6 +255,8 @@ def _equivalences(spec: SpecReport) -> str:
 def _guilt(guilty: Sequence[Finding]) -> str:
     codes: dict[str, dict[str, None]] = {}
     for finding in guilty:
+        if not finding.layer:
+            continue
         codes.setdefault(finding.layer, {})[f"{finding.code} {finding.name}"] = None
     blamed = [f"{'the loss' if who == 'loss' else f'layer {who}'} ({', '.join(what)})" for who, what in codes.items()]
     return f"Guilty: {listed(blamed)}." if blamed else ""

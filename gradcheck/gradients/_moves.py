@@ -5,7 +5,7 @@ What such a move changes in a gradient is rounding, and nothing else: both witne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,21 @@ def moved_within(kept: Any, seed: int) -> Any:
     Arrays are looked for in tuples, lists and dictionaries. They have been rounded, so numbers at which a move of the
     inputs stops short (a softmax of 1) move, too.
     """
+    return _each(kept, lambda array: moved(array, seed) if array.dtype.kind == "f" else array.copy())
+
+
+def copied_within(kept: Any) -> Any:
+    """The same with copies of all arrays: a backward that works in place spoils them and nothing else."""
+    return _each(kept, np.copy)
+
+
+def _each(kept: Any, change: Callable[[Array], Array]) -> Any:
     if isinstance(kept, (np.ndarray, np.floating)):
-        array = np.asarray(kept)
-        return moved(array, seed)[()] if array.dtype.kind == "f" else array.copy()
+        return change(np.asarray(kept))[()]
     if isinstance(kept, dict):
-        return {key: moved_within(part, seed) for key, part in kept.items()}
+        return {key: _each(part, change) for key, part in kept.items()}
     if type(kept) in (tuple, list):
-        return type(kept)(moved_within(part, seed) for part in kept)
+        return type(kept)(_each(part, change) for part in kept)
     return kept
 
 

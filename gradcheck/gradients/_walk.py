@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
-from gradcheck.gradients._moves import moved
+from gradcheck.gradients._moves import copied_within, moved
 from gradcheck.network import Network, Node, Point, Term, Trace, guarded
 
 Array = NDArray[Any]
+
+
+#: What is left of a saturated layer, in roundings of its output.
+_LOST = 2.0**10
 
 
 class Walk:
@@ -41,7 +45,7 @@ class Walk:
         predictions = [self.trace.arrays[name] for name in term.predictions]
         try:
             with guarded(term.name, "backward", term.trusted):
-                result = term.loss.backward(upstream, cache)
+                result = term.loss.backward(upstream, _own(cache, term.trusted))
         except LayerFailure as failure:
             self.failures.append(failure)
             result = tuple(None for _ in predictions)
@@ -62,7 +66,7 @@ class Walk:
         """(dx, gradients by parameter name); (None, None) where backward gave nothing that can be used."""
         try:
             with guarded(node.name, "backward", node.trusted):
-                result = node.layer.backward(dy, self.trace.caches[node.name])
+                result = node.layer.backward(dy, _own(self.trace.caches[node.name], node.trusted))
         except LayerFailure as failure:
             self.failures.append(failure)
             return None, None
@@ -155,9 +159,9 @@ class Walk:
 
 
 class Rounded(Walk):
-    """A pass in which every layer rounds once more: what it adds to the gradient of x is off by u max|dy y| / max|x|.
+    """A pass in which saturated layers round once more: what they add to the gradient of x is off by u max|dy y| / max|x|.
 
-    That changes the loss as one more rounding of y does, if x moves by its own size: less than that no backward can
+    Saturated are those of which, in a sample, nothing greater than that by far is left. That changes the loss as one more rounding of y does, if x moves by its own size: less than that no backward can
     know that computes with y, as one that takes 1 - tanh² anew from an x at which tanh is 1.
     """
 
@@ -176,9 +180,10 @@ class Rounded(Walk):
         x = self.trace.arrays[name]
         if self.size is not None and x.dtype.kind == "f":
             alike = x.ndim > 0 and len(x) == len(self.size) and name not in self.point.parameters
-            size = (self.size if alike else np.max(self.size, initial=0.0)) * _unit(gradient.dtype)
-            own = _greatest(x) if alike else np.max(np.abs(x), initial=0.0)
-            off = np.divide(size, own, out=np.zeros_like(np.asarray(size)), where=np.asarray(own) > 0)
+            size = np.asarray(self.size if alike else np.max(self.size, initial=0.0)) * _unit(gradient.dtype)
+            own, found = (np.asarray(_greatest(a) if alike else np.max(np.abs(a), initial=0.0)) for a in (x, gradient))
+            lost = (own > 0) & (found * own <= _LOST * size)
+            off = np.divide(size, own, out=np.zeros_like(size), where=lost)
             off = np.where(np.isfinite(off), off, 0.0).reshape(-1, *[1] * (x.ndim - 1)) if alike else off
             gradient = (gradient + off * self.rng.choice([-1.0, 1.0], gradient.shape)).astype(gradient.dtype)
         super()._accumulate(where, name, gradient)
@@ -203,3 +208,8 @@ def _upstream(term: Term, weight: float, reduction: str, losses: Any, arrays: Ma
     divisor = term.divisor(reduction, arrays, losses.shape)
     assert divisor is not None
     return np.full(losses.shape, weight / divisor, dtype=dtype)
+
+
+def _own(cache: Any, trusted: bool) -> Any:
+    """What forward has kept; a plugin's backward gets copies: it cannot change ours."""
+    return cache if trusted else copied_within(cache)

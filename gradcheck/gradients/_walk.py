@@ -159,10 +159,13 @@ class Walk:
 
 
 class Rounded(Walk):
-    """A pass in which saturated layers round once more: what they add to the gradient of x is off by u max|dy y| / max|x|.
+    """A pass in which a saturated layer rounds once more: what it adds to the gradient of x is off by
 
-    Saturated are those of which, in a sample, nothing greater than that by far is left. That changes the loss as one more rounding of y does, if x moves by its own size: less than that no backward can
-    know that computes with y, as one that takes 1 - tanh² anew from an x at which tanh is 1.
+        u max|dy y| / max|x|
+
+    Saturated is one of which, in a sample, nothing is left that is greater than that by far. So much changes the loss
+    as one more rounding of y does, if x moves by its own size: less than that no backward can know that computes with
+    y, as one that takes 1 - tanh² anew from an x at which tanh is 1.
     """
 
     def __init__(self, network: Network, point: Point, trace: Trace, seed: int) -> None:

@@ -78,7 +78,8 @@ def _reference(sweep: StepSweep) -> str:
             f"none that could be trusted: the steps of a ladder agree nowhere, or in two places; {why}. Errors are "
             f"measured from what one step says, {_value(found.value)}."
         )
-    if abs(found.value) <= found.error < math.inf:
+    smooth = found.source == COMPLEX_STEP and not any(point.kink for point in sweep.points)
+    if smooth and abs(found.value) <= found.error < math.inf:
         text += " That is zero within its error: here, a backward that says zero passes whatever its rule is."
     return text
 

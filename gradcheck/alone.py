@@ -10,7 +10,7 @@ where several entries share a kink (a tie) also in the direction in which they m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.gradients.analytic import Analytic, own_rounding
-from gradcheck.gradients.numeric.local import Interval, Local, joint_vjp, vjp
+from gradcheck.gradients.numeric.joint import adds_up, directions
+from gradcheck.gradients.numeric.local import Interval, Local, vjp
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.network import Node, Term
 
@@ -32,7 +33,8 @@ class Judgement:
     """One operand of one layer: which entries its backward has right, and the interval that says so.
 
     right     entries whose value lies inside the interval (operand's shape)
-    together  whether the values at kinks also add up in the direction in which those entries move together
+    together  whether the values at kinks also add up in the directions in which those entries move together, with those
+              of the layer's other operands too
     """
 
     analytic: Array
@@ -46,6 +48,21 @@ class Judgement:
         return bool(self.right.all()) and self.together
 
 
+@dataclass(frozen=True)
+class _Found:
+    """One operand, entry by entry.
+
+    rounding  what the layer's backward may round
+    local     the layer; None where what it receives cannot be used
+    """
+
+    analytic: Array
+    interval: Interval
+    right: Array
+    rounding: Array
+    local: Local | None
+
+
 class Alone:
     """Judges layers one by one, when asked, and remembers."""
 
@@ -56,13 +73,19 @@ class Alone:
             for name, array in analytic.trace.arrays.items()
         }
         self._known: dict[tuple[str, str], Judgement] = {}
+        self._found: dict[tuple[str, str], _Found] = {}
+        self._joint: dict[str, dict[str, bool]] = {}
         self._rounded: dict[str, Mapping[str, Array]] = {}
 
     def judge(self, part: Node | Term, operand: str) -> Judgement:
         """The layer's gradient for one of its operands, held against its own forward."""
         key = part.name, operand
         if key not in self._known:
-            self._known[key] = self._judge(part, operand)
+            found = self._find(part, operand)
+            if part.name not in self._joint and found.interval.kink.any():
+                self._joint[part.name] = self._together(part)
+            together = self._joint.get(part.name, {}).get(operand, True)
+            self._known[key] = Judgement(found.analytic, found.interval, found.right, together)
         return self._known[key]
 
     def operands(self, part: Node | Term) -> tuple[str, ...]:
@@ -75,13 +98,19 @@ class Alone:
         names = part.predictions if isinstance(part, Term) else part.inputs
         return all(self.judge(part, name).passes for name in self.operands(part) if name in names)
 
-    def _judge(self, part: Node | Term, operand: str) -> Judgement:
+    def _find(self, part: Node | Term, operand: str) -> _Found:
+        key = part.name, operand
+        if key not in self._found:
+            self._found[key] = self._entries(part, operand)
+        return self._found[key]
+
+    def _entries(self, part: Node | Term, operand: str) -> _Found:
         analytic = self._contribution(part, operand)
         upstream = self._upstream(part)
         if not all(np.isfinite(dy).all() for dy in upstream):
             anything = np.full(analytic.shape, np.inf)
             interval = Interval(-anything, anything, 0 * analytic, 0 * analytic, np.zeros(analytic.shape, dtype=bool))
-            return Judgement(analytic, interval, np.ones(analytic.shape, dtype=bool), together=True)
+            return _Found(analytic, interval, np.ones(analytic.shape, dtype=bool), 0 * analytic, None)
         local = self._local(part, upstream)
         own = 10 * self._own_rounding(part, operand)
         interval = vjp(local, operand)
@@ -92,21 +121,21 @@ class Alone:
             if beside.contains(analytic, self._rounding(beside, own)).flat[some].any():
                 interval = vjp(local, operand, ties=True)
                 right = interval.contains(analytic, self._rounding(interval, own))
-        together = self._together(local, operand, analytic, interval, self._rounding(interval, own))
-        return Judgement(analytic, interval, right, together)
+        return _Found(analytic, interval, right, self._rounding(interval, own), local)
 
     def _rounding(self, interval: Interval, own: Array | float) -> Array:
         """What this layer's backward may round, given what it receives: that is rounded already, and does not count."""
         return np.asarray(64 * self.analytic.unit * interval.size + np.where(interval.kink, 0.0, own))
 
-    def _together(self, local: Local, operand: str, analytic: Array, interval: Interval, rounding: Array) -> bool:
-        if not interval.kink.any() or operand not in local.samples or local.coupled:
-            return True
-        slack = rounding + interval.bar
-        return all(
-            _holds_along(direction, joint_vjp(local, operand, direction), analytic, slack)
-            for direction in _directions(local.arrays[operand], interval.kink)
-        )
+    def _together(self, part: Node | Term) -> dict[str, bool]:
+        """Each operand by itself; then all that are right by themselves, as a tie may be one between them."""
+        found = {operand: self._find(part, operand) for operand in self.operands(part)}
+        at_kinks = {operand: one for operand, one in found.items() if (one.interval.kink & one.right).any()}
+        holds = {operand: _adds_up({operand: one}) for operand, one in at_kinks.items()}
+        joined = {operand: one for operand, one in at_kinks.items() if holds[operand]}
+        if len(joined) > 1 and not _adds_up(joined):
+            holds.update(dict.fromkeys(joined, False))
+        return holds
 
     def _own_rounding(self, part: Node | Term, operand: str) -> Array | float:
         if part.name not in self._rounded:
@@ -164,18 +193,11 @@ def _branches(part: Node | Term) -> Any:
     return lambda arrays: part.branches([arrays[name] for name in part.inputs], part.keywords(arrays))
 
 
-def _directions(array: Array, kink: Array) -> Iterator[Array]:
-    """Directions in which the entries at kinks move together: all alike, then with signs drawn by value.
-
-    Entries that are tied have equal values, so they stay tied; other ties get other signs and cannot cancel them.
-    """
-    yield kink.astype(np.float64)
-    values, which = np.unique(array, return_inverse=True)
-    for seed in range(6):
-        signs = np.random.default_rng([seed, len(values)]).choice([-1.0, 1.0], len(values))
-        yield kink * signs[which].reshape(array.shape)
-
-
-def _holds_along(direction: Array, joint: Interval, analytic: Array, slack: Array) -> bool:
-    along = (analytic * direction).reshape(len(analytic), -1).sum(axis=1)
-    return bool(joint.contains(along, slack.reshape(len(analytic), -1).sum(axis=1)).all())
+def _adds_up(found: Mapping[str, _Found]) -> bool:
+    """Whether entries at kinks that are right one by one are right in the directions in which they move together."""
+    local = next(iter(found.values())).local
+    assert local is not None
+    moving = {operand: one.interval.kink & one.right for operand, one in found.items()}
+    analytic = {operand: one.analytic for operand, one in found.items()}
+    slack = {operand: one.rounding + one.interval.bar for operand, one in found.items()}
+    return all(adds_up(local, direction, analytic, slack) for direction in directions(local.arrays, moving))

@@ -9,12 +9,15 @@ from support import case, check
 
 from gradcheck.alone import Alone
 from gradcheck.evidence import gather
+from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.relu import Relu
 from gradcheck.layers.tanh import Tanh
+from gradcheck.losses._base import Loss
 from gradcheck.losses.l1 import L1
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
+from gradcheck.pipeline import check_case
 from gradcheck.spec.case import Case
 
 X, TARGET = normal(4, 3), normal(4, 2)
@@ -193,3 +196,122 @@ def test_rounding_of_a_saturated_sigmoid_is_not_taken_for_kinks() -> None:
         report = check(layer, x=40 * normal(3, 4, seed=seed), dtype="float32", seed=seed, checks=["gradient"])
         assert not errors(report), told(report)
         assert not report.counts.kink, told(report)
+
+
+# Ties between operands, parameters and samples ------------------------------------------------------------------------
+
+#: What each of two that are tied gets of the upstream gradient, and whether that is a derivative.
+SHARES = {"all": ((1, 1), False), "none": ((0, 0), False), "shared": ((0.3, 0.7), True), "first": ((1, 0), True)}
+
+
+class MaxOfTwo(Layer):
+    """max(a, b) of two inputs."""
+
+    shares: tuple[float, float]
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return np.where(a.real >= b.real, a, b), (a, b)
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        a, b = cache
+        return tuple(dy * np.where(a == b, s, w) for s, w in zip(self.shares, (a > b, b > a), strict=True)), {}
+
+
+class MaxOfParameters(Layer):
+    """x (1 + max(v, w)) with two parameters that are drawn alike."""
+
+    shares: tuple[float, float]
+
+    def init(self, rng: np.random.Generator, *x_shapes: tuple[int, ...]) -> Any:
+        return {"v": np.zeros(()), "w": np.zeros(())}
+
+    def forward(self, x: Any, v: Any, w: Any) -> Any:
+        greatest = v if v.real >= w.real else w
+        return x * (1 + greatest), (x, greatest)
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        x, greatest = cache
+        own = np.sum(dy * x)
+        return dy * (1 + greatest), {"v": np.asarray(self.shares[0] * own), "w": np.asarray(self.shares[1] * own)}
+
+
+class MaxOfSamples(Layer):
+    """x² - the maximum over the batch, of which the first two samples share a tie."""
+
+    shares: tuple[float, float]
+
+    def forward(self, x: Any) -> Any:
+        return x * x - x[x.real.argmax(axis=0), np.arange(x.shape[1])], x
+
+    def backward(self, dy: Any, x: Any) -> Any:
+        greatest = (x == x.max(axis=0)).astype(float)
+        greatest[:2, greatest.sum(axis=0) == 2] = np.reshape(self.shares, (2, 1))
+        return 2 * x * dy - greatest * dy.sum(axis=0), {}
+
+
+class GreatestError(Loss):
+    """Σ over samples of max_j (p_j - t_j), in the reducing form."""
+
+    reductions = ("sum",)
+    shares: tuple[float, float]
+
+    def forward(self, prediction: Any, target: Any, reduction: str) -> Any:
+        error = prediction - target
+        return error[np.arange(len(error)), error.real.argmax(axis=1)].sum(), error
+
+    def backward(self, upstream: Any, error: Any) -> Any:
+        greatest = (error == error.max(axis=1, keepdims=True)).astype(float)
+        greatest[greatest.sum(axis=1) == 2, :2] = self.shares
+        return upstream * greatest
+
+
+def tied_case(kind: str, shares: tuple[float, float], method: str) -> Case:
+    made: Any = {"inputs": MaxOfTwo, "parameters": MaxOfParameters, "samples": MaxOfSamples, "loss": GreatestError}[
+        kind
+    ]()
+    made.shares = shares
+    options: dict[str, Any] = {"method": method, "checks": ("gradient",)}
+    x = normal(3, 4)
+    if kind == "inputs":
+        other = normal(3, 4, seed=1)
+        other[0] = x[0]
+        return case(made, x={"a": x, "b": other}, **options)
+    if kind == "samples":
+        x[:2, 1] = 3
+    if kind == "loss":
+        x[0, :2] = 9
+        target = np.zeros((3, 4))
+        return case(plug(lambda x: x, lambda x: 1.0), x=x, loss=made, target=target, reduction="sum", **options)
+    return case(made, x=x, **options)
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("kind", ["inputs", "parameters", "samples", "loss"])
+@pytest.mark.parametrize("share", list(SHARES))
+def test_whatever_is_tied_is_handed_out_once(kind: str, share: str, method: str) -> None:
+    shares, right = SHARES[share]
+    report = check_case(tied_case(kind, shares, method))
+    code = "GC100" if kind == "parameters" else "GC114"
+    assert {found.code for found in errors(report)} == (set() if right else {code}), told(report)
+    expected = {"shared": {"kink"}, "first": {"kink", "pass"}}
+    assert report.verdict in expected.get(share, {"fail"}), told(report)
+
+
+def test_operand_that_is_right_is_not_blamed_for_one_that_is_wrong_at_the_same_tie() -> None:
+    assert guilty(tied_case("inputs", (1.5, 0.0), "auto")) == {("max_of_two_1", "a")}
+
+
+def test_kinks_that_outweigh_each_other_in_a_direction_are_no_mistake() -> None:
+    class Difference(Layer):
+        """|x₀| - |x₁ - 1|, with the slope on the right of each kink: no sum of them is 0, as that of the forward is."""
+
+        def forward(self, x: Any) -> Any:
+            bent = x - np.array([0.0, 1.0])
+            return (bent * np.where(bent.real >= 0, 1, -1)) @ np.array([[1.0], [-1.0]]), bent
+
+        def backward(self, dy: Any, bent: Any) -> Any:
+            return dy * np.array([1.0, -1.0]) * np.where(bent >= 0, 1, -1), {}
+
+    x = normal(3, 2)
+    x[0] = [0, 1]
+    assert guilty(case(Difference(), x=x)) == set()

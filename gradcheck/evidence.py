@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from gradcheck.network import Term
 from gradcheck.spec.case import Case
 
 Array = NDArray[Any]
+Found = TypeVar("Found")
 #: What must be told apart, relative to the entry, by precision of the analytic side.
 RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
 #: Relative to a tensor: longer than every step of a difference, short enough to stay where the network is.
@@ -60,7 +61,7 @@ class Evidence:
     question: Question
     watch: KinkWatch
     replay: str
-    _under: dict[Objective, tuple[Analytic, dict[str, float]]] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def unit(self) -> float:
@@ -120,11 +121,20 @@ class Evidence:
 
     def under(self, objective: Objective) -> tuple[Analytic, dict[str, float]]:
         """The backward pass for another objective, and the greatest rounding of each of its gradients, by name."""
-        if objective not in self._under:
+
+        def compute() -> tuple[Analytic, dict[str, float]]:
             network, point = self.case.network, self.case.point.cast(self.case.dtype)
             found = gradient(network, point, objective)
-            self._under[objective] = found, greatest_rounding(network, point, found, objective)
-        return self._under[objective]
+            return found, greatest_rounding(network, point, found, objective)
+
+        return self.once(objective, compute)
+
+    def once(self, key: Hashable, compute: Callable[[], Found]) -> Found:
+        """What several checks ask for is computed once."""
+        if key not in self._known:
+            self._known[key] = compute()
+        found: Found = self._known[key]
+        return found
 
     def again(self, name: str, scheme: str, step: float | None, entries: Array) -> Estimate:
         """Another numeric estimate of some entries (flat indices) by another scheme or step."""

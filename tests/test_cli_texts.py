@@ -50,7 +50,7 @@ def test_every_code_is_explained(code: str) -> None:
 ])  # fmt: skip
 def test_code_with_a_text_of_its_own(code: str, title: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "explain", code)
-    assert text.startswith(f"{code} {CODES[code]} (check: gradient)\n\n{title}\n\n## What it is\n")
+    assert text.startswith(f"{code} {CODES[code]} (check: vacuity)\n\n{title}\n\n## What it is\n")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == [
         "What it is", "Why it is bad", "Typical causes", "How to repair", "How to silence",
     ]  # fmt: skip

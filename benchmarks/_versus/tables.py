@@ -19,8 +19,9 @@ _OURS = {"entries": SWEEP, "direction": DIRECTION}
 
 
 def seconds(part: str, heats: Sequence[Heat]) -> Table:
-    """By row and workload: seconds, the median of the rounds."""
-    table = _workloads(f"{TITLES[part]}: seconds (* scaled from a part)", heats)
+    """By row and workload: seconds, the median of the rounds; a star where a part of the entries stands for all."""
+    starred = any(timing.starred for heat in heats for timing in heat.timings.values())
+    table = _workloads(f"{TITLES[part]}: seconds{' (* scaled from a part)' if starred else ''}", heats)
     for rival in RIVALS[part]:
         cells = [
             f"{heat.timings[rival.name].median:.3g}{'*' if heat.timings[rival.name].starred else ''}"

@@ -1,24 +1,4 @@
-"""A tensor whose true gradient is zero everywhere, although what it feeds moves.
-
-## What it is
-In every entry the numeric gradient is zero within its error bar, and backward does not say otherwise. Zero is right;
-but a backward that says zero there passes whatever its rule is. Nothing was tested.
-
-## Why it is bad
-It is not wrong. It is a gap in the proof: elsewhere, where the gradient is not zero, the same rule may be.
-
-## Typical causes
-A bias in front of a batch or instance normalisation, which subtracts it again; the bias of an attention's keys, which
-adds the same to all scores of a softmax; a layer that is saturated or dead in all samples; weights behind a zero; a
-term of the loss with the weight 0.
-
-## How to repair
-Check the layer without the normalisation behind it, or at another point: another seed, other inputs and weights. Leave
-out a bias that the next layer subtracts (`bias: false`).
-
-## How to silence
-`--ignore GC601`. A note never changes the exit code.
-"""
+"""Notes about what was not tested, because the true gradient is zero there."""
 
 from __future__ import annotations
 
@@ -37,19 +17,16 @@ from gradcheck.evidence import Evidence
 from gradcheck.findings import Finding
 
 Array = NDArray[Any]
-#: The text of every code that is given here.
-TEXTS = {"GC601": __doc__, "GC602": _dead_units.__doc__, "GC603": _never_reached.__doc__}
+#: The texts of the codes that have files of their own.
+TEXTS = {"GC602": _dead_units.__doc__, "GC603": _never_reached.__doc__}
 #: So many units are named in a note; the others are counted.
 _NAMED = 5
 
 
-def vacuity(
-    evidence: Evidence, check: str, compared: Mapping[str, tuple[Comparison, Array]], number: int
-) -> list[Finding]:
+def vacuity(evidence: Evidence, check: str, compared: Mapping[str, tuple[Comparison, Array]]) -> list[Finding]:
     """Notes about what was not tested: one for every tensor without a gradient, one for every layer with dead units.
 
     compared  by tensor, the comparison and the verdicts of its entries
-    number    how many findings the check has already
     """
     zero = {name: untested(*both) for name, both in compared.items()}
     notes: list[tuple[str, str, str, str | None]] = []
@@ -64,7 +41,7 @@ def vacuity(
         notes.append((code, owner.name if owner else name, message, name))
     notes += [("GC602", dead.node.name, _in_words(evidence, dead), None) for dead in dead_units(evidence.stage, zero)]
     return [
-        finding(evidence, check, number + k, code, layer, message, name, severity="note")
+        finding(evidence, check, k, code, layer, message, name, severity="note")
         for k, (code, layer, message, name) in enumerate(notes, start=1)
     ]
 

@@ -28,35 +28,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.alone import Alone
-from gradcheck.checks._at_kinks import entries_at_kinks
-from gradcheck.checks._bars import analytic_error
 from gradcheck.checks._base import Outcome
 from gradcheck.checks._blame import Blame
+from gradcheck.checks._judgement import judgement
 from gradcheck.checks._kinks import evidence_at_kinks
-from gradcheck.checks._second_look import SecondLook, look_again
-from gradcheck.checks._vacuity import TEXTS, vacuity
-from gradcheck.compare import Comparison, row, verdicts
+from gradcheck.compare import row
 from gradcheck.endings import TEXTS as ENDINGS
-from gradcheck.evidence import RESOLUTION, Evidence
+from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult, Row, worst_verdict
-from gradcheck.gradients.numeric.schemes import SCHEMES
 
 Array = NDArray[Any]
 NAME = "gradient"
-CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC601", "GC602", "GC603", "GC901", "GC902", "GC903")
-EXPLAINED = {**TEXTS, **ENDINGS}
+CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC901", "GC902", "GC903")
+EXPLAINED = ENDINGS
 
 
 def run(evidence: Evidence) -> Outcome:
     """Compare every entry, then find out which layer is guilty of what disagrees."""
-    alone = Alone(evidence.stage, evidence.analytic, evidence.unsafe)
+    alone, compared = judgement(evidence)
     rows: dict[str, Row] = {}
     gradients: dict[str, Array] = {}
-    compared: dict[str, tuple[Comparison, Array]] = {}
-    for name in evidence.names:
-        comparison, verdict = _judge(evidence, alone, name)
-        compared[name] = comparison, verdict
+    for name, (comparison, verdict) in compared.items():
         method, reason = evidence.schemes[name]
         kinks = evidence_at_kinks(evidence, name, verdict)
         rows[name] = replace(row(name, comparison, verdict, method, reason), kinks=kinks)
@@ -67,7 +59,6 @@ def run(evidence: Evidence) -> Outcome:
             f"{name}/verdict": np.array(["pass", "kink", "inconclusive", "fail"])[verdict],
         }
     findings = Blame(evidence, alone, compared).findings()
-    findings += vacuity(evidence, NAME, compared, len(findings))
     point = evidence.case.point
     errors = [found.code for found in findings if found.severity == "error"]
     overall = worst_verdict([*(r.verdict for r in rows.values()), *("fail" for _ in errors)], "not_applicable")
@@ -79,47 +70,6 @@ def run(evidence: Evidence) -> Outcome:
         tuple(rows[name] for name in point.inputs if name in rows),
         gradients,
     )
-
-
-def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Array]:
-    """The comparison of one tensor and the verdicts of its entries."""
-    found = evidence.estimates[name]
-    selected = _selected(evidence, name)
-    bar = found.error + analytic_error(evidence, name, found) + evidence.underflow
-    comparison = Comparison(
-        evidence.gradient(name), found.value, found.error + evidence.underflow, bar, selected,
-        RESOLUTION[evidence.case.dtype], rtol=evidence.case.gradient.rtol, defined=evidence.defined,
-    )  # fmt: skip
-    if comparison.vacuous:
-        comparison = replace(comparison, noticeable=evidence.noticeable(name))
-    suspicious = np.flatnonzero(~comparison.passes & np.isfinite(comparison.analytic))
-    nothing = np.zeros(selected.shape, dtype=bool)
-    look = SecondLook(comparison, (), nothing, nothing)
-    if suspicious.size:
-        look = look_again(evidence, name, comparison, found, suspicious)
-    comparison = look.comparison
-    beside = (found.inside | look.adopted) & (comparison.bar <= comparison.told_apart)
-    found = replace(found, kink=found.kink & ~beside)
-    at_kink = entries_at_kinks(evidence, alone, name, found, comparison)
-    if at_kink.unseen.any():
-        sharp = found.error + 4 * evidence.unit * found.magnitude + evidence.underflow
-        comparison = replace(
-            comparison, bar=np.where(at_kink.unseen, np.minimum(sharp, comparison.bar), comparison.bar)
-        )
-    proved = SCHEMES[found.scheme].is_complex
-    verdict = verdicts(comparison, at_kink.excused & selected, look.seconds, proved, at_kink.convicted, look.undecided)
-    return comparison, verdict
-
-
-def _selected(evidence: Evidence, name: str) -> Array:
-    shape = evidence.estimates[name].value.shape
-    if not evidence.case.gradient.entries:
-        return np.ones(shape, dtype=bool)
-    selected = np.zeros(shape, dtype=bool)
-    for owner, index in evidence.case.gradient.entries:
-        if owner == name:
-            selected[index] = True
-    return selected
 
 
 def _measured(rows: dict[str, Row]) -> dict[str, Any]:

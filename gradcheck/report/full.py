@@ -267,7 +267,7 @@ def _grouped(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[str]]:
 def _show_check(page: _Page, check: CheckResult) -> None:
     sentences = [check.reason, *check.measured.get("sentences", ())]
     said = list(dict.fromkeys(filter(None, sentences)))
-    if check.check == "gradient" and not said:
+    if check.check in words.ABOUT_ENTRIES and not said:
         return
     page.title(words.check_title(check), check.verdict)
     for sentence in said:

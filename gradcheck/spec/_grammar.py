@@ -130,7 +130,14 @@ class NoOptions:
 
 
 #: The checks, in the order in which they run, with the options of each.
-CHECKS: dict[str, type] = {"gradient": GradientOptions, "reduction": NoOptions, "per_sample": NoOptions}
+CHECKS: dict[str, type] = {
+    "gradient": GradientOptions,
+    "reduction": NoOptions,
+    "per_sample": NoOptions,
+    "vacuity": NoOptions,
+}
+#: The check that only notes what the others have not tested: alone it proves nothing.
+NOTES = "vacuity"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from gradcheck.network import Point
 from gradcheck.spec._assembly import Builder
 from gradcheck.spec._checks import read_checks
 from gradcheck.spec._data import read_data
-from gradcheck.spec._grammar import CHECKS, LOSS, GradientOptions, Spec
+from gradcheck.spec._grammar import CHECKS, LOSS, NOTES, GradientOptions, Spec
 from gradcheck.spec._hints import Mismatch
 from gradcheck.spec._items import Graph, read_network
 from gradcheck.spec._options import Owner, convert_each, options_of, read_keys
@@ -74,8 +74,9 @@ def read_case(path: str, text: str, catalogue: Catalogue, overrides: Overrides =
     draft = _read(reading, text, overrides)
     if draft is None or len(reading.problems):
         raise SpecError(reading.problems.sorted())
-    if not draft.checks:
-        raise NothingSelected(f"{path}: every check is switched off; leave one of them on: {quoted(CHECKS)}")
+    if not set(draft.checks) - {NOTES}:
+        proving = [name for name in CHECKS if name != NOTES]
+        raise NothingSelected(f"{path}: every check is switched off; leave one of them on: {quoted(proving)}")
     if reading.failure is not None:
         raise PluginFailure(reading.failure, draft.name, draft.seed, draft.locations)
     network, point = draft.builder.network()

@@ -208,7 +208,8 @@ def test_broken_backward_is_one_finding_with_its_code_layer_and_parameter(
     ], told(report)
     assert report.verdict == "fail"
     verdicts = {check.check: check.verdict for check in report.checks}
-    assert verdicts == {"gradient": "fail", "reduction": "not_applicable", "per_sample": "not_applicable"}
+    assert verdicts.pop("gradient") == "fail"
+    assert set(verdicts.values()) == {"not_applicable"}
 
 
 def test_rows_in_front_of_a_backward_that_raises_are_its_consequences() -> None:

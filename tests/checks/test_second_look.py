@@ -115,12 +115,12 @@ def test_every_entry_of_a_tensor_is_looked_at_again_whichever_was_asked_for() ->
         asked.append(entries)
         return original(evidence, name, comparison, found, entries)
 
-    from gradcheck.checks import gradient
+    from gradcheck.checks import _judgement
 
     layers = (Linear(3), Tanh(), wrong(lambda dx, g: (dx, {**g, "weight": 1.5 * g["weight"]})))
     for entries in ((), (("wrong_linear_1.weight", (2, 1)),)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(gradient, "look_again", listening)
+            patch.setattr(_judgement, "look_again", listening)
             check_case(case(*layers, x=X, entries=entries))
     np.testing.assert_array_equal(asked[0], asked[1])
 

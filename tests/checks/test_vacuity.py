@@ -29,7 +29,7 @@ from gradcheck.network import Term
 from gradcheck.pipeline import check_case
 
 X = normal(5, 3)
-ONLY = ["gradient"]
+ONLY = ("gradient", "vacuity")
 #: One column of the weight leads to a unit that is below zero in all samples.
 ONE_DEAD = {"weight": normal(3, 4), "bias": np.array([-100.0, 1.0, 2.0, 3.0])}
 

@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.errors import LayerFailure
 from gradcheck.gradients._moves import moved, wider
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Question, Rungs, climb, ladder_steps, plateau
-from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme
+from gradcheck.gradients.numeric.schemes import ONE_SIDED, SCHEMES, Scheme
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.network import Point
 
@@ -125,6 +126,7 @@ def estimate(
     found = _at(stage, name, scheme, question, step, flat, watch, tick, sweep)
     if scheme.is_complex:
         return _with_rounding(stage, name, question, found)
+    found = _one_sided(stage, name, question, watch, found)
     for factor in SHORTER:
         outside = np.flatnonzero(found.checked & ~np.isfinite(found.value + found.error))
         if outside.size:
@@ -136,6 +138,17 @@ def estimate(
             shorter = _at(stage, name, scheme, question, factor * step, met, watch)
             within = shorter.checked & ~shorter.kink & np.isfinite(shorter.value + shorter.error)
             found = replace(_merged(found, shorter, within), kink=found.kink, inside=found.inside | within)
+    return found
+
+
+def _one_sided(stage: Stage, name: str, question: Question, watch: KinkWatch | None, found: Estimate) -> Estimate:
+    """Entries whose step leaves the domain of the forward, by steps to the other side alone."""
+    for scheme in ONE_SIDED:
+        outside = np.flatnonzero(found.checked & ~np.isfinite(found.value + found.error))
+        if outside.size:
+            h = step_for(scheme, stage.arrays[name])
+            other = _at(stage, name, scheme, question, h, outside, watch)
+            found = _merged(found, other, other.checked & np.isfinite(other.value + other.error))
     return found
 
 
@@ -225,6 +238,7 @@ def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sample
     only = replace(question, others={})
     for seed in (1, 2):
         point = stage.point.map(lambda array, seed=seed: moved(array, seed))  # type: ignore[misc]
-        yield float(np.median(np.abs(again(point) - at)))
+        with suppress(LayerFailure):  # the move leaves the domain of a forward
+            yield float(np.median(np.abs(again(point) - at)))
     with suppress(Exception):
         yield float(np.max(np.abs(again(wider(stage.point)) - at)))

@@ -138,7 +138,7 @@ def _slopes(local: Local, moves: Moves, moved: Callable[[complex], Array]) -> di
         return _summed(
             [_smooth(dy, slope, 8 * _UNIT * np.abs(slope)) for dy, slope in zip(local.upstream, stepped, strict=True)]
         )
-    h = step_for(SCHEMES["central"], local.arrays[moves.name])
+    h = _step(local, moves.name, base)
     differences = [at(k * h) for k in (-2, -1, 1, 2)]
     left_piece = _changes_piece(local, copies, {k: {moves.name: moved(k * h)} for k in (-1, 1)})
     parts = []
@@ -146,6 +146,19 @@ def _slopes(local: Local, moves: Moves, moved: Callable[[complex], Array]) -> di
         sampled = [outputs[k] for outputs in differences]
         parts.append(_piecewise(dy, base[k], sampled, h, local.noise[k], stepped[k] if stepped else None, left_piece))
     return _summed(parts)
+
+
+def _step(local: Local, operand: str, base: list[Array]) -> float:
+    """The usual step of central differences; ∛ε at the operand's scale where the noise ε is greater than rounding."""
+    usual = step_for(SCHEMES["central"], local.arrays[operand])
+    relative = max(_relative(noise, y) for noise, y in zip(local.noise, base, strict=True))
+    longer = np.round(np.log2(max(relative / _UNIT, 1.0)) / 3)
+    return float(usual * 2.0**longer) if longer > 4 else usual
+
+
+def _relative(noise: Array, y: Array) -> float:
+    greatest = float(np.max(np.abs(y), initial=0.0))
+    return float(np.sqrt(np.mean(np.square(noise)))) / greatest if noise.size and greatest else 0.0
 
 
 def _smooth(dy: Array, slope: Array, error: Array) -> dict[str, Array]:
@@ -171,22 +184,27 @@ def _piecewise(
     """
     below2, below, above, above2 = sampled
     left, right = (y - below) / h, (above - y) / h
-    noise = np.maximum(8 * _UNIT * np.maximum(np.abs(above), np.abs(below)), 6 * deviation) / h
+    noise = np.maximum(8 * _UNIT * np.fmax(np.abs(above), np.abs(below)), 6 * deviation) / h
     kink = _kinks(left, right, (above2 - 2 * y + below2) / (2 * h), noise, left_piece)
     central, wider = (above - below) / (2 * h), (above2 - below2) / (4 * h)
-    slope = central if stepped is None else stepped
-    error = np.abs(central - wider) + noise if stepped is None else 8 * _UNIT * np.abs(slope)
-    smooth = _smooth(dy, slope, error)
     left2, right2 = 2 * left - (y - below2) / (2 * h), 2 * right - (above2 - y) / (2 * h)
-    left_over = _LEFT_OVER * (np.abs(left2 - left) + np.abs(right2 - right)) + 4 * noise
+    left_over = _LEFT_OVER * np.nansum([np.abs(left2 - left), np.abs(right2 - right)], axis=0) + 4 * noise
+    if stepped is None:
+        both = np.abs(central - wider) + noise  # not finite where one side leaves the domain: then the other has to do
+        one = np.where(np.isfinite(right2), right2, left2)
+        slope, error = np.where(np.isfinite(both), central, one), np.where(np.isfinite(both), both, left_over)
+    else:
+        slope, error = stepped, 8 * _UNIT * np.abs(stepped)
+    smooth = _smooth(dy, slope, error)
     ends = dy * left2, dy * right2
-    return {
+    found = {
         "low": np.where(kink, np.minimum(*ends), smooth["low"]),
         "high": np.where(kink, np.maximum(*ends), smooth["high"]),
         "bar": np.where(kink, np.abs(dy) * left_over, smooth["bar"]),
         "size": np.where(kink, np.maximum(*map(np.abs, ends)), smooth["size"]),
         "kink": (kink & (dy != 0)).astype(float),
     }
+    return {key: np.where(np.isfinite(slope), values, _UNKNOWN[key]) for key, values in found.items()}
 
 
 def _kinks(left: Array, right: Array, wide_gap: Array, noise: Array, left_piece: Array | None) -> Array:
@@ -211,13 +229,10 @@ def _per_sample(array: Array) -> Array:
 
 
 def _outputs(local: Local, copies: Copies, changed: Mapping[str, Array]) -> list[Array]:
-    """The outputs of every copy: (K, N, ...), (K,) for a scalar."""
+    """The outputs of every copy: (K, N, ...), (K,) for a scalar; NaN outside of the layer's domain."""
     (name,) = changed
-    if name in local.samples and not local.coupled:
-        flat = local.forward(copies.stacked(local.names, changed))
-        return [y.reshape(copies.count, copies.batch_size, *y.shape[1:]) for y in map(np.asarray, flat)]
-    each = [local.forward(copies.one(k, local.names, changed)) for k in range(copies.count)]
-    return [np.stack(outputs) for outputs in zip(*each, strict=True)]
+    together = name in local.samples and not local.coupled
+    return copies.outputs(local.forward, local.names, changed, together)
 
 
 def _changes_piece(local: Local, copies: Copies, moved: Mapping[int, Mapping[str, Array]]) -> Array | None:

@@ -10,8 +10,8 @@ smooth function climbs by what its slopes there say, a staircase by what none of
     e = (f(x + d) - f(x)) / d  -  (f′(x) + f′(x + d)) / 2        f′ over a much smaller spacing
 
 which is small beside f′ for a smooth function, kinks included unless one of the slopes is 0, and all of the way for a
-staircase. Layers are asked one by one, as deep networks bend more than their layers, and what is found is sent through
-the layers behind as random moves of that size.
+staircase, and again and again. Layers are asked one by one, as deep networks bend more than their layers, and what is
+found is sent through the layers behind as random moves of that size.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ _COARSE_POINTS, _COARSE, _COARSE_ORDER, _SLOPE = 24, 2.0**-10 * (1 + 5**0.5), 10
 #: the way from point to point: a function that oscillates faster than the points lie hides as much.
 _ALL_HIDDEN, _SHARE = 16, 0.25
 _HIDDEN, _SMALL_PART, _NEARLY_ALL = 0.5, 0.25, 0.9
+#: What is hidden between two points is a jump if it is so large a part of the most that is hidden between any two. An
+#: output that jumps but once has left a piece, as a gate does at its threshold: a staircase does so more than once.
+_JUMP = 0.1
 #: Either way its noise is so many times that of short moves, in as many outputs as are asked for at least.
 _ROUGHER = 64
 #: How often the noise of a layer is drawn and sent through the layers behind it.
@@ -104,11 +107,11 @@ def _staircase(along: Callable[[float], Array], base: Array) -> Array:
     noise = _of_differences(values, _COARSE_ORDER)
     spacing, orders = _LINES[0]
     short = np.fmax(_of_differences(_line(along, base, spacing, _POINTS), orders[1]), _UNIT * np.abs(base))
-    hidden, told = _slopes(along, values, side)
+    hidden, told, jumps = _slopes(along, values, side)
     whole = moving & (hidden > _ALL_HIDDEN * told)
     part = moving & (hidden > _HIDDEN * told) & (told * _COARSE < _SMALL_PART * np.ptp(values, axis=0))
     steps = whole if whole.sum() > _SHARE * moving.sum() else whole | part
-    rough = steps & (noise > _ROUGHER * short)  # not all of them: some keep pace with their steps
+    rough = steps & (jumps > 1) & (noise > _ROUGHER * short)  # not all of them: some keep pace with their steps
     if (steps is not whole and steps.sum() <= _NEARLY_ALL * moving.sum()) or rough.sum() <= _SHARE * moving.sum():
         return np.zeros(base.shape)
     least: Array = np.maximum(noise, np.median(noise[rough]))
@@ -135,14 +138,18 @@ def _coarse_line(along: Callable[[float], Array], base: Array) -> tuple[Array, i
     return values, side
 
 
-def _slopes(along: Callable[[float], Array], values: Array, side: int) -> tuple[Array, Array]:
-    """How steep the coarse line is beyond what the slopes say, and those slopes: root mean squares."""
+def _slopes(along: Callable[[float], Array], values: Array, side: int) -> tuple[Array, Array, Array]:
+    """How steep the coarse line is beyond what the slopes say, those slopes, and on how many ways it is so.
+
+    The first two are root mean squares.
+    """
     factors = 1 + side * (_COARSE * np.arange(_COARSE_POINTS) + _SLOPE)
     beside = np.stack([_value(along, float(factor), values[0]) for factor in factors])
     slopes = (beside - values) / _SLOPE
     hidden = np.diff(values, axis=0) / _COARSE - (slopes[1:] + slopes[:-1]) / 2
     usual = np.sort(np.abs(slopes), axis=0)[:-1]  # a short way may happen to lead over an edge
-    return np.sqrt(np.mean(hidden**2, axis=0)), np.sqrt(np.mean(usual**2, axis=0))
+    jumps = np.sum(np.abs(hidden) > _JUMP * np.abs(hidden).max(axis=0), axis=0)
+    return np.sqrt(np.mean(hidden**2, axis=0)), np.sqrt(np.mean(usual**2, axis=0)), jumps
 
 
 def _of_differences(values: Array, order: int) -> Array:

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import Centred, Gate, Normalised, graph, normal, plug
-from support import case
+from core_nets import Centred, Gate, Normalised, graph, normal, plug, row, told
+from support import case, check
 
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.layers._base import Layer
@@ -81,6 +81,55 @@ def test_built_in_layers_do_not_couple() -> None:
 
 def test_constants_and_indices_go_with_their_samples() -> None:
     assert coupled(case(Gate(), x={"a": X, "b": normal(5, 4, seed=1), "k": np.array([0, 2, 2, 1, 0])})) == set()
+
+
+#: The point at which factors move nothing, or nothing that can be seen.
+STILL = {"zeros": np.zeros((3, 4)), "one column of zeros": np.where([1, 1, 0, 1], normal(3, 4), 0), "tiny": 1e-20 * X}
+
+
+@pytest.mark.parametrize("x", STILL.values(), ids=STILL)
+def test_samples_see_each_other_where_factors_would_not_show_it(x: Any) -> None:
+    norm = plug(lambda x: 3 + (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5), None)
+    assert coupled(case(norm, x=x)) == {"plug_1"}
+    assert coupled(case(plug(lambda x: 3 + x, None), x=x)) == set()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("raises", [True, False])
+def test_zeros_on_the_border_of_a_domain_move_into_it(sign: int, raises: bool) -> None:
+    def guarded(forward: Any) -> Any:
+        def checked(x: Any) -> Any:
+            if raises and (sign * x < 0).any():
+                raise ValueError("outside")
+            return forward(sign * x)
+
+        return plug(checked, None)
+
+    for x in (np.zeros((3, 4)), sign * np.maximum(X, 0)):
+        assert coupled(case(guarded(lambda x: 3 + np.sqrt(x) - np.sqrt(x).mean(axis=0)), x=x)) == {"plug_1"}
+        assert coupled(case(guarded(lambda x: 3 + np.sqrt(x)), x=x)) == set()
+
+
+def test_ordinary_layer_is_asked_a_handful_of_times() -> None:
+    calls: list[int] = []
+
+    def counting(x: Any) -> Any:
+        calls.append(len(x))
+        return np.tanh(x)
+
+    net = case(plug(counting, None), x=X)
+    arrays = net.network.forward(net.point).arrays
+    calls.clear()
+    coupling(net.network, net.point, arrays)
+    assert calls == [5, 10, 10, 10, 10]
+
+
+def test_batch_norm_over_zeros_has_no_gradient_at_all() -> None:
+    report = check(Normalised(), plug(lambda x: 3 + x, lambda x: 1.0), x=np.zeros((3, 4)), checks=["gradient"])
+    worst = row(report, "input").worst
+    assert worst is not None
+    assert abs(worst.numeric) < 1e-9, told(report)
+    assert report.verdict == "pass", told(report)
 
 
 def test_layer_that_refuses_another_batch_size_may_not_be_stacked() -> None:

@@ -187,6 +187,32 @@ def test_what_bends_is_not_taken_for_steps(forward: Any) -> None:
             assert not staircase(forward, normal(*shape, seed=seed)).any()
 
 
+#: Functions that jump at a threshold, and nowhere else.
+THRESHOLDS: dict[str, Any] = {
+    "a gate": lambda x: x * (np.abs(x) > 0.5),
+    "a step": lambda x: np.where(x > 0.5, 1.0, 0.0),
+    "the two greatest": lambda x: np.where(x >= np.sort(x, axis=1)[:, -2:-1], x, 0),
+}
+
+
+@pytest.mark.parametrize("forward", THRESHOLDS.values(), ids=THRESHOLDS)
+@pytest.mark.parametrize("shape", [(1, 2), (3, 4), (40, 1), (2, 100)])
+def test_threshold_is_not_taken_for_steps(forward: Any, shape: tuple[int, ...]) -> None:
+    for seed in range(12):
+        assert not staircase(forward, normal(*shape, seed=seed)).any()
+    near = 0.5 * (1 - 0.01 * np.random.default_rng(0).uniform(size=shape))
+    assert not staircase(forward, near).any()
+
+
+def test_gate_beside_its_threshold_is_decided() -> None:
+    gate = plug(THRESHOLDS["a gate"], lambda x: np.abs(x) > 0.5)
+    x = normal(3, 4)
+    x[1] = 0
+    for seed in range(4):
+        report = check(Linear(4), gate, Linear(2), x=x, seed=seed, checks=["gradient"])
+        assert report.verdict == "pass", told(report)
+
+
 def test_noise_of_a_black_box_covers_its_steps() -> None:
     found = measured_noise(lambda factor: _half(np.tanh(factor * X)))
     assert (found > 2e-5).all()

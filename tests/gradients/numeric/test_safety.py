@@ -281,3 +281,29 @@ def test_forward_that_rounds_complex_numbers_too_is_unsafe_unless_it_is_ours(tru
     net = case(plug(lambda x: np.round(64 * x) / 64, None), x=X, trusted=trusted)
     expected = {"plug_1": "rounds its values to steps, so that no short difference can prove its complex step"}
     assert reasons(net) == ({} if trusted else expected)
+
+
+# Oscillations ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e8])
+def test_oscillation_that_the_usual_step_leaps_over_is_proved_by_shorter_ones(size: float) -> None:
+    for seed in range(4):
+        x = size * normal(3, 4, seed=seed)
+        assert reasons(case(Linear(4), plug(np.sin, np.cos), Linear(2), x=x, seed=seed)) == {}
+
+
+@pytest.mark.parametrize("part", [1e-3, 1e-5, 1e-7])
+def test_shorter_steps_do_not_blur_what_the_usual_step_sees(part: float) -> None:
+    for size in (1, 1e6):
+        small = plug(lambda x: np.tanh(x / size) + part * np.abs(x / size), None)  # noqa: B023
+        assert set(reasons(case(small, x=size * X))) == {"plug_1"}
+    oscillating = plug(lambda x: np.sin(x) + 1e-2 * np.abs(np.sin(x)), None)
+    assert set(reasons(case(oscillating, x=1e6 * X))) == {"plug_1"}
+
+
+def test_sine_of_great_numbers_is_not_wrong() -> None:
+    for seed in range(4):
+        layers = Linear(4), plug(np.sin, np.cos), Linear(2)
+        report = check(*layers, x=1e6 * normal(3, 4, seed=seed), seed=seed, checks=["gradient"])
+        assert not errors(report), told(report)

@@ -1,0 +1,82 @@
+"""The verdict on every entry of every tensor: first estimate, second look, and what the layers alone say at kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.alone import Alone
+from gradcheck.checks._at_kinks import entries_at_kinks
+from gradcheck.checks._bars import analytic_error
+from gradcheck.checks._second_look import SecondLook, look_again
+from gradcheck.compare import Comparison, verdicts
+from gradcheck.evidence import RESOLUTION, Evidence
+from gradcheck.gradients.numeric.schemes import SCHEMES
+
+Array = NDArray[Any]
+
+
+class Judgement(NamedTuple):
+    """What is known about the gradient.
+
+    alone     every layer by itself, when asked
+    compared  by tensor, the comparison and the verdicts of its entries, as `compare.verdicts` gives them
+    """
+
+    alone: Alone
+    compared: Mapping[str, tuple[Comparison, Array]]
+
+
+def judgement(evidence: Evidence) -> Judgement:
+    """Judge every tensor; once, whichever check asks first."""
+
+    def compute() -> Judgement:
+        alone = Alone(evidence.stage, evidence.analytic, evidence.unsafe)
+        return Judgement(alone, {name: _judge(evidence, alone, name) for name in evidence.names})
+
+    return evidence.once("judgement", compute)
+
+
+def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Array]:
+    """The comparison of one tensor and the verdicts of its entries."""
+    found = evidence.estimates[name]
+    selected = _selected(evidence, name)
+    bar = found.error + analytic_error(evidence, name, found) + evidence.underflow
+    comparison = Comparison(
+        evidence.gradient(name), found.value, found.error + evidence.underflow, bar, selected,
+        RESOLUTION[evidence.case.dtype], rtol=evidence.case.gradient.rtol, defined=evidence.defined,
+    )  # fmt: skip
+    if comparison.vacuous:
+        comparison = replace(comparison, noticeable=evidence.noticeable(name))
+    suspicious = np.flatnonzero(~comparison.passes & np.isfinite(comparison.analytic))
+    nothing = np.zeros(selected.shape, dtype=bool)
+    look = SecondLook(comparison, (), nothing, nothing)
+    if suspicious.size:
+        look = look_again(evidence, name, comparison, found, suspicious)
+    comparison = look.comparison
+    beside = (found.inside | look.adopted) & (comparison.bar <= comparison.told_apart)
+    found = replace(found, kink=found.kink & ~beside)
+    at_kink = entries_at_kinks(evidence, alone, name, found, comparison)
+    if at_kink.unseen.any():
+        sharp = found.error + 4 * evidence.unit * found.magnitude + evidence.underflow
+        comparison = replace(
+            comparison, bar=np.where(at_kink.unseen, np.minimum(sharp, comparison.bar), comparison.bar)
+        )
+    proved = SCHEMES[found.scheme].is_complex
+    verdict = verdicts(comparison, at_kink.excused & selected, look.seconds, proved, at_kink.convicted, look.undecided)
+    return comparison, verdict
+
+
+def _selected(evidence: Evidence, name: str) -> Array:
+    shape = evidence.estimates[name].value.shape
+    if not evidence.case.gradient.entries:
+        return np.ones(shape, dtype=bool)
+    selected = np.zeros(shape, dtype=bool)
+    for owner, index in evidence.case.gradient.entries:
+        if owner == name:
+            selected[index] = True
+    return selected

@@ -52,12 +52,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _wait_for_workers(port: int) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
+        time.sleep(0.2)
         try:
-            Cluster(f"dask://127.0.0.1:{port}").close()
-            return
+            crew = Cluster(f"dask://127.0.0.1:{port}")
         except UsageError:
-            time.sleep(0.2)
-    raise AssertionError("no worker of the cluster has come up within a minute")
+            continue
+        crew.close()
+        if crew.count == 2:
+            return
+    raise AssertionError("the two workers of the cluster have not come up within a minute")
 
 
 def test_the_same_bytes_as_without_a_cluster(address: str, job_of: JobOf) -> None:

@@ -15,7 +15,7 @@ from gradcheck.gradients.analytic import Analytic, Objective, Spread, gradient, 
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.gradients.numeric.estimate import Estimate, estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.ladder import Plateau, Question, best_two, climb, ladder_steps
+from gradcheck.gradients.numeric.ladder import Plateau, Question, Rungs, best_two, climb, ladder_steps
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
 from gradcheck.gradients.numeric.safety import unsafe
@@ -34,8 +34,8 @@ _LONG_STEP = 2.0**-8
 #: How many times the smallest number that there is a rounding error at the bottom of a precision may grow on its way.
 _UNDERFLOW = 2.0**20
 Progress = Callable[[int, int, str], None]
-#: What `estimate` does, wherever it is done.
-Sweep = Callable[..., Estimate]
+#: What `climb` does, wherever it is done.
+Sweep = Callable[..., Rungs]
 
 
 @dataclass(frozen=True)
@@ -178,10 +178,11 @@ class Scene:
         stage = self.stage
         return replace(self, stage=Stage(stage.network, stage.point, stage.coupled, stage.observables, stage.arrays))
 
-    def estimate(self, name: str, sweep: Sweep = estimate, tick: Callable[[int], None] | None = None) -> Estimate:
+    def estimate(self, name: str, sweep: Sweep = climb, tick: Callable[[int], None] | None = None) -> Estimate:
         """The numeric gradient of one tensor."""
         scheme = SCHEMES[self.schemes[name][0]]
-        return sweep(self.stage, name, scheme, self.question, self.watch, self.case.gradient.step, tick=tick)
+        step = self.case.gradient.step
+        return estimate(self.stage, name, scheme, self.question, self.watch, step, tick=tick, sweep=sweep)
 
 
 def prepare(case: Case) -> Scene:
@@ -203,14 +204,14 @@ def gather(
     case: Case,
     replay: str,
     progress: Progress,
-    sweep: Sweep = estimate,
+    sweep: Sweep = climb,
     scene: Scene | None = None,
     left_out: Collection[str] = (),
 ) -> Evidence:
     """Hear both witnesses. UsageError where `complex` is demanded and a layer is not safe under it.
 
     progress  is called with (entries done, entries in all, name of the tensor)
-    sweep     differentiates by the entries of one tensor; that may have been done elsewhere
+    sweep     evaluates all entries of a tensor at the usual step; that may have been done elsewhere
     scene     the case, prepared, where that was done already
     left_out  the tensors that nothing is to be said about
     """

@@ -20,7 +20,7 @@ from gradcheck.endings import Limit, out_of_time
 from gradcheck.errors import LayerFailure, SpecError
 from gradcheck.evidence import Evidence, Scene, Sweep, gather
 from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, SpecReport, worst_verdict
-from gradcheck.gradients.numeric.estimate import estimate
+from gradcheck.gradients.numeric.ladder import climb
 from gradcheck.naming import spec_name
 from gradcheck.network import Node, Point, Term
 from gradcheck.spec.case import Case
@@ -96,7 +96,7 @@ def run_case(
     case: Case,
     replay: str,
     progress: Progress | None = None,
-    sweep: Sweep = estimate,
+    sweep: Sweep = climb,
     scene: Scene | None = None,
     limit: Limit | None = None,
 ) -> Outcome:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gradcheck.endings import Limit, never_begun
 from gradcheck.errors import NothingSelected, UsageError
-from gradcheck.gradients.numeric.estimate import Estimate
+from gradcheck.gradients.numeric.ladder import Rungs
 from gradcheck.pipeline import Outcome, repeating
 from gradcheck.workers.tasks import Answer, Job, Part, Plan
 
@@ -65,7 +65,7 @@ class State:
 
     job: Job
     plan: Plan | None = None
-    answers: dict[str, Estimate] = field(default_factory=dict)
+    answers: dict[Part, Rungs] = field(default_factory=dict)
     answered: set[Part] = field(default_factory=set)
     unreached: list[Part] = field(default_factory=list)
     judging: bool = False
@@ -110,7 +110,7 @@ class Run:
         state.answered.add(part)
         self.entries_done += part.entries
         if answer.found is not None:
-            state.answers[part.name] = answer.found
+            state.answers[part] = answer.found
 
     def leave(self, state: State, part: Part) -> None:
         """A part that is not to be swept any more."""
@@ -122,7 +122,7 @@ class Run:
         parts = sorted({*state.unreached, *state.missing()}, key=lambda part: part.order)
         if not parts or self.orders.max_time is None:
             return None
-        return Limit(self.orders.max_time, tuple(part.name for part in parts))
+        return Limit(self.orders.max_time, tuple(dict.fromkeys(part.name for part in parts)))
 
     def ended(self, index: int, result: Result) -> tuple[int, Result]:
         """A job is over."""

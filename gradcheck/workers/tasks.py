@@ -1,4 +1,4 @@
-"""What a worker does: prepare a spec, sweep one of its tensors, judge what the sweeps found.
+"""What a worker does: prepare a spec, sweep a block of one of its tensors, judge what the sweeps found.
 
 A task is a function of plain data: a worker reads the spec itself, from its text, with its plugins and its seed, and
 keeps the network for the tasks to come. So a task gives the same bytes in whichever process it runs, and a run with
@@ -25,13 +25,16 @@ from gradcheck.catalogue import Catalogue
 from gradcheck.endings import Limit
 from gradcheck.errors import LayerFailure
 from gradcheck.evidence import Scene, prepare
-from gradcheck.gradients.numeric.estimate import Estimate, estimate
+from gradcheck.gradients.numeric.ladder import Rungs, climb
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.pipeline import Opened, Outcome
 from gradcheck.spec.read import Overrides
+from gradcheck.workers.blocks import Array, Request, blocks, evaluated, joined, request
 
 #: How many specs a worker keeps prepared.
 _KEPT = 4
+#: Of how many tensors a worker keeps what their sweeps are asked for.
+_KEPT_TENSORS = 64
 #: A cluster may give a process several tasks at once, in threads; what is kept serves one at a time.
 _ONE_AT_A_TIME = RLock()
 
@@ -49,10 +52,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Part:
-    """The sweep of one tensor. `order` is its place in the report; `entries` how many it has."""
+    """A block of the sweep of one tensor.
+
+    order    the tensor's place in the report
+    block    the block's place in the tensor
+    entries  how many it has
+    """
 
     order: int
     name: str
+    block: int
     entries: int
 
 
@@ -76,7 +85,7 @@ class Answer:
     in_time   whether it was finished before the deadline
     """
 
-    found: Estimate | None
+    found: Rungs | None
     in_time: bool
     digest: str
 
@@ -114,13 +123,16 @@ def plan(job: Job) -> Plan:
         scene = _scene(job)
         if scene is None:
             return Plan((), None, "")
-        sizes = [(name, scene.stage.arrays[name].size) for name in scene.schemes]
-        parts = tuple(Part(order, name, size) for order, (name, size) in enumerate(sizes))
+        parts = tuple(
+            Part(order, name, number, len(block))
+            for order, name in enumerate(scene.schemes)
+            for number, block in enumerate(_blocks(job, name))
+        )
         return Plan(parts, scene.case.seed, _digest(job))
 
 
 def sweep(job: Job, part: Part, deadline: float | None = None, tick: Callable[[int], None] | None = None) -> Answer:
-    """Sweep one tensor, until `deadline` at most (as time.time() counts)."""
+    """Sweep one block, until `deadline` at most (as time.time() counts)."""
     measure = METER.of_sweep()
 
     def watched(done: int) -> None:
@@ -134,22 +146,27 @@ def sweep(job: Job, part: Part, deadline: float | None = None, tick: Callable[[i
         scene = _scene(job)
         assert scene is not None, "a job without a scene has no parts"
         try:
-            return Answer(scene.fresh().estimate(part.name, tick=watched), True, _digest(job))
+            block, of = _blocks(job, part.name)[part.block], _request(job, part.name)
+            return Answer(evaluated(scene.fresh(), part.name, block, of, watched), True, _digest(job))
         except LayerFailure:
             return Answer(None, True, _digest(job))
         except OutOfTime:
             return Answer(None, False, _digest(job))
 
 
-def judge(job: Job, answers: Mapping[str, Estimate], limit: Limit | None = None, dump: bool = False) -> Outcome:
-    """Run the checks on what the sweeps found, by tensor. A sweep without an answer is done here, if time allows.
+def judge(job: Job, answers: Mapping[Part, Rungs], limit: Limit | None = None, dump: bool = False) -> Outcome:
+    """Run the checks on what the sweeps found. A tensor that lacks an answer is swept here, unless time ran out first.
 
     limit  what was not reached before time ran out
     dump   whether the gradients are wanted, and not only the report
     """
 
-    def answered(stage: Stage, name: str, *arguments: Any, **options: Any) -> Estimate:
-        return answers[name] if name in answers else estimate(stage, name, *arguments, **options)
+    def answered(stage: Stage, name: str, *arguments: Any) -> Rungs:
+        of = _blocks(job, name)
+        found = {part.block: rungs for part, rungs in answers.items() if part.name == name}
+        if len(found) < len(of):
+            return climb(stage, name, *arguments)
+        return joined(of, [found[number] for number in range(len(of))])
 
     with _at_home(job):
         opened = _opened(job)
@@ -161,7 +178,7 @@ def judge(job: Job, answers: Mapping[str, Estimate], limit: Limit | None = None,
 
 def forget() -> None:
     """Let go of all specs that are kept."""
-    for kept in (_opened, _scene, _digest, _catalogue):
+    for kept in (_opened, _scene, _digest, _catalogue, _blocks, _request):
         kept.cache_clear()
 
 
@@ -186,6 +203,20 @@ def _scene(job: Job) -> Scene | None:
         return prepare(opened.case)
     except LayerFailure:
         return None
+
+
+@lru_cache(maxsize=_KEPT_TENSORS)
+def _blocks(job: Job, name: str) -> list[Array]:
+    scene = _scene(job)
+    assert scene is not None
+    return blocks(scene.stage, name)
+
+
+@lru_cache(maxsize=_KEPT_TENSORS)
+def _request(job: Job, name: str) -> Request:
+    scene = _scene(job)
+    assert scene is not None
+    return request(scene.fresh(), name)
 
 
 @lru_cache(maxsize=_KEPT)

@@ -89,7 +89,7 @@ def test_how_much_is_enough(job_of: JobOf) -> None:
     from gradcheck.workers.run import Run
 
     run = Run([job_of(), job_of(), job_of()], Orders(Crew()), lambda *shown: None)
-    run.states[0].plan = tasks.Plan((tasks.Part(0, "a", 1000),), 0, "")
+    run.states[0].plan = tasks.Plan((tasks.Part(0, "a", 0, 1000),), 0, "")
     assert not here._is_enough(run, 0, 100, 100, 0.3)  # 2.7 s left, of which workers save 1.35 s
     assert here._is_enough(run, 0, 100, 100, 0.4)
     assert not here._is_enough(run, 0, 100, 100, 0.09)  # too soon to say
@@ -191,8 +191,8 @@ def test_a_sweep_stops_at_its_deadline(job_of: JobOf) -> None:
 
 def test_a_failure_that_is_known_is_not_hidden_by_time(job_of: JobOf) -> None:
     job = job_of("thrice")
-    found = {part.name: tasks.sweep(job, part).found for part in tasks.plan(job).parts}
-    answers = {name: answer for name, answer in found.items() if answer is not None and name != "head.bias"}
+    found = {part: tasks.sweep(job, part).found for part in tasks.plan(job).parts}
+    answers = {part: answer for part, answer in found.items() if answer is not None and part.name != "head.bias"}
     report = tasks.judge(job, answers, Limit(3.0, ("head.bias",))).report
     assert report.verdict == "fail"
     assert {finding.code for finding in report.findings if finding.severity == "error"} > {"GC903"}

@@ -114,16 +114,18 @@ def estimate(
     step: float | None = None,
     entries: Array | None = None,
     tick: Callable[[int], None] | None = None,
+    sweep: Callable[..., Rungs] = climb,
 ) -> Estimate:
     """Differentiate by every entry of the named array, or by some (flat indices).
 
     tick is called now and then with the number of entries that are done.
+    sweep takes the place of `climb` for the one long evaluation, that of all entries at the usual step.
     """
     array = stage.arrays[name]
     if step is None:
         step = step_for(scheme, array) if scheme.is_complex else chosen_step(stage, name, scheme, question, watch)
     flat = np.arange(array.size) if entries is None else np.unique(entries)
-    found = _at(stage, name, scheme, question, step, flat, watch, tick)
+    found = _at(stage, name, scheme, question, step, flat, watch, tick, sweep)
     if scheme.is_complex:
         return _with_rounding(stage, name, question, found)
     found = _one_sided(stage, name, question, watch, found)
@@ -154,11 +156,11 @@ def _one_sided(stage: Stage, name: str, question: Question, watch: KinkWatch | N
 
 def _at(
     stage: Stage, name: str, scheme: Scheme, question: Question, h: float, entries: Array,
-    watch: KinkWatch | None = None, tick: Callable[[int], None] | None = None,
+    watch: KinkWatch | None = None, tick: Callable[[int], None] | None = None, sweep: Callable[..., Rungs] = climb,
 ) -> Estimate:  # fmt: skip
     """The scheme at step h, its truncation from 2h."""
     steps = np.array([h] if scheme.is_complex else [2 * h, h])
-    rungs = climb(stage, name, entries, scheme, question, steps, watch, tick)
+    rungs = sweep(stage, name, entries, scheme, question, steps, watch, tick)
     error = np.zeros(len(entries))
     if not scheme.is_complex:
         error = 2 * np.abs(rungs.values[1] - rungs.values[0]) / (2.0**LEAST_ORDER - 1) + rungs.noise[1]

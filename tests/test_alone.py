@@ -301,13 +301,33 @@ def test_operand_that_is_right_is_not_blamed_for_one_that_is_wrong_at_the_same_t
     assert guilty(tied_case("inputs", (1.5, 0.0), "auto")) == {("max_of_two_1", "a")}
 
 
+def test_one_wrong_entry_at_a_kink_leaves_the_others_their_excuse() -> None:
+    class Bent(Layer):
+        """|x|, whose backward says 3 in one entry."""
+
+        def forward(self, x: Any) -> Any:
+            return np.abs(x), x
+
+        def backward(self, dy: Any, x: Any) -> Any:
+            slope = np.sign(x)
+            slope[0, 0] = 3
+            return dy * slope, {}
+
+    x = normal(3, 2)
+    x[0] = 0
+    net = case(Bent(), x=x)
+    judged = alone(net).judge(net.network.nodes[0], "input")
+    np.testing.assert_array_equal(np.argwhere(~judged.right), [[0, 0]])
+    assert judged.together
+
+
 def test_kinks_that_outweigh_each_other_in_a_direction_are_no_mistake() -> None:
     class Difference(Layer):
         """|x₀| - |x₁ - 1|, with the slope on the right of each kink: no sum of them is 0, as that of the forward is."""
 
         def forward(self, x: Any) -> Any:
             bent = x - np.array([0.0, 1.0])
-            return (bent * np.where(bent.real >= 0, 1, -1)) @ np.array([[1.0], [-1.0]]), bent
+            return np.abs(bent) @ np.array([[1.0], [-1.0]]), bent
 
         def backward(self, dy: Any, bent: Any) -> Any:
             return dy * np.array([1.0, -1.0]) * np.where(bent >= 0, 1, -1), {}

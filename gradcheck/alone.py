@@ -35,12 +35,20 @@ class Judgement:
     right     entries whose value lies inside the interval (operand's shape)
     together  whether the values at kinks also add up in the directions in which those entries move together, with those
               of the layer's other operands too
+    slack     how far outside a value may be for rounding and for what cannot be told
     """
 
     analytic: Array
     interval: Interval
     right: Array
     together: bool
+    slack: Array
+
+    @property
+    def outside(self) -> Array:
+        """How far each value lies outside its interval; infinite where that is not a number."""
+        distance = np.abs(self.analytic - np.clip(self.analytic, self.interval.low, self.interval.high))
+        return np.where(np.isfinite(distance), distance, np.inf)
 
     @property
     def passes(self) -> bool:
@@ -85,7 +93,9 @@ class Alone:
             if part.name not in self._joint and found.interval.kink.any():
                 self._joint[part.name] = self._together(part)
             together = self._joint.get(part.name, {}).get(operand, True)
-            self._known[key] = Judgement(found.analytic, found.interval, found.right, together)
+            self._known[key] = Judgement(
+                found.analytic, found.interval, found.right, together, found.interval.bar + found.rounding
+            )
         return self._known[key]
 
     def operands(self, part: Node | Term) -> tuple[str, ...]:
@@ -112,20 +122,20 @@ class Alone:
             interval = Interval(-anything, anything, 0 * analytic, 0 * analytic, np.zeros(analytic.shape, dtype=bool))
             return _Found(analytic, interval, np.ones(analytic.shape, dtype=bool), 0 * analytic, None)
         local = self._local(part, upstream)
-        own = 10 * self._own_rounding(part, operand)
+        own, unit = 10 * self._own_rounding(part, operand), self.analytic.units[operand]
         interval = vjp(local, operand)
-        right = interval.contains(analytic, self._rounding(interval, own))
+        right = interval.contains(analytic, self._rounding(interval, own, unit))
         if not right.all() and not local.smooth and local.branches(local.arrays) is None:
             some = np.flatnonzero(~right)[:_PROBED]
             beside = vjp(local, operand, some, ties=True)
-            if beside.contains(analytic, self._rounding(beside, own)).flat[some].any():
+            if beside.contains(analytic, self._rounding(beside, own, unit)).flat[some].any():
                 interval = vjp(local, operand, ties=True)
-                right = interval.contains(analytic, self._rounding(interval, own))
-        return _Found(analytic, interval, right, self._rounding(interval, own), local)
+                right = interval.contains(analytic, self._rounding(interval, own, unit))
+        return _Found(analytic, interval, right, self._rounding(interval, own, unit), local)
 
-    def _rounding(self, interval: Interval, own: Array | float) -> Array:
+    def _rounding(self, interval: Interval, own: Array | float, unit: float) -> Array:
         """What this layer's backward may round, given what it receives: that is rounded already, and does not count."""
-        return np.asarray(64 * self.analytic.unit * interval.size + np.where(interval.kink, 0.0, own))
+        return np.asarray(64 * unit * interval.size + np.where(interval.kink, 0.0, own))
 
     def _together(self, part: Node | Term) -> dict[str, bool]:
         """Each operand by itself; then all that are right by themselves, as a tie may be one between them."""

@@ -28,6 +28,9 @@ from gradcheck.evidence import RESOLUTION, Evidence
 from gradcheck.gradients.numeric.estimate import Estimate
 
 Array = NDArray[Any]
+#: A layer that answers in a narrower precision than it was asked in is moved by its own unit nowhere: room for what
+#: cancels inside a sample, in units of that roundoff and of the greatest Σ|gᵢ|.
+_NARROW = 64
 #: Of the greatest Σ|gᵢ| in a tensor, in units of roundoff: no change of branch that is smaller can be noticed.
 _ROUNDING = 2.0**8
 
@@ -43,6 +46,8 @@ def analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
     s = np.nan_to_num(np.where(another_piece, spread.moved, spread.greatest), nan=0.0, posinf=0.0)
     least = np.where(found.magnitude > 0, _usual(evidence, name, found) / 2, 0.0)
     statistical = 10 * np.maximum(s, least) + 4 * unit * found.magnitude
+    if unit > np.finfo(evidence.case.dtype).eps:
+        statistical = statistical + _NARROW * unit * np.max(found.magnitude, initial=0.0)
     wider = statistical * spread.unit / unit
     with np.errstate(invalid="ignore"):
         right = np.abs(spread.value - found.value) <= found.error + wider

@@ -20,6 +20,8 @@ from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
 _CHECK = "gradient"
+#: How many times nearer to failing than every other layer one must be to be suspected alone.
+_STANDS_OUT = 3
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,38 @@ class Blame:
         for part in parts:
             if self.failing and self._is_on_a_failing_path(part):
                 self._examine(part)
+        if self.failing and not self.culprits:
+            self._suspect()
         for name in self.failing:
             if not any(culprit.finding.parameter == name for culprit in self.culprits):
                 self.told.append(self._consequence(name))
         return self.told
+
+    def _suspect(self) -> None:
+        """Where rows fail and every layer passes alone: the layer that comes nearest to failing, if one stands out."""
+        doubts: list[tuple[float, Node | Term, str]] = []
+        parts: tuple[Node | Term, ...] = (*self.network.terms, *reversed(self.network.nodes))
+        for part in parts:
+            if self._is_on_a_failing_path(part):
+                found = ((self.alone.judge(part, operand), operand) for operand in self.alone.operands(part))
+                worst = [(float(np.max(excess(j.outside, j.slack), initial=0.0)), operand) for j, operand in found]
+                doubts += [(doubt, part, operand) for doubt, operand in sorted(worst)[-1:]]
+        doubts.sort(key=lambda doubt: -doubt[0])
+        if len(doubts) > 1 and doubts[0][0] < _STANDS_OUT * doubts[1][0]:
+            return
+        _, part, operand = doubts[0]
+        if not isinstance(part, Term) and operand in part.parameters.values():
+            return
+        judged = self.alone.judge(part, operand)
+        entry = _worst_alone(judged)
+        message = (
+            f"{part.name}: probably the gradient that it hands back to {operand} is not that of its own forward; alone "
+            f"this cannot be told for certain: at {entry_name(operand, entry.index or ())} its backward says "
+            f"{entry.analytic:.6g}, its forward says {entry.numeric:.6g} ± {entry.error_bar:.1e}"
+        )
+        row = operand if operand in self.failing and operand in self.evidence.case.point.inputs else None
+        suspected = finding(self.evidence, _CHECK, self._next(), "GC100", part.name, message, row, entry)
+        self._add(part.name, operand, suspected, taints=True)
 
     def _examine(self, part: Node | Term) -> None:
         """Ask a layer alone about each of its operands that can explain a failing row."""
@@ -159,10 +189,12 @@ def _what_is_wrong(operand: str, judged: Judgement, entry: Entry, slopes: str) -
 
 def _worst_alone(judged: Judgement) -> Entry:
     """The entry that lies farthest outside its interval, with the nearer end as the numeric value."""
-    interval = judged.interval
-    nearest = np.clip(judged.analytic, interval.low, interval.high)
-    distance = np.abs(judged.analytic - nearest)
-    distance = np.where(np.isfinite(distance), distance, np.inf)
-    ratio = np.where(judged.right, -1.0, excess(distance, interval.bar)) if not judged.right.all() else distance
+    nearest = np.clip(judged.analytic, judged.interval.low, judged.interval.high)
+    distance = judged.outside
+    ratio = excess(distance, judged.slack)
+    if not judged.right.all():
+        ratio = np.where(judged.right, -1.0, excess(distance, judged.interval.bar))
+    elif not judged.together:
+        ratio = distance
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
-    return entry_at(index, judged.analytic, nearest, interval.bar)
+    return entry_at(index, judged.analytic, nearest, judged.slack if judged.passes else judged.interval.bar)

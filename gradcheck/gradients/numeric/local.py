@@ -109,18 +109,6 @@ def vjp(local: Local, operand: str, entries: Array | None = None, ties: bool = F
     return _interval({key: values.reshape(array.shape) for key, values in flat.items()})
 
 
-def joint_vjp(local: Local, operand: str, entries: Array) -> Interval:
-    """The interval along the direction in which the marked entries (bool, operand's shape) move together: (N,).
-
-    At a tie each entry alone may have any share of the upstream gradient; only together must the shares be the whole.
-    For an operand with samples on axis 0 and an uncoupled layer.
-    """
-    array = local.arrays[operand]
-    moves = Moves(operand, np.zeros(1, dtype=int), array.shape, fused=True)
-    found = _slopes(local, moves, lambda step: (array + step * entries)[None])
-    return _interval({key: values[0] for key, values in found.items()})
-
-
 def _applied(moves: Moves, array: Array, step: complex) -> Array:
     return moves.applied(array, np.full(len(moves), step))
 

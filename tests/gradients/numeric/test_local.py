@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from core_nets import normal
 
-from gradcheck.gradients.numeric.local import Interval, Local, joint_vjp, vjp
+from gradcheck.gradients.numeric.local import Interval, Local, vjp
 
 X, DY = normal(3, 4), normal(3, 4, seed=1)
 
@@ -123,17 +123,6 @@ def test_some_entries_can_be_asked_for_and_the_others_are_left_open() -> None:
 
 def maximum(x: Any) -> Any:
     return np.where(x[:, :1].real >= x[:, 1:].real, x[:, :1], x[:, 1:])
-
-
-def test_together_the_shares_of_a_tie_must_be_the_whole() -> None:
-    x, dy = np.array([[0.5, 0.5], [1.0, 2.0]]), np.array([[2.0], [1.0]])
-    tied = local(maximum, x=x, dy=dy)
-    alone = vjp(tied, "x")
-    np.testing.assert_array_equal(alone.kink, [[True, True], [False, False]])
-    assert alone.contains(np.array([[2.0, 2.0], [0.0, 1.0]])).all(), "each share alone may be the whole"
-    together = joint_vjp(tied, "x", alone.kink)
-    np.testing.assert_allclose(together.low, [2, 0], atol=1e-9)
-    np.testing.assert_allclose(together.high, [2, 0], atol=1e-9)
 
 
 def test_bar_of_a_real_difference_covers_its_error() -> None:

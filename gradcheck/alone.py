@@ -36,6 +36,7 @@ class Judgement:
     together  whether the values at kinks also add up in the directions in which those entries move together, with those
               of the layer's other operands too
     slack     how far outside a value may be for rounding and for what cannot be told
+    tied      whether the interval is one of several orders of numbers that are tied
     """
 
     analytic: Array
@@ -43,6 +44,7 @@ class Judgement:
     right: Array
     together: bool
     slack: Array
+    tied: bool
 
     @property
     def outside(self) -> Array:
@@ -69,6 +71,7 @@ class _Found:
     right: Array
     rounding: Array
     local: Local | None
+    tied: bool = False
 
 
 class Alone:
@@ -94,7 +97,7 @@ class Alone:
                 self._joint[part.name] = self._together(part)
             together = self._joint.get(part.name, {}).get(operand, True)
             self._known[key] = Judgement(
-                found.analytic, found.interval, found.right, together, found.interval.bar + found.rounding
+                found.analytic, found.interval, found.right, together, found.interval.bar + found.rounding, found.tied
             )
         return self._known[key]
 
@@ -125,13 +128,14 @@ class Alone:
         own, unit = 10 * self._own_rounding(part, operand), self.analytic.units[operand]
         interval = vjp(local, operand)
         right = interval.contains(analytic, self._rounding(interval, own, unit))
+        tied = False
         if not right.all() and not local.smooth and local.branches(local.arrays) is None:
             some = np.flatnonzero(~right)[:_PROBED]
             beside = vjp(local, operand, some, ties=True)
             if beside.contains(analytic, self._rounding(beside, own, unit)).flat[some].any():
-                interval = vjp(local, operand, ties=True)
+                interval, tied = vjp(local, operand, ties=True), True
                 right = interval.contains(analytic, self._rounding(interval, own, unit))
-        return _Found(analytic, interval, right, self._rounding(interval, own, unit), local)
+        return _Found(analytic, interval, right, self._rounding(interval, own, unit), local, tied)
 
     def _rounding(self, interval: Interval, own: Array | float, unit: float) -> Array:
         """What this layer's backward may round, given what it receives: that is rounded already, and does not count."""

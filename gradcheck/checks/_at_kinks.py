@@ -57,7 +57,8 @@ def entries_at_kinks(evidence: Evidence, alone: Alone, name: str, found: Estimat
         right &= judged.right & judged.together
     if black_boxes.any() and not _meets_kink(alone, parts):
         black_boxes = nothing
-    black_boxes &= ~_smooth(evidence, name, comparison, black_boxes & right & ~found.kink)
+    if not any(alone.judge(part, operand).tied for part in parts for operand in alone.operands(part)):
+        black_boxes = black_boxes & ~_smooth(evidence, name, comparison, black_boxes & right & ~found.kink)
     candidates = found.kink | black_boxes
     return AtKinks(candidates & right, candidates & ~right, black_boxes & ~found.kink)
 
@@ -65,7 +66,8 @@ def entries_at_kinks(evidence: Evidence, alone: Alone, name: str, found: Estimat
 def _smooth(evidence: Evidence, name: str, comparison: Comparison, excused: Array) -> Array:
     """Of the entries that a kink somewhere would excuse, those that a sharp estimate refutes and that meet none.
 
-    A few are asked: the shortest steps of a ladder, and the rounding of the analytic side, stay on their piece.
+    A few are asked: the shortest steps of a ladder, and the rounding of the analytic side, stay on their piece. Where
+    numbers are tied nobody can be asked: no single move need show it (the median of three that are equal).
     """
     clear = np.flatnonzero(excused & ~comparison.agrees & (comparison.bar <= comparison.told_apart))
     smooth = np.zeros(excused.shape, dtype=bool)

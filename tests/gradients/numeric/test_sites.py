@@ -295,7 +295,7 @@ def test_forward_that_raises_beside_the_point_tells_nothing() -> None:
 
     stage = stage_of(case(Strict(), x=np.array([[-1.0]])))
     assert sites(stage, "input", [(0, 0)], H) == [Sites(H)]
-    assert sites(stage_of(case(Strict(), x=np.array([[0.0]]))), "input", [(0, 0)], H) == [Sites(H)]
+    assert sites(stage_of(case(Strict(), x=np.array([[0.0]]))), "input", [(0, 0)], H) == [Sites(H, told=False)]
 
 
 def test_entries_are_told_one_by_one_and_noise_is_measured_once() -> None:

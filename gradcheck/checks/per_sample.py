@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from gradcheck.checks._base import Outcome, contraction_bound, finding, nearest_to_loss, number, of_term, unusable
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
-from gradcheck.gradients.analytic import Analytic, Objective, gradient
+from gradcheck.gradients.analytic import Analytic, Objective, gradient, on_other_pieces
 from gradcheck.network import Term
 
 Array = NDArray[Any]
@@ -58,7 +58,7 @@ def run(evidence: Evidence) -> Outcome:
         result, found, note = _term(evidence, position, term, len(findings))
         results.append(result)
         findings += found
-        notes.append(note)
+        notes += [note] * bool(note)
     return Outcome(tuple(results), tuple(findings), notes=tuple(notes))
 
 
@@ -100,6 +100,13 @@ class Sum:
 
 def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding], str]:
     total = Sum(evidence, position)
+    at_kink = on_other_pieces(evidence.case.network, total.batch.trace, [sample.trace for sample in total.samples])
+    if at_kink:
+        reason = (
+            f"{at_kink} lies on a kink within rounding: a sample alone is on another piece than in its batch, and the "
+            "slopes of both are right"
+        )
+        return CheckResult(NAME, "GC301", "not_applicable", reason), [], ""
     arrays = evidence.stage.arrays
     shape = np.shape(evidence.analytic.trace.losses[position])
     worst: dict[str, float] = {}

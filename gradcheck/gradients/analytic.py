@@ -5,7 +5,7 @@ Its rounding is measured with it, by moves of one unit in the last place and in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -154,6 +154,17 @@ def _moved_inside(network: Network, point: Point, base: Analytic, seed: int) -> 
     found = _backward(network, point, trace, DECLARED, seed, Rounded(network, point, trace, seed))
     if not found.failures:
         yield {name: _distance(found.gradients[name], base.gradients[name]) for name in base.gradients}
+
+
+def on_other_pieces(network: Network, batch: Trace, samples: Sequence[Trace]) -> str:
+    """The first layer or term of which a sample alone is on another piece than in its batch; empty if there is none.
+
+    samples  the traces of batches of one, in the order of the batch
+    """
+    whole = all_pieces(network, batch.arrays)
+    alone = [all_pieces(network, sample.arrays) for sample in samples]
+    each = {name: np.concatenate([pieces[name] for pieces in alone]) for name in whole}
+    return next((name for name in whole if not np.array_equal(whole[name], each[name])), "")
 
 
 def _distance(found: Array, other: Array) -> Array:

@@ -8,6 +8,7 @@ from core_nets import Centred, Declared, Gate, Reducing, double, errors, graph, 
 from support import case, check
 
 from gradcheck.findings import CheckResult, SpecReport
+from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.relu import Relu
 from gradcheck.layers.tanh import Tanh
@@ -230,3 +231,21 @@ def test_every_term_is_looked_at_by_itself() -> None:
     report = check_case(graph({"input": X, "target": TARGET}, layers, terms, checks=ON))
     assert [result(report, k).verdict for k in range(2)] == ["pass", "pass"], told(report)
     assert [result(report, k).measured["term"] for k in range(2)] == ["loss", "loss_2"]
+
+
+def test_sample_that_rounding_puts_on_another_piece_alone_is_not_held_against_its_batch() -> None:
+    """|p - t| at p = t, up to how the product of the batch and that of one sample round."""
+
+    class LastBit(Layer):
+        def forward(self, x: Any) -> Any:
+            return x + (2.0**-52 if len(x) > 1 else 0.0), None
+
+        def backward(self, dy: Any, cache: Any) -> Any:
+            return dy, {}
+
+    x = np.ones((3, 2))
+    report = check(Linear(2), LastBit(), x=x, loss=L1(), target=x, parameters={
+        "linear_1.weight": np.eye(2), "linear_1.bias": np.zeros(2)}, trusted=True)  # fmt: skip
+    (result,) = [result for result in report.checks if result.check == "per_sample"]
+    assert result.verdict == "not_applicable", told(report)
+    assert "loss lies on a kink within rounding" in result.reason

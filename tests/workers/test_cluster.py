@@ -46,7 +46,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             for process in reversed(processes):
                 process.terminate()
             for process in processes:
-                process.wait(60)
+                _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_for_workers(port: int) -> None:

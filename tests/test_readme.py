@@ -88,7 +88,7 @@ def test_there_are_two_commands() -> None:
     (commands,) = blocks("sh")
     first, second = commands.splitlines()
     assert first == "python -m pip install . && gradcheck run specs/mlp_batch32.yaml"
-    assert second == "python -m pip install '.[test]' && python -m pytest"
+    assert second == "python -m pip install '.[test]' && python -m pytest -n auto"
 
 
 def test_the_shown_plugin_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

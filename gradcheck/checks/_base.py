@@ -109,6 +109,11 @@ def contraction_bound(terms: int, unit: float) -> float:
     return terms * unit / (1 - terms * unit)
 
 
+def without_weight(term: Term) -> str:
+    """Why an identity of gradients cannot be asked of a term: they vanish in the objective; empty if they do not."""
+    return "" if term.weight else f"the weight of {term.name} is 0, so it has no gradient"
+
+
 def unusable(evidence: Evidence) -> str:
     """Why an identity of gradients cannot be asked: a backward that gave no usable gradient; empty if all did."""
     failure = next(iter(evidence.analytic.failures), None)

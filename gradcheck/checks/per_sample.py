@@ -29,7 +29,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import Outcome, contraction_bound, finding, nearest_to_loss, number, of_term, unusable
+from gradcheck.checks._base import (
+    Outcome,
+    contraction_bound,
+    finding,
+    nearest_to_loss,
+    number,
+    of_term,
+    unusable,
+    without_weight,
+)
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, on_other_pieces
@@ -51,8 +60,10 @@ def run(evidence: Evidence) -> Outcome:
     findings: list[Finding] = []
     notes: list[str] = []
     for position, term in enumerate(evidence.case.network.terms):
+        reason = without_weight(term)
         if "sum" not in reductions(term):
             reason = f"{term.name} has no reduction `sum`, so there is no gradient of one sample to add up"
+        if reason:
             results.append(CheckResult(NAME, "GC301", "not_applicable", reason))
             continue
         result, found, note = _term(evidence, position, term, len(findings))

@@ -28,7 +28,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import Outcome, contraction_bound, finding, nearest_to_loss, number, of_term, unusable
+from gradcheck.checks._base import (
+    Outcome,
+    contraction_bound,
+    finding,
+    nearest_to_loss,
+    number,
+    of_term,
+    unusable,
+    without_weight,
+)
 from gradcheck.checks._divisors import describe, fitting
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
@@ -77,7 +86,7 @@ def run(evidence: Evidence) -> Outcome:
 
 def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding]]:
     known = reductions(term)
-    reason = unusable(evidence)
+    reason = unusable(evidence) or without_weight(term)
     if not reason and ("sum" not in known or len(known) < 2):
         reason = f"{term.name} offers only {' and '.join(known)}; two reductions, one of them `sum`, can be compared"
     if reason:

@@ -359,3 +359,19 @@ def test_rounding_of_the_mean_counts_where_the_sum_is_exact(seed: int) -> None:
     x, target = normal(7, 60, 2, seed=seed), normal(7, 60, 3, seed=seed + 100)
     report = check(Linear(3), x=x, loss=L1(), target=target, reduction="none", seed=seed)
     assert not report.findings, told(report)
+
+
+def test_term_without_weight_has_no_gradient_to_hold_against_another() -> None:
+    data = {"input": normal(5, 3), "target": normal(5, 2)}
+    terms = [
+        Term(Mse(), "mean", weight, (head,), {"target": "target"}, name=name)
+        for head, weight, name in (("a", 1.0, "loss_1"), ("b", 0.0, "loss_2"))
+    ]
+    report = check_case(graph(data, [("a", Linear(2), ("input",)), ("b", Linear(2), ("input",))], terms))
+    assert not errors(report), told(report)
+    for name in ("reduction", "per_sample"):
+        weighted, without = (result for result in report.checks if result.check == name)
+        assert weighted.verdict == "pass"
+        assert (without.verdict, without.reason) == (
+            "not_applicable", "the weight of loss_2 is 0, so it has no gradient",
+        )  # fmt: skip

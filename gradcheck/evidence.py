@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.errors import NothingSelected, UsageError
+from gradcheck.errors import LayerFailure, NothingSelected, UsageError
 from gradcheck.gradients.analytic import Analytic, Objective, Spread, gradient, greatest_rounding, spread
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.gradients.numeric.estimate import Estimate, estimate
@@ -98,20 +99,27 @@ class Evidence:
         terms = zip(network.terms, self.analytic.trace.losses, strict=True)
         total = sum(abs(t.weight) * _magnitude(t, losses, self.stage.arrays) for t, losses in terms if t in reached)
         size = scale_of(self.stage.arrays[name])
-        change = self._change(name, size)
+        proved = SCHEMES[self.estimates[name].scheme].is_complex
+        change = 0.0 if proved and total else self._change(name, size)
         least = RESOLUTION[self.case.dtype] * (total or change / _LONG_STEP) / size
-        if not SCHEMES[self.estimates[name].scheme].is_complex and not change <= least * size:
+        if not proved and not change <= least * size:
             return 0.0
         return least + self.underflow + self.estimates[name].underflow
 
     def _change(self, name: str, size: float) -> float:
-        """How much a long move of the whole tensor, to and fro, changes the terms of the loss that depend on it."""
+        """How much a long move of the whole tensor changes the terms of the loss that depend on it, to or fro.
+
+        A move that leaves the domain of a forward says nothing.
+        """
         array = self.stage.arrays[name]
         direction = np.random.default_rng(array.size).choice([-1.0, 1.0], array.shape)
         network = replace(self.case.network, terms=self.case.network.reached([name]))
-        at = [self.case.point.with_arrays({name: array + k * _LONG_STEP * size * direction}) for k in (-1, 0, 1)]
-        below, here, above = (network.objective(network.forward(point)) for point in at)
-        return max(abs(above - here), abs(below - here))
+        here, changes = network.objective(network.forward(self.case.point)), [0.0]
+        for step in (-_LONG_STEP, _LONG_STEP):
+            moved = self.case.point.with_arrays({name: array + step * size * direction})
+            with suppress(LayerFailure):
+                changes.append(abs(network.objective(network.forward(moved)) - here))
+        return float(np.max(changes))
 
     def offender(self, name: str) -> str | None:
         """The first layer between the tensor and the loss whose complex step is not its derivative."""

@@ -13,6 +13,7 @@ from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses._base import Loss
+from gradcheck.losses.mse import Mse
 
 P = np.random.default_rng(5).uniform(0.05, 0.95, (4, 3))
 
@@ -161,3 +162,21 @@ def test_wrong_backward_of_a_staircase_never_passes(forward: Any, slope: Any, me
         assert report.verdict == "fail", told(report)
     assert {found.layer for found in errors(report)} <= {"plug_1"}, told(report)
     assert row(report, "input").counts.passed == 0, told(report)
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_a_tensor_without_a_gradient_at_the_border_of_a_domain_is_not_moved_out_of_it_in_earnest(method: str) -> None:
+    class Nothing(Layer):
+        def forward(self, x: Any) -> Any:
+            if (np.real(x) > 1).any():
+                raise ValueError("needs x <= 1")
+            return 0 * x, None
+
+        def backward(self, dy: Any, cache: Any) -> Any:
+            return 0 * dy, {}
+
+    x = np.array([[1.0, 0.5], [0.25, 1.0]])
+    for target in (np.ones((2, 2)), np.zeros((2, 2))):
+        report = check(Nothing(), x=x, loss=Mse(), target=target, method=method)
+        assert not errors(report), told(report)
+        assert report.counts.fail == report.counts.inconclusive == 0, told(report)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric.estimate import step_for
-from gradcheck.gradients.numeric.schemes import SCHEMES
+from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of
 from gradcheck.network import Network, Node
 
 Array = NDArray[Any]
@@ -63,8 +63,7 @@ def small_step(array: Array, *seed: int) -> Array:
 
 def random_like(array: Array, *seed: int) -> Array:
     """Random numbers of the size of the array's own; of size 1 where it is zero."""
-    size = float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
-    return np.asarray((size or 1.0) * np.random.default_rng([*seed, array.size]).standard_normal(array.shape))
+    return np.asarray(scale_of(array) * np.random.default_rng([*seed, array.size]).standard_normal(array.shape))
 
 
 def given_else(node: Node, arrays: Mapping[str, Array], factor: float = 1.0) -> dict[str, Array]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
+from gradcheck.gradients.numeric.schemes import scale_of
 
 Array = NDArray[Any]
 Forward = Callable[[Mapping[str, Array]], Sequence[Any]]
@@ -73,13 +74,9 @@ def _directions(arrays: Mapping[str, Array], names: Sequence[str]) -> Iterator[M
     rng = np.random.default_rng(len(names))
     signs = {name: rng.choice([-1.0, 1.0], arrays[name].shape) for name in names}
     yield {name: signs[name] * arrays[name] for name in names}
-    zeros = {name: signs[name] * _size(arrays[name]) * (arrays[name] == 0) for name in names}
+    zeros = {name: signs[name] * scale_of(arrays[name]) * (arrays[name] == 0) for name in names}
     if any(direction.any() for direction in zeros.values()):
         yield zeros
-
-
-def _size(array: Array) -> float:
-    return (float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0) or 1.0
 
 
 def _share(forward: Forward, arrays: Mapping[str, Array], direction: Mapping[str, Array]) -> float:

@@ -25,7 +25,7 @@ from gradcheck.gradients.numeric._holomorphic import conjugate_share
 from gradcheck.gradients.numeric.estimate import SHORTER
 from gradcheck.gradients.numeric.ladder import RATIO, Rungs, plateau
 from gradcheck.gradients.numeric.noise import layer_staircase, rounding_noise
-from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES
+from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES, scale_of
 from gradcheck.network import Network
 
 Array = NDArray[Any]
@@ -168,8 +168,7 @@ def _inwards(
 def _direction(moving: Sequence[str], arrays: Mapping[str, Array]) -> Mapping[str, Array]:
     """A random direction of the size of the arrays themselves."""
     rng = np.random.default_rng(len(moving))
-    sizes = {name: float(np.sqrt(np.mean(np.square(arrays[name])))) if arrays[name].size else 0.0 for name in moving}
-    return {name: (sizes[name] or 1.0) * rng.standard_normal(arrays[name].shape) for name in moving}
+    return {name: scale_of(arrays[name]) * rng.standard_normal(arrays[name].shape) for name in moving}
 
 
 def _output(

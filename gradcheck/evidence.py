@@ -224,7 +224,7 @@ def gather(
     left_out  the tensors that nothing is to be said about
     """
     scene = (scene or prepare(case)).fresh()
-    arrays = scene.stage.arrays
+    case, arrays = scene.case, scene.stage.arrays
     names = [name for name in scene.schemes if name not in left_out]
     estimates: dict[str, Estimate] = {}
     total = sum(arrays[name].size for name in names)

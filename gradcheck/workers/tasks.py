@@ -11,9 +11,9 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -27,14 +27,12 @@ from gradcheck.errors import LayerFailure
 from gradcheck.evidence import Scene, prepare
 from gradcheck.gradients.numeric.ladder import Rungs, climb
 from gradcheck.gradients.numeric.sweep import Stage
-from gradcheck.pipeline import Opened, Outcome
+from gradcheck.pipeline import Outcome
 from gradcheck.spec.read import Overrides
 from gradcheck.workers.blocks import Array, Request, blocks, evaluated, joined, request
 
 #: How many specs a worker keeps prepared.
 _KEPT = 4
-#: Of how many tensors a worker keeps what their sweeps are asked for.
-_KEPT_TENSORS = 64
 #: A cluster may give a process several tasks at once, in threads; what is kept serves one at a time.
 _ONE_AT_A_TIME = RLock()
 
@@ -120,15 +118,15 @@ class OutOfTime(Exception):  # noqa: N818 - it ends a sweep, and is no error of 
 def plan(job: Job) -> Plan:
     """Read and prepare a spec -> its parts. GradcheckError where the job cannot be run as asked."""
     with _at_home(job):
-        scene = _scene(job)
-        if scene is None:
+        kept = _kept(job)
+        if kept.scene is None:
             return Plan((), None, "")
         parts = tuple(
             Part(order, name, number, len(block))
-            for order, name in enumerate(scene.schemes)
-            for number, block in enumerate(_blocks(job, name))
+            for order, name in enumerate(kept.scene.schemes)
+            for number, block in enumerate(kept.blocks(name))
         )
-        return Plan(parts, scene.case.seed, _digest(job))
+        return Plan(parts, kept.scene.case.seed, kept.digest)
 
 
 def sweep(job: Job, part: Part, deadline: float | None = None, tick: Callable[[int], None] | None = None) -> Answer:
@@ -143,15 +141,15 @@ def sweep(job: Job, part: Part, deadline: float | None = None, tick: Callable[[i
             tick(done)
 
     with _at_home(job):
-        scene = _scene(job)
-        assert scene is not None, "a job without a scene has no parts"
+        kept = _kept(job)
+        assert kept.scene is not None, "a job without a scene has no parts"
         try:
-            block, of = _blocks(job, part.name)[part.block], _request(job, part.name)
-            return Answer(evaluated(scene.fresh(), part.name, block, of, watched), True, _digest(job))
+            block, of = kept.blocks(part.name)[part.block], kept.request(part.name)
+            return Answer(evaluated(kept.scene.fresh(), part.name, block, of, watched), True, kept.digest)
         except LayerFailure:
-            return Answer(None, True, _digest(job))
+            return Answer(None, True, kept.digest)
         except OutOfTime:
-            return Answer(None, False, _digest(job))
+            return Answer(None, False, kept.digest)
 
 
 def judge(job: Job, answers: Mapping[Part, Rungs], limit: Limit | None = None, dump: bool = False) -> Outcome:
@@ -160,74 +158,82 @@ def judge(job: Job, answers: Mapping[Part, Rungs], limit: Limit | None = None, d
     limit  what was not reached before time ran out
     dump   whether the gradients are wanted, and not only the report
     """
-
-    def answered(stage: Stage, name: str, *arguments: Any) -> Rungs:
-        of = _blocks(job, name)
-        found = {part.block: rungs for part, rungs in answers.items() if part.name == name}
-        if len(found) < len(of):
-            return climb(stage, name, *arguments)
-        return joined(of, [found[number] for number in range(len(of))])
-
     with _at_home(job):
-        opened = _opened(job)
-        if isinstance(opened, Outcome):
-            return opened
-        outcome = pipeline.run_case(opened.case, opened.replay, sweep=answered, scene=_scene(job), limit=limit)
+        kept = _kept(job)
+        if isinstance(kept.opened, Outcome):
+            return kept.opened
+
+        def answered(stage: Stage, name: str, *arguments: Any) -> Rungs:
+            of = kept.blocks(name)
+            found = {part.block: rungs for part, rungs in answers.items() if part.name == name}
+            if len(found) < len(of):
+                return climb(stage, name, *arguments)
+            return joined(of, [found[number] for number in range(len(of))])
+
+        opened = kept.opened
+        outcome = pipeline.run_case(opened.case, opened.replay, sweep=answered, scene=kept.scene, limit=limit)
         return outcome if dump else replace(outcome, gradients={})
 
 
 def forget() -> None:
     """Let go of all specs that are kept."""
-    for kept in (_opened, _scene, _digest, _catalogue, _blocks, _request):
+    for kept in (_kept, _catalogue):
         kept.cache_clear()
+
+
+class _Kept:
+    """One spec, read and prepared, and what its tasks ask for again and again: all of it about one and the same case.
+
+    opened  the case, or why it cannot be run
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.opened = pipeline.open_spec(job.path, job.text, _catalogue(job.plugins, job.folder), job.overrides)
+        self._blocks: dict[str, list[Array]] = {}
+        self._requests: dict[str, Request] = {}
+
+    @cached_property
+    def scene(self) -> Scene | None:
+        """Everything that sweeps need; None where the spec cannot be run, or a plugin fails on the way."""
+        if isinstance(self.opened, Outcome):
+            return None
+        with suppress(LayerFailure):
+            return prepare(self.opened.case)
+        return None
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all numbers at the point."""
+        assert self.scene is not None
+        found = hashlib.sha256()
+        for name, array in sorted(self.scene.case.point.arrays.items()):
+            found.update(name.encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
+
+    def blocks(self, name: str) -> list[Array]:
+        """The blocks of the sweep of a tensor: flat indices."""
+        assert self.scene is not None
+        if name not in self._blocks:
+            self._blocks[name] = blocks(self.scene.stage, name)
+        return self._blocks[name]
+
+    def request(self, name: str) -> Request:
+        """What the sweep of a tensor is asked for."""
+        assert self.scene is not None
+        if name not in self._requests:
+            self._requests[name] = request(self.scene.fresh(), name)
+        return self._requests[name]
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept(job: Job) -> _Kept:
+    return _Kept(job)
 
 
 @lru_cache(maxsize=_KEPT)
 def _catalogue(plugins: tuple[str, ...], folder: str) -> Catalogue:
     return Catalogue(plugins)
-
-
-@lru_cache(maxsize=_KEPT)
-def _opened(job: Job) -> Opened | Outcome:
-    catalogue = _catalogue(job.plugins, job.folder)
-    return pipeline.open_spec(job.path, job.text, catalogue, job.overrides)
-
-
-@lru_cache(maxsize=_KEPT)
-def _scene(job: Job) -> Scene | None:
-    """Everything that sweeps need; None where the spec cannot be run, or a plugin fails on the way."""
-    opened = _opened(job)
-    if isinstance(opened, Outcome):
-        return None
-    try:
-        return prepare(opened.case)
-    except LayerFailure:
-        return None
-
-
-@lru_cache(maxsize=_KEPT_TENSORS)
-def _blocks(job: Job, name: str) -> list[Array]:
-    scene = _scene(job)
-    assert scene is not None
-    return blocks(scene.stage, name)
-
-
-@lru_cache(maxsize=_KEPT_TENSORS)
-def _request(job: Job, name: str) -> Request:
-    scene = _scene(job)
-    assert scene is not None
-    return request(scene.fresh(), name)
-
-
-@lru_cache(maxsize=_KEPT)
-def _digest(job: Job) -> str:
-    scene = _scene(job)
-    assert scene is not None
-    found = hashlib.sha256()
-    for name, array in sorted(scene.case.point.arrays.items()):
-        found.update(name.encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def test_errors_reach_the_command_line(job_of: JobOf) -> None:
 
 def test_workers_that_see_other_files_are_refused(job_of: JobOf, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = iter("ab" * 10)
-    monkeypatch.setattr(tasks, "_digest", lambda job: next(seen))
+    monkeypatch.setattr(tasks._Kept, "digest", property(lambda kept: next(seen)))
     monkeypatch.setattr(tasks, "forget", lambda: None)
     with pytest.raises(UsageError, match=r"tiny\.yaml: two workers read different numbers"):
         results([job_of()], Orders(Crew(), isolated=True))

@@ -188,7 +188,8 @@ class _Kept:
     """
 
     def __init__(self, job: Job) -> None:
-        self.opened = pipeline.open_spec(job.path, job.text, _catalogue(job.plugins, job.folder), job.overrides)
+        catalogue = _catalogue(job.plugins, job.folder)
+        self.opened = pipeline.open_spec(job.path, job.text, catalogue, job.overrides)
         self._blocks: dict[str, list[Array]] = {}
         self._requests: dict[str, Request] = {}
 

@@ -27,8 +27,9 @@ class ScaledDotProductAttention(Layer):
     s is `scale`, by default 1/√E. The inputs are query, key, value and, if there are four, a mask that can be broadcast
     to S: (N, ..., L, S), or (L, S) for all samples (`per_sample: false` in the spec). As in PyTorch, a mask of booleans
     (or of integers) says with true (or not 0) which keys a query may look at, and a mask of real numbers is added to
-    S. With `is_causal` query l sees keys 0 to l, of those that the mask allows. A query that sees no key gets y = 0,
-    and no gradient flows through it. PyTorch's `dropout_p` is a layer of its own here.
+    S; in a spec, true and false, `fill: binary` or `dtype: bool` make booleans or integers. With `is_causal` query l
+    sees keys 0 to l, of those that the mask allows. A query that sees no key gets y = 0, and no gradient flows through
+    it. PyTorch's `dropout_p` is a layer of its own here.
     """
 
     is_causal: bool = False

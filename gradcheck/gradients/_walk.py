@@ -107,16 +107,20 @@ class Walk:
         failed = gradients is None
         found = gradients or {}
         for local, key in node.parameters.items():
+            if key in self.point.frozen:
+                continue
             what = f"the gradient of `{local}`"
             if not failed and local not in found:
                 has = ", ".join(f"`{name}`" for name in found) or "none"
                 message = f"{key}: backward forgets {what}; the gradients that it returns: {has}"
                 self.failures.append(LayerFailure("GC108", node.name, "backward", message, key))
             forgotten = failed or local not in found
-            array = self.trace.arrays[key]
-            self._accumulate(node.name, key, self._sound(node.name, what, array, found.get(local), forgotten, key))
+            array = node.turned(local, self.trace.arrays[key])
+            gradient = self._sound(node.name, what, array, found.get(local), forgotten, key)
+            self._accumulate(node.name, key, node.turned(local, gradient))
         surplus = [name for name in found if name not in node.parameters]
-        if surplus and all(local in found for local in node.parameters):
+        expected = [local for local, key in node.parameters.items() if key not in self.point.frozen]
+        if surplus and all(local in found for local in expected):
             message = f"{node.name}: backward returns a gradient for {', '.join(surplus)}, which init does not return"
             self.failures.append(LayerFailure("GC120", node.name, "backward", message))
 

@@ -20,6 +20,7 @@ CODES = {
     "GC114": "outside-subgradient",
     "GC115": "non-finite",
     "GC120": "wrong-shape",
+    "GC125": "frozen-gradient",
     "GC201": "reduction-ratio",
     "GC202": "reduction-value",
     "GC301": "per-sample-sum",

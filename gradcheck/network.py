@@ -15,6 +15,8 @@ from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
 
 Array = NDArray[Any]
+#: The argument of a backward that wants to know which of its layer's parameters are frozen.
+_FROZEN = "frozen"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,16 @@ class Node:
             outputs = tuple(np.asarray(y) if isinstance(y, np.ndarray) else y for y in outputs)
             self._require_shapes(inputs, outputs)
         return outputs, cache
+
+    @property
+    def hears_of_frozen(self) -> bool:
+        """Whether the layer's backward wants to know which parameters are frozen."""
+        return _FROZEN in inspect.signature(self.layer.backward).parameters
+
+    def backward(self, dy: Any, cache: Any, frozen: frozenset[str]) -> Any:
+        """Call backward; `frozen` are the names of the parameters that are to receive no gradient."""
+        told = {_FROZEN: frozen} if frozen and self.hears_of_frozen else {}
+        return self.layer.backward(dy, cache, **told)
 
     def part(self, x: Array) -> Array:
         """An elementwise layer on some of its input's numbers, in any shape."""

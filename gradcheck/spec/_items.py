@@ -145,7 +145,10 @@ class Graph:
         elif self.arrays.complete and all(item.unit is not None for item in self.items):
             known = [*self.arrays.places, *(item.name for item in self.items[:before])]
             hint, what = did_you_mean(name, known), "data"
-            if self.module:
+            use = next((item for item in self.items if item.module and name.startswith(f"{item.name}.")), None)
+            if use is not None and use.module is not None:
+                hint = f"; what a use gives is its last layer, or what `{use.module.name}` names in `outputs`"
+            elif self.module:
                 what = f"input in the module `{self.module}`"
                 hint = hint or f"; a module sees its own inputs alone: {quoted(self.arrays.inputs)}"
             self.problems.add(place, f"`{user}` takes `{name}`, but there is no such layer or {what}{hint}")

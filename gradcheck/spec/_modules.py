@@ -83,7 +83,7 @@ def _read(module: Module, node: Node, modules: Modules, reading: Reading) -> Non
     inside = Arrays(tuple(places), places=places, complete=complete)
     module.graph = read_network(nodes.get("network"), inside, modules, reading, module.name)
     if "outputs" in values:
-        module.outputs = module.graph.resolve(values["outputs"], nodes["outputs"], module.name)
+        module.outputs = module.graph.resolve(values["outputs"], nodes["outputs"], "outputs")
     elif "outputs" not in nodes and module.graph.items:
         last = module.graph.items[-1]
         module.outputs = (Source(last.name, last.place),)

@@ -77,7 +77,8 @@ class Ties:
             if self._met.get(name):
                 continue
             if other is None and tie.other.removesuffix(_TRANSPOSE).rpartition(".")[0] not in unknown:
-                hint = meant(tie.other, [*known, *(f"{n}{_TRANSPOSE}" for n in known)], unknown)
+                transposes = [f"{each}{_TRANSPOSE}" for each in known] if tie.other.endswith(_TRANSPOSE) else []
+                hint = meant(tie.other, [*known, *transposes], unknown)
                 self._problems.add(tie.other_place, f"there is no parameter `{tie.other}` to tie `{name}` to{hint}")
             elif other is not None and name in self._met:
                 turned = f"`{other[0]}: {name}{_TRANSPOSE if other[1] else ''}`"
@@ -111,6 +112,8 @@ def _is_chained(tie: Tie, names: Mapping[str, Tie], problems: Problems) -> bool:
     elif further.other.removesuffix(_TRANSPOSE) == tie.name:
         message = f"`{tie.name}` and `{further.name}` are tied to each other; leave out one of the two"
     else:
-        message = f"`{tie.name}` is tied to `{further.name}`, which is tied itself; tie both to `{further.other}`"
+        end, turned = further.other.removesuffix(_TRANSPOSE), found[1] != further.other.endswith(_TRANSPOSE)
+        end += _TRANSPOSE if turned else ""
+        message = f"`{tie.name}` is tied to `{further.name}`, which is tied itself; tie it to `{end}`"
     problems.add(tie.other_place, message)
     return True

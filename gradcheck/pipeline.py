@@ -248,7 +248,7 @@ def _rows(case: Case, names: tuple[str, ...], rows: tuple[Row, ...], unreached: 
         if name in case.left_out and "gradient" in case.checks and not case.gradient.entries:
             why = "`check` does not name it"
         frozen = name in case.point.frozen
-        why = "frozen, a constant for the objective: it receives no gradient" if frozen else why
+        why = "frozen: a constant of the objective, which receives no gradient" if frozen else why
         return Row(name, arrays[name].shape, arrays[name].size, 0, "not_applicable", reason=why, frozen=frozen)
 
     return tuple(replace(checked.get(name) or unchecked(name), uses=_uses(case, name)) for name in names)

@@ -31,6 +31,7 @@ class Walk:
         self.gradients: dict[str, Array] = {}
         self.contributions: dict[tuple[str, str], Array] = {}
         self.failures: list[LayerFailure] = []
+        self.leaks: list[LayerFailure] = []
         self.base = max(_unit(point.arrays[name].dtype) for name in (*point.parameters, *point.inputs))
         self.units: dict[str, float] = {}
         self.upstream = self.base
@@ -138,7 +139,7 @@ class Walk:
             f"{key}: backward is told that `{local}` is frozen, and returns a gradient for it all the same; "
             "leave it out, or return None or zeros"
         )
-        self.failures.append(LayerFailure("GC125", node.name, "backward", message, key))
+        self.leaks.append(LayerFailure("GC125", node.name, "backward", message, key))
 
     def _accumulate(self, where: str, name: str, gradient: Array) -> None:
         known = self.contributions.get((where, name))

@@ -174,12 +174,12 @@ class Builder:
             return False
         known = self.parameters
         for local, shape in drawn.parameters.items():
-            if f"{written}.{local}" not in known:
-                self._settle(f"{written}.{local}", shape, known)
+            if f"{written}.{local}" not in known and not self._settle(f"{written}.{local}", shape, known):
+                known[f"{written}.{local}"] = shape
         return True
 
-    def _settle(self, name: str, shape: tuple[int, ...], known: dict[str, tuple[int, ...]]) -> None:
-        """Where a parameter comes from: from another that it is tied to, or from the user's weights; or it is drawn."""
+    def _settle(self, name: str, shape: tuple[int, ...], known: dict[str, tuple[int, ...]]) -> bool:
+        """Where a parameter comes from: another that it is tied to (true), the user's weights; or it is drawn."""
         plan = self._plan
         tied = plan.tied.get(name) or plan.ties.take(name, shape, known)
         if tied is not None:
@@ -190,3 +190,4 @@ class Builder:
             own = plan.weights.take(name, shape)
             if own is not None:
                 self._own[name] = own
+        return tied is not None

@@ -128,7 +128,7 @@ modules:
   pair:
     inputs: [x, y]
     outputs: [tanh_1, cut_1]
-    network: [tanh: {inputs: x}, split: {inputs: y}]
+    network: [tanh: {inputs: x}, cut: {inputs: y}]
 network:
   - module: {module: pair}
   - relu: {inputs: pair_1.2}

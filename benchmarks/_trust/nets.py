@@ -16,7 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _trust.planting import real_only
-from _trust.recipes import NoRecipe, Sizes, Units, arity, draw_unit, options, predictions, reductions, takes, targets
+from _trust.recipes import (
+    INTEGERS,
+    NoRecipe,
+    Sizes,
+    Units,
+    arity,
+    draw_unit,
+    more_inputs,
+    options,
+    predictions,
+    reads_integers,
+    reductions,
+    takes,
+    targets,
+)
 from gradcheck.assembly import Assembly
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.layers._base import Layer
@@ -35,6 +49,10 @@ _ATTEMPTS, _TRIES = 400, 40
 _GREATEST = 1e6
 #: Ranges of the sizes of one sample: features, a sequence of features, an image.
 _SPACES: tuple[tuple[tuple[int, int], ...], ...] = (((5, 15),), ((2, 6), (3, 10)), ((1, 4), (5, 11), (5, 11)))
+#: The same for one of integers, and the share of the nets that start from such a sample.
+_INTEGER_SPACE, _INTEGER_SHARE = ((3, 8),), 0.12
+#: How often a layer with several inputs takes another activation than the last one for each of them, if any fits.
+_OTHER_OPERANDS = 0.8
 
 
 @dataclass(frozen=True)
@@ -148,12 +166,26 @@ class _Drawing:
 
     def __init__(self, units: Units, profile: Profile, rng: Rng, origin: tuple[int, int], featured: str) -> None:
         self.units, self.profile, self.rng, self.origin, self.featured = units, profile, rng, origin, featured
-        shape = self._shape()
         self.traits: list[str] = []
-        x = _INPUTS[self._trait(_INPUTS)][1](rng, rng.standard_normal(shape))
+        self.readers = [name for name, kind in sorted(units.layers.items()) if reads_integers(kind)]
+        x = self._integers() if self._starts_from_integers() else self._numbers()
         self.assembly = _assembly(*origin, {"input": x}, "float64", {})
         self.activations = ["input"]
         self.steps: list[Step] = []
+
+    def _starts_from_integers(self) -> bool:
+        by_chance = bool(self.readers) and self.profile.traits and self.rng.random() < _INTEGER_SHARE
+        return self.featured in self.readers or by_chance
+
+    def _integers(self) -> Array:
+        sizes = Sizes(self.rng)
+        shape = (sizes.draw(*self.profile.batch), *[sizes.draw(*limits) for limits in _INTEGER_SPACE])
+        self.traits.append("integer input")
+        return self.rng.integers(0, INTEGERS, shape)
+
+    def _numbers(self) -> Array:
+        x: Array = self.rng.standard_normal(self._shape())
+        return _INPUTS[self._trait(_INPUTS)][1](self.rng, x)
 
     def _shape(self) -> tuple[int, ...]:
         """The shape of an input on which the featured layer can stand."""
@@ -162,16 +194,18 @@ class _Drawing:
             shape = (sizes.draw(*self.profile.batch), *[sizes.draw(*limits) for limits in _SPACES[place]])
             for _ in range(_TRIES):
                 with suppress(ShapeError):
-                    arity(draw_unit(self.units.layers[self.featured], sizes), shape)
+                    arity(draw_unit(self.units.layers[self.featured], sizes, shape), shape)
                     return shape
         raise _Misfit(f"{self.featured} fits on none of the inputs that are drawn here")
 
     def net(self, loss_name: str) -> Net:
         """The finished net, with the featured layer on a random place."""
         depth = int(self.rng.integers(self.profile.depth[0], self.profile.depth[1] + 1))
-        place = int(self.rng.integers(depth))
+        integers = self.assembly.arrays["input"].dtype.kind == "i"
+        place = 0 if self.featured in self.readers else int(self.rng.integers(integers, depth))
         for position in range(depth):
-            self._add_layer([self.featured] if position == place else self._candidates())
+            first = [str(name) for name in self.rng.permutation(self.readers)] if integers and not position else []
+            self._add_layer([self.featured] if position == place else first or self._candidates())
         weights = self._weights()
         loss = draw_unit(self.units.losses[loss_name], Sizes(self.rng))
         reduction = str(self.rng.choice(reductions(loss)))
@@ -201,11 +235,11 @@ class _Drawing:
         """Whether an instance of this kind fits on the last activation; if so it is there now."""
         arrays = self.assembly.arrays
         used = {size for name in (*self.activations, *self.assembly.parameters) for size in arrays[name].shape}
-        layer = draw_unit(self.units.layers[kind], Sizes(self.rng, used))
         previous = self.activations[-1]
+        layer = draw_unit(self.units.layers[kind], Sizes(self.rng, used), arrays[previous].shape)
         try:
-            others = arity(layer, arrays[previous].shape) - 1
-            inputs = (previous, *[str(name) for name in self.rng.choice(self.activations, others)])
+            others = arity(layer, arrays[previous].shape) - 1 + int(more_inputs(layer) and self.rng.random() < 0.3)
+            inputs = (previous, *[self._operand(layer, previous) for _ in range(others)])
             node = self.assembly.add(f"{kind}_{len(self.steps) + 1}", layer, inputs)
         except ShapeError:
             return False
@@ -216,11 +250,23 @@ class _Drawing:
         self.steps.append(Step(node.name, layer, inputs))
         return True
 
+    def _operand(self, layer: Layer, previous: str) -> str:
+        """An activation that fits beside the last one; seldom that one again."""
+        shapes = {name: self.assembly.arrays[name].shape for name in self.activations}
+        fitting = []
+        for name in self.activations:
+            with suppress(ShapeError):
+                layer.check(shapes[previous], shapes[name])
+                fitting.append(name)
+        others = [name for name in fitting if name != previous]
+        chosen = others if others and self.rng.random() < _OTHER_OPERANDS else fitting
+        return str(self.rng.choice(chosen or self.activations))
+
     def _weights(self) -> dict[str, Array]:
         """The parameters as a trait has changed them."""
         names = self.assembly.parameters
         arrays = self.assembly.arrays
-        total = sum(arrays[name].size for name in ("input", *names))
+        total = sum(arrays[name].size for name in ("input", *names) if arrays[name].dtype.kind == "f")
         if not self.profile.entries[0] <= total <= self.profile.entries[1]:
             raise _Misfit(f"the net has {total} entries")
         trait = self._trait(_PARAMETERS)

@@ -169,9 +169,7 @@ def test_what_a_layer_draws_is_no_input(read: Callable[..., Case]) -> None:
 
 
 def test_several_outputs(read: Callable[..., Case]) -> None:
-    case = read(
-        "cut", "relu: {inputs: cut_1.1}", loss="{mse: {inputs: relu_1}}", data=DATA.replace("[5]}}", "[3]}}")
-    )
+    case = read("cut", "relu: {inputs: cut_1.1}", loss="{mse: {inputs: relu_1}}", data=DATA.replace("[5]}}", "[3]}}"))
     assert case.network.node("cut_1").outputs == ("cut_1.0", "cut_1.1")
     assert case.network.node("relu_1").inputs == ("cut_1.1",)
     data = DATA.replace("inputs: {shape: [5]}", "inputs: {shape: [4]}").replace(

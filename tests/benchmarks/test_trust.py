@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import trust
 from _trust import alarms, bars, comparison, criteria, fixed, nets, peers, sensitivity
+from _trust.inputs import sources
 from _trust.nets import LARGE, SMALL, Net, draw_net
 from _trust.planting import Mistake, plant
 from _trust.pool import Pool
@@ -124,6 +125,25 @@ def test_the_sizes_of_a_net_differ_where_they_can() -> None:
 def test_a_layer_with_two_inputs_is_drawn_without_a_recipe() -> None:
     drawn = [a_net(units(sum=Sum), index) for index in range(1, 8, 2)]
     assert all(len(step.inputs) == 2 for net in drawn for step in net.steps if isinstance(step.layer, Sum))
+
+
+def test_masks_of_every_kind_are_drawn_for_attention() -> None:
+    layer, rng = UNITS.layers["scaled_dot_product_attention"](), np.random.default_rng(0)
+    masks = [found[3] for found in (sources(rng, layer, (3, 4, 5)) for _ in range(200)) if len(found) == 4]
+    assert {(mask.array.dtype.kind, mask.shared) for mask in masks} == {(k, s) for k in "bif" for s in (False, True)}
+    assert {mask.array.ndim for mask in masks if mask.shared} == {2}
+
+
+def test_a_layer_gets_inputs_of_the_net_that_are_drawn_for_it() -> None:
+    kinds = {name: UNITS.layers[name] for name in ("lstm", "scaled_dot_product_attention")}
+    drawn = [a_net(units(**kinds), index) for index in range(9)]
+    assert any(net.shared for net in drawn)
+    assert sum(len(net.case().point.inputs) > 1 for net in drawn) > 3
+    for net in drawn:
+        point = net.case("float32").point
+        assert point.inputs == tuple(name for name in net.data if name not in ("target", "sample_weight"))
+        assert net.shared == set(net.data) - point.batched
+        assert [line.split()[0] for line in net.described()[: len(point.inputs)]] == list(point.inputs)
 
 
 @pytest.mark.parametrize(("kind", "why"), [(Nowhere, "in vain"), (Unknown, "option `scheme`")])

@@ -64,6 +64,7 @@ class BatchNorm(Layer):
     def forward(
         self,
         x: Array,
+        *,
         weight: Array | None = None,
         bias: Array | None = None,
         running_mean: Array | None = None,

@@ -51,7 +51,7 @@ class InstanceNorm(Layer):
         """Weight (C,) around 1 and bias (C,) around 0, with `affine`."""
         return drawn_affine(rng, x_shapes[0][1:2], self.bias) if self.affine else {}
 
-    def forward(self, x: Array, weight: Array | None = None, bias: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, x: Array, *, weight: Array | None = None, bias: Array | None = None) -> tuple[Array, Any]:
         """y = w z + b, z = (x − μ) / s."""
         z, s = normalised(x, tuple(range(2, x.ndim)), self.eps)
         return affine_by_channel(z, weight, bias), (z, s, weight)

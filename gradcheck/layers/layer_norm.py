@@ -47,7 +47,7 @@ class LayerNorm(Layer):
         """Weight (*F) around 1 and bias (*F) around 0."""
         return drawn_affine(rng, self._shape, self.bias) if self.elementwise_affine else {}
 
-    def forward(self, x: Array, weight: Array | None = None, bias: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, x: Array, *, weight: Array | None = None, bias: Array | None = None) -> tuple[Array, Any]:
         """y = w z + b, z = (x − μ) / s."""
         z, s = normalised(x, self._axes, self.eps)
         y = z if weight is None else weight * z

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -16,6 +17,7 @@ from gradcheck.layers._several_inputs import (
 )
 
 
+@dataclass(frozen=True)
 class Multiply(Layer):
     """Product of two or more inputs of one shape, entry by entry: a gate, or a mask.
 

@@ -152,6 +152,16 @@ parameters: {tie: {head.weight: embedding.weight.T}}
 """
 
 
+PARALLEL = """\
+data: {batch_size: 4, inputs: {a: {shape: [3]}, b: {shape: [2]}}, targets: {x: {shape: [2]}, y: {shape: [3]}}}
+network:
+  - linear: {out_features: 2, inputs: a, name: there}
+  - linear: {out_features: 3, inputs: b, name: back}
+loss: [mse: {inputs: there, target: x}, mse: {inputs: back, target: y}]
+parameters: {tie: {back.weight: there.weight.T}}
+"""
+
+
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("plugin") / "plugin.py"
@@ -176,7 +186,9 @@ def read(plugin: str) -> Callable[[str], Case]:
 
 
 @pytest.mark.parametrize("method", ["auto", "central"])
-@pytest.mark.parametrize("spec", [SIAMESE, RECURRENT, WORDS], ids=["siamese", "recurrent", "words"])
+@pytest.mark.parametrize(
+    "spec", [SIAMESE, RECURRENT, WORDS, PARALLEL], ids=["siamese", "recurrent", "words", "parallel"]
+)
 def test_networks_that_share_parameters_pass(run: Callable[..., Outcome], spec: str, method: str) -> None:
     report = run(spec, method=method).report
     assert report.verdict == "pass", told(report)

@@ -19,13 +19,13 @@ PLUGIN = """
 import numpy as np
 from gradcheck import Layer
 
-class Add(Layer):
+class Plus(Layer):
     def forward(self, a, b):
         return a + b, None
     def backward(self, dy, cache):
         return (dy, dy), {}
 
-class Sub(Layer):
+class Minus(Layer):
     def forward(self, a, b):
         return a - b, None
     def backward(self, dy, cache):
@@ -130,7 +130,7 @@ modules:
 network:
   - module: {module: tower, inputs: a}
   - module: {module: tower, inputs: b}
-  - add: {inputs: [tower_1, tower_2]}
+  - plus: {inputs: [tower_1, tower_2]}
 loss: mse
 """
 RECURRENT = """\
@@ -267,7 +267,7 @@ def test_layers_that_couple_samples_are_named_by_their_places(run: Callable[...,
 
 def test_a_parameter_that_one_place_ignores_is_reached_through_the_other(run: Callable[..., Outcome]) -> None:
     """a - a of the same tower leaves nothing of it, but the other term sees it."""
-    spec = SIAMESE.replace("inputs: b}", "inputs: a}").replace("b: {shape: [3]}", "").replace("add:", "sub:")
+    spec = SIAMESE.replace("inputs: b}", "inputs: a}").replace("b: {shape: [3]}", "").replace("plus:", "minus:")
     spec = spec.replace("{a: {shape: [3]}, }", "{a: {shape: [3]}}")
     alone = run(spec).report
     assert ("GC601", "tower.linear_1.weight") in notes(alone) or ("GC603", "tower.linear_1.weight") in notes(alone)

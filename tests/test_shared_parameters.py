@@ -57,6 +57,16 @@ class Lookup(Layer):
         np.add.at(dweight, k, dy)
         return None, {"weight": dweight}
 
+class Offset(Lookup):
+    "Adds 1 to the gradient of its table, whatever the batch and the reduction are."
+    def init(self, rng, k_shape):
+        return {"weight": rng.standard_normal((6, 4))}
+    def forward(self, k, weight):
+        return weight[k], (k, weight.shape)
+    def backward(self, dy, cache):
+        _, gradients = super().backward(dy, cache)
+        return None, {"weight": gradients["weight"] + 1}
+
 class Squash(Layer):
     "Its backward takes tanh for its own derivative."
     def forward(self, x):
@@ -324,6 +334,13 @@ loss: cross_entropy
 parameters: {tie: {head.weight: first.weight}}
 """
     assert blamed(run(wrong_owner).report) == [("first", "first.weight")]
+
+
+def test_equivalences_that_a_tied_parameter_breaks_are_the_guilt_of_the_place(run: Callable[..., Outcome]) -> None:
+    """Its other layer, which is nearer to the loss, is right."""
+    report = run(WORDS.replace("lookup", "offset")).report
+    assert {found.code for found in errors(report)} == {"GC100", "GC201", "GC301"}, told(report)
+    assert {layer for layer, _ in blamed(report)} == {"embedding"}, told(report)
 
 
 # Scope ----------------------------------------------------------------------------------------------------------------

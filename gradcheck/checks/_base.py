@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from gradcheck.findings import CheckResult, Entry, Finding, Row
 from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
+#: Far above all rounding: where something is lost is asked only once it is known to be lost.
+_LOST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,27 @@ def of_term(evidence: Evidence, term: Term) -> str:
     return f"{term.name}: " if len(evidence.case.network.terms) > 1 else ""
 
 
-def nearest_to_loss(evidence: Evidence, term: Term, wrong: list[str]) -> str:
-    """The layer nearest to a term of the loss that turns agreeing gradients into disagreeing ones; or the term."""
-    parts: tuple[Term | Node, ...] = (term, *reversed(evidence.case.network.nodes))
+def nearest_to_loss(
+    evidence: Evidence, term: Term, wrong: Collection[str], wrong_at: Callable[[str, str], bool] | None = None
+) -> str:
+    """The layer nearest to a term of the loss that turns agreeing gradients into disagreeing ones; or the term.
+
+    wrong_at  whether what a layer adds to the gradient of a parameter disagrees: asked where several layers have it
+    """
+    network = evidence.case.network
+    parts: tuple[Term | Node, ...] = (term, *reversed(network.nodes))
     for part in parts:
         names = part.predictions if isinstance(part, Term) else (*part.inputs, *part.parameters.values())
-        if any(name in wrong for name in names):
-            return part.name
+        for name in names:
+            asked = wrong_at if len(network.users(name)) > 1 else None
+            if name in wrong and (asked is None or asked(part.name, name)):
+                return part.name
     return term.name
+
+
+def disagree(found: Array, expected: Array) -> bool:
+    """Whether two gradients differ by far more than rounding."""
+    return bool(np.any(np.abs(found - expected) > _LOST * np.max(np.abs(found), initial=0.0)))
 
 
 def replay(evidence: Evidence, name: str | None, index: tuple[int, ...] | None) -> str:

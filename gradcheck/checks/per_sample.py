@@ -22,7 +22,7 @@ Sum over the batch axis in backward wherever forward broadcasts over it. Divide 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from gradcheck.checks._base import (
     Outcome,
     contraction_bound,
+    disagree,
     finding,
     nearest_to_loss,
     number,
@@ -215,7 +216,8 @@ def _finding(
     evidence: Evidence, term: Term, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str
 ) -> Finding:
     """wrong: by name, the batch's gradient, that of the samples alone, and the bound that they exceed."""
-    layer = nearest_to_loss(evidence, term, list(wrong))
+    at = _wrong_at(evidence, term, reduction, divisor) if witness == "analytic" else None
+    layer = nearest_to_loss(evidence, term, wrong, at)
     node = next((node for node in evidence.case.network.nodes if node.name == layer), None)
     own = () if node is None else (*node.parameters.values(), *node.inputs)
     name = next((n for n in (*own, *evidence.names) if n in wrong), next(iter(wrong)))
@@ -229,6 +231,20 @@ def _finding(
     )
     parameter = name if name in evidence.names and name in own else None
     return finding(evidence, NAME, told, "GC301", layer, message, parameter, index=index)
+
+
+def _wrong_at(evidence: Evidence, term: Term, reduction: str, divisor: float) -> Callable[[str, str], bool]:
+    """Whether what one layer adds to the gradient of a parameter for the batch is not what it adds for its samples."""
+    network, point = evidence.case.network, evidence.case.point.cast(evidence.case.dtype)
+    position = network.terms.index(term)
+    batch = evidence.under(Objective(position, reduction))[0].contributions
+    alone = [gradient(network, point.take([i]), Objective(position, "sum")) for i in range(point.batch_size)]
+
+    def wrong(layer: str, name: str) -> bool:
+        summed = sum(sample.contributions[layer, name].astype(np.float64) for sample in alone)
+        return disagree(batch[layer, name].astype(np.float64), np.asarray(summed) / divisor)
+
+    return wrong
 
 
 def _cost(evidence: Evidence, total: Sum) -> tuple[int, int]:

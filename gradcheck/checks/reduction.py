@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from gradcheck.checks._base import (
     Outcome,
     contraction_bound,
+    disagree,
     finding,
     nearest_to_loss,
     number,
@@ -56,8 +57,6 @@ _SHOWN = 8
 _VISIBLE = 1e-12
 #: How many units in the last place the ratios of the two witnesses may differ by rounding.
 _ONE_RATIO = 2.0**12
-#: Far above all rounding: where the factor is lost is asked only once it is known to be lost.
-_LOST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -227,12 +226,13 @@ def _where_lost(evidence: Evidence, position: int, total: Analytic, reduced: Ana
     """A backward that is not linear in its upstream gradient loses a factor that the loss has kept."""
     names = total.gradients
     above, below = _in_float64(total, names), _in_float64(reduced, names)
-    lost = [
-        name
-        for name in names
-        if np.any(np.abs(above[name] - divisor * below[name]) > _LOST * np.max(np.abs(above[name]), initial=0.0))
-    ]
-    return nearest_to_loss(evidence, evidence.case.network.terms[position], lost)
+    lost = [name for name in names if disagree(above[name], divisor * below[name])]
+
+    def lost_at(layer: str, name: str) -> bool:
+        each = (analytic.contributions[layer, name].astype(np.float64) for analytic in (total, reduced))
+        return disagree(next(each), divisor * next(each))
+
+    return nearest_to_loss(evidence, evidence.case.network.terms[position], lost, lost_at)
 
 
 def _in_float64(analytic: Analytic, names: Iterable[str]) -> dict[str, Array]:

@@ -90,6 +90,14 @@ class Doubled(Layer):
         x, gain = cache
         return dy * gain, {"gain": 2 * (dy * x).sum(axis=0)}
 
+class Forgetful(Layer):
+    def init(self, rng, x_shape):
+        return {"gain": rng.standard_normal(x_shape[1:])}
+    def forward(self, x, gain):
+        return x * gain, gain
+    def backward(self, dy, gain):
+        return dy * gain, {}
+
 class Told(Layer):
     "Knows what is frozen, and heeds it."
     heeds = True
@@ -272,7 +280,7 @@ def test_layers_that_couple_samples_are_named_by_their_places(run: Callable[...,
     assert verdict(report, "gradient") == "pass", told(report)
     (result,) = [check for check in report.checks if check.check == "per_sample"]
     assert result.verdict == "not_applicable"
-    assert result.reason.startswith("tower_1.centred_1 and tower_2.centred_1 couples the samples")
+    assert result.reason.startswith("tower_1.centred_1 and tower_2.centred_1 couple the samples")
 
 
 def test_a_parameter_that_one_place_ignores_is_reached_through_the_other(run: Callable[..., Outcome]) -> None:
@@ -399,6 +407,8 @@ def test_only_what_is_named_is_checked(run: Callable[..., Outcome]) -> None:
     left_out = row(report, "tower.doubled_1.gain")
     assert (left_out.checked, left_out.verdict, left_out.reason) == (0, "not_applicable", "`check` does not name it")
     assert row(report, "a").checked == 12
+    assert run(with_gain("forgetful", "check: 'tower.linear*'")).report.verdict == "pass"
+    assert blamed(run(SIAMESE.replace("tanh", "forgetful")).report) == [("tower.forgetful_1", "tower.forgetful_1.gain")]
     asked = run(with_gain("doubled", "check: 'tower.linear*'"), entries=("tower.doubled_1.gain[0]",)).report
     assert row(asked, "tower.doubled_1.gain").counts.fail == 1
 

@@ -39,11 +39,12 @@ def require_limits(graph: Graph, modules: Modules, problems: Problems) -> bool:
     """Whether the network, with every module in its places, is one that can be checked."""
     sizes: dict[str, int] = {}
     size = _size(graph, sizes)
-    if size > LARGEST_NETWORK and modules:
-        greatest = max(modules.values(), key=lambda module: sizes.get(module.name, 0))
-        message = f"the network has {size:,} layers with `{greatest.name}` and the others in all their places"
-        problems.add(greatest.place, f"{message}; at most {LARGEST_NETWORK:,} are possible")
-    return size <= LARGEST_NETWORK
+    if size <= LARGEST_NETWORK or not sizes:
+        return True
+    greatest = modules[max(sizes, key=lambda name: sizes[name])]
+    message = f"the network has {size:,} layers with `{greatest.name}` and the others in all their places"
+    problems.add(greatest.place, f"{message}; at most {LARGEST_NETWORK:,} are possible")
+    return False
 
 
 def require_all_used(graph: Graph, modules: Modules, problems: Problems) -> None:

@@ -32,7 +32,7 @@ class Raises(Layer):
     def backward(self, dy, cache):
         return dy, {}
 
-class Split(Layer):
+class Cut(Layer):
     def forward(self, x):
         return (x[:, :2], x[:, 2:]), None
     def backward(self, dy, cache):
@@ -127,8 +127,8 @@ data: {batch_size: 3, inputs: {a: {shape: [2]}, b: {shape: [4]}}, targets: {shap
 modules:
   pair:
     inputs: [x, y]
-    outputs: [tanh_1, split_1]
-    network: [tanh: {inputs: x}, split: {inputs: y}]
+    outputs: [tanh_1, cut_1]
+    network: [tanh: {inputs: x}, cut: {inputs: y}]
 network:
   - module: {module: pair}
   - relu: {inputs: pair_1.2}
@@ -138,9 +138,9 @@ loss:
   - mse: {inputs: pair_1.1}
 """)
     assert case.network.node("pair_1.tanh_1").inputs == ("a",)
-    assert case.network.node("pair_1.split_1").inputs == ("b",)
-    assert case.network.node("relu_1").inputs == ("pair_1.split_1.1",)
-    assert [term.predictions[0] for term in case.network.terms] == ["relu_1", "pair_1.tanh_1", "pair_1.split_1.0"]
+    assert case.network.node("pair_1.cut_1").inputs == ("b",)
+    assert case.network.node("relu_1").inputs == ("pair_1.cut_1.1",)
+    assert [term.predictions[0] for term in case.network.terms] == ["relu_1", "pair_1.tanh_1", "pair_1.cut_1.0"]
 
 
 def test_names_inside_a_module_are_its_own(read: Callable[..., Case]) -> None:

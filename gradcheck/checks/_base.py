@@ -14,8 +14,6 @@ from gradcheck.findings import CheckResult, Entry, Finding, Row
 from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
-#: Far above all rounding: where something is lost is asked only once it is known to be lost.
-_LOST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -75,26 +73,21 @@ def of_term(evidence: Evidence, term: Term) -> str:
 
 
 def nearest_to_loss(
-    evidence: Evidence, term: Term, wrong: Collection[str], wrong_at: Callable[[str, str], bool] | None = None
+    evidence: Evidence, term: Term, wrong: Collection[str], disagrees: Callable[[str, str], bool] | None = None
 ) -> str:
     """The layer nearest to a term of the loss that turns agreeing gradients into disagreeing ones; or the term.
 
-    wrong_at  whether what a layer adds to the gradient of a parameter disagrees: asked where several layers have it
+    wrong      the names of the arrays whose gradients disagree
+    disagrees  whether the share of one layer (or term) in such a gradient does: of an array that several layers take,
+               only some have to be wrong
     """
-    network = evidence.case.network
-    parts: tuple[Term | Node, ...] = (term, *reversed(network.nodes))
+    parts: tuple[Term | Node, ...] = (term, *reversed(evidence.case.network.nodes))
+    takers = []
     for part in parts:
         names = part.predictions if isinstance(part, Term) else (*part.inputs, *part.parameters.values())
-        for name in names:
-            asked = wrong_at if len(network.users(name)) > 1 else None
-            if name in wrong and (asked is None or asked(part.name, name)):
-                return part.name
-    return term.name
-
-
-def disagree(found: Array, expected: Array) -> bool:
-    """Whether two gradients differ by far more than rounding."""
-    return bool(np.any(np.abs(found - expected) > _LOST * np.max(np.abs(found), initial=0.0)))
+        takers += [(part.name, name) for name in names if name in wrong]
+    certain = (part for part, name in takers if disagrees is not None and disagrees(part, name))
+    return next(certain, takers[0][0] if takers else term.name)
 
 
 def replay(evidence: Evidence, name: str | None, index: tuple[int, ...] | None) -> str:

@@ -22,7 +22,7 @@ Sum over the batch axis in backward wherever forward broadcasts over it. Divide 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 from gradcheck.checks._base import (
     Outcome,
     contraction_bound,
-    disagree,
     finding,
     nearest_to_loss,
     number,
@@ -102,7 +101,14 @@ class Sum:
 
     def gradient(self, name: str) -> Array:
         """Put together in float64, so that only the rounding of the gradients themselves counts."""
-        each = [np.asarray(sample.gradients[name], dtype=np.float64) for sample in self.samples]
+        return self._together(name, [sample.gradients[name] for sample in self.samples])
+
+    def share(self, layer: str, name: str) -> Array:
+        """The same of what one layer alone has added to it."""
+        return self._together(name, [sample.contributions[layer, name] for sample in self.samples])
+
+    def _together(self, name: str, gradients: Sequence[Array]) -> Array:
+        each = [np.asarray(gradient, dtype=np.float64) for gradient in gradients]
         return np.concatenate(each) if name in self.batched else np.sum(each, axis=0)
 
     def magnitude(self, name: str) -> Array:
@@ -136,7 +142,10 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
         worst[reduction] = _greatest(evidence, batch, rounding, total, divisor)
         witness = next((side for side, names in wrong.items() if names), None)
         if witness and not findings:
-            findings.append(_finding(evidence, term, reduction, divisor, told + 1, wrong[witness], witness))
+            layer = _where_lost(
+                evidence, term, wrong[witness], (batch, total, divisor) if witness == "analytic" else None
+            )
+            findings.append(_finding(evidence, layer, reduction, divisor, told + 1, wrong[witness], witness))
     cost = _cost(evidence, total)
     of = of_term(evidence, term)
     measured = {
@@ -220,12 +229,26 @@ def _greatest(evidence: Evidence, batch: Analytic, rounding: Mapping[str, float]
     return greatest
 
 
+def _where_lost(evidence: Evidence, term: Term, wrong: Wrong, analytic: tuple[Analytic, Sum, float] | None) -> str:
+    """The layer that turns gradients that are the sum of their samples' into others.
+
+    analytic  the batch's gradients, those of its samples, and the divisor, where it is the backward that disagrees
+    """
+
+    def disagrees(layer: str, name: str) -> bool:
+        if analytic is None:
+            return False
+        batch, total, divisor = analytic
+        found = np.asarray(batch.contributions[layer, name], dtype=np.float64)
+        return not np.all(np.abs(found - total.share(layer, name) / divisor) <= wrong[name][2])
+
+    return nearest_to_loss(evidence, term, wrong, disagrees)
+
+
 def _finding(
-    evidence: Evidence, term: Term, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str
+    evidence: Evidence, layer: str, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str
 ) -> Finding:
     """wrong: by name, the batch's gradient, that of the samples alone, and the bound that they exceed."""
-    at = _wrong_at(evidence, term, reduction, divisor) if witness == "analytic" else None
-    layer = nearest_to_loss(evidence, term, wrong, at)
     node = next((node for node in evidence.case.network.nodes if node.name == layer), None)
     own = () if node is None else (*node.parameters.values(), *node.inputs)
     name = next((n for n in (*own, *evidence.names) if n in wrong), next(iter(wrong)))
@@ -239,20 +262,6 @@ def _finding(
     )
     parameter = name if name in evidence.names and name in own else None
     return finding(evidence, NAME, told, "GC301", layer, message, parameter, index=index)
-
-
-def _wrong_at(evidence: Evidence, term: Term, reduction: str, divisor: float) -> Callable[[str, str], bool]:
-    """Whether what one layer adds to the gradient of a parameter for the batch is not what it adds for its samples."""
-    network, point = evidence.case.network, evidence.case.point.cast(evidence.case.dtype)
-    position = network.terms.index(term)
-    batch = evidence.under(Objective(position, reduction))[0].contributions
-    alone = [gradient(network, point.take([i]), Objective(position, "sum")) for i in range(point.batch_size)]
-
-    def wrong(layer: str, name: str) -> bool:
-        summed = sum(sample.contributions[layer, name].astype(np.float64) for sample in alone)
-        return disagree(batch[layer, name].astype(np.float64), np.asarray(summed) / divisor)
-
-    return wrong
 
 
 def _cost(evidence: Evidence, total: Sum) -> tuple[int, int]:

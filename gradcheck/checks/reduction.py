@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 from gradcheck.checks._base import (
     Outcome,
     contraction_bound,
-    disagree,
     finding,
     nearest_to_loss,
     number,
@@ -57,6 +56,8 @@ _SHOWN = 8
 _VISIBLE = 1e-12
 #: How many units in the last place the ratios of the two witnesses may differ by rounding.
 _ONE_RATIO = 2.0**12
+#: Far above all rounding: where the factor is lost is asked only once it is known to be lost.
+_LOST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -224,15 +225,16 @@ def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float)
 
 def _where_lost(evidence: Evidence, position: int, total: Analytic, reduced: Analytic, divisor: float) -> str:
     """A backward that is not linear in its upstream gradient loses a factor that the loss has kept."""
-    names = total.gradients
-    above, below = _in_float64(total, names), _in_float64(reduced, names)
-    lost = [name for name in names if disagree(above[name], divisor * below[name])]
 
-    def lost_at(layer: str, name: str) -> bool:
-        each = (analytic.contributions[layer, name].astype(np.float64) for analytic in (total, reduced))
-        return disagree(next(each), divisor * next(each))
+    def is_lost(above: Array, below: Array) -> bool:
+        up, down = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+        return bool(np.any(np.abs(up - divisor * down) > _LOST * np.max(np.abs(up), initial=0.0)))
 
-    return nearest_to_loss(evidence, evidence.case.network.terms[position], lost, lost_at)
+    def disagrees(layer: str, name: str) -> bool:
+        return is_lost(total.contributions[layer, name], reduced.contributions[layer, name])
+
+    lost = [name for name in total.gradients if is_lost(total.gradients[name], reduced.gradients[name])]
+    return nearest_to_loss(evidence, evidence.case.network.terms[position], lost, disagrees)
 
 
 def _in_float64(analytic: Analytic, names: Iterable[str]) -> dict[str, Array]:

@@ -128,5 +128,5 @@ def without_weight(term: Term) -> str:
 
 def unusable(evidence: Evidence) -> str:
     """Why an identity of gradients cannot be asked: a backward that gave no usable gradient; empty if all did."""
-    failure = next(iter(evidence.analytic.failures), None)
+    failure = next(iter(evidence.failures), None)
     return f"the backward pass failed at {failure.node}" if failure else ""

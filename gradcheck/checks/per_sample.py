@@ -78,7 +78,8 @@ def _not_applicable(evidence: Evidence) -> str:
         return "the batch has one sample, which is its own sum"
     if evidence.stage.coupled:
         names = " and ".join(sorted(evidence.stage.coupled))
-        return f"{names} couples the samples of a batch (measured), so a sample alone has another gradient"
+        verb = "couples" if len(evidence.stage.coupled) == 1 else "couple"
+        return f"{names} {verb} the samples of a batch (measured), so a sample alone has another gradient"
     return unusable(evidence)
 
 
@@ -189,6 +190,8 @@ def _disagreeing(
     """Of parameters, inputs and activations, those whose batch gradient is not Σ gᵢ / D."""
     wrong = {}
     for name, gradient_of_batch in batch.gradients.items():
+        if name in evidence.case.skipped:
+            continue
         found, alone = np.asarray(gradient_of_batch, dtype=np.float64), total.gradient(name) / divisor
         bound = _bound(evidence, total, name, divisor * rounding[name]) / divisor
         if not np.all(np.abs(found - alone) <= bound):

@@ -68,7 +68,7 @@ class Profile:
     depth: tuple[int, int] = (3, 8)
     batch: tuple[int, int] = (2, 9)
     activation: int = 1200
-    entries: tuple[int, int] = (150, 1500)
+    entries: tuple[int, int] = (200, 1500)
     traits: bool = True
 
 

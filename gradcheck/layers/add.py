@@ -21,7 +21,7 @@ from gradcheck.layers._several_inputs import (
 class Add(Layer):
     """Sum of two or more inputs of one shape, entry by entry: a residual connection.
 
-    forward     y   = x₁ + x₂ + …    xₖ, y (N, ...)
+    forward      y  = x₁ + x₂ + …    xₖ, y (N, ...)
 
     backward    dxₖ = dy             dxₖ   (N, ...)   for every k
 

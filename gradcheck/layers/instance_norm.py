@@ -24,8 +24,8 @@ from gradcheck.layers._normalised import (
 class InstanceNorm(Layer):
     """Each channel of each sample with mean 0 and variance 1, then an affine map where there is one.
 
-    forward     y  = w z + b                          x, y, z (N, C, L, ...)   weight w (C,)   bias b (C,)
-                z  = (x − μ) / s,  s = √(σ² + ε)      μ, σ², s (N, C)   mean and variance over the axes from 2 on
+    forward     y  = w z + b,  z = (x − μ) / s        x, y, z (N, C, L, ...)   weight w (C,)   bias b (C,)
+                s  = √(σ² + ε)                        μ, σ², s (N, C)   mean and variance over the axes from 2 on
 
     backward    dx = (dz − ⟨dz⟩ − z ⟨dz z⟩) / s       dx, dz (N, C, L, ...)   dz = w dy,  ⟨ ⟩ the mean over these axes
                 dw = Σ dy z                           dw (C,)   summed over every axis but 1

@@ -242,7 +242,7 @@ def test_planted_mistake_is_named(mistake: str, named: list[str]) -> None:
 @pytest.mark.parametrize(
     "mistake",
     [
-        "output gate multiplied by itself", "tanh of the cell without slope", "hidden state detached", "cell detached",
+        "state of this step", "output gate multiplied by itself", "tanh of the cell without slope", "hidden state detached", "cell detached",
         "cell not scaled by the forget gate", "first step forgotten", "recurrent bias forgotten",
         "state has no gradient",
     ],

@@ -114,6 +114,10 @@ class Row:
 
     The errors, the bar and the worst entry are those of the entries that have a derivative: at a kink the numeric value
     depends on the scheme, and such entries are judged layer by layer instead. `worst` is at a kink only if all are.
+
+    Where the tensor was probed along directions, no entry was checked: `checked` and the counts are 0, the errors and
+    the bar are those of Σ g v, `detectable` is that of one entry of usual size, and `directions` says how many were
+    drawn, how many pass and how many fail. The others met a kink, or could not be decided.
     """
 
     name: str
@@ -132,6 +136,11 @@ class Row:
     reason: str = ""  # beyond: why this scheme, or why nothing was checked
     kinks: tuple[Kink, ...] = ()  # beyond: where a few of the entries at a kink meet it
     untested: int = 0  # beyond: entries that pass with a true gradient of zero: no relative mistake could be seen there
+
+    @property
+    def examined(self) -> bool:
+        """Whether anything was compared: entries, or directions."""
+        return bool(self.checked or self.directions)
 
 
 @dataclass(frozen=True)
@@ -228,6 +237,7 @@ class SpecReport:
     dtype: str = "float64"
     replay: str = ""
     ignored: int = 0
+    course: str = ""  # whether every entry was swept, or tensors were probed along directions, and why
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -238,6 +248,11 @@ class SpecReport:
     def counts(self) -> Counts:
         """Entries by verdict, over all rows."""
         return sum((row.counts for row in self.rows), Counts())
+
+    @property
+    def drawn(self) -> int:
+        """Directions that were probed, over all rows."""
+        return sum(row.directions["drawn"] for row in self.rows if row.directions)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from gradcheck.findings import Entry, Finding
 from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
-_CHECK = "gradient"
+#: Whose findings these are.
+CHECK = "gradient"
 #: How many times nearer to failing than every other layer one must be to be suspected alone.
 _STANDS_OUT = 3
 
@@ -86,7 +87,7 @@ class Blame:
             f"{entry.analytic:.6g}, its forward says {entry.numeric:.6g} ± {entry.error_bar:.1e}"
         )
         row = operand if operand in self.failing and operand in self.evidence.case.point.inputs else None
-        suspected = finding(self.evidence, _CHECK, self._next(), "GC100", part.name, message, row, entry)
+        suspected = finding(self.evidence, CHECK, self._next(), "GC100", part.name, message, row, entry)
         self._add(part.name, operand, suspected, taints=True)
 
     def _examine(self, part: Node | Term) -> None:
@@ -121,7 +122,7 @@ class Blame:
 
     def _of_failure(self, failure: LayerFailure) -> Finding:
         return finding(
-            self.evidence, _CHECK, self._next(), failure.code, failure.node, failure.message, failure.parameter
+            self.evidence, CHECK, self._next(), failure.code, failure.node, failure.message, failure.parameter
         )
 
     def _of_input(self, part: Node | Term, operand: str, judged: Judgement) -> Finding:
@@ -133,7 +134,7 @@ class Blame:
         )
         row = operand if operand in self.failing and operand in self.evidence.case.point.inputs else None
         code = "GC114" if at_kinks else "GC100"
-        return finding(self.evidence, _CHECK, self._next(), code, part.name, message, row, entry)
+        return finding(self.evidence, CHECK, self._next(), code, part.name, message, row, entry)
 
     def _slopes(self, part: Node | Term, operand: str, judged: Judgement, entry: Entry) -> str:
         """The two slopes of the unit that has a kink at the entry; empty where there is none, or it cannot be told."""
@@ -159,7 +160,7 @@ class Blame:
             "entries are wrong"
         )
         code = "GC100" if finite else "GC115"
-        return finding(self.evidence, _CHECK, self._next(), code, layer, message, name, entry, consequence_of)
+        return finding(self.evidence, CHECK, self._next(), code, layer, message, name, entry, consequence_of)
 
     def _consequence(self, name: str) -> Finding:
         """A failing row whose own layer is right: wrong because of the guilty layer on its path nearest to the loss."""

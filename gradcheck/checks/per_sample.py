@@ -23,6 +23,7 @@ Sum over the batch axis in backward wherever forward broadcasts over it. Divide 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -42,7 +43,8 @@ from gradcheck.checks._base import (
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, on_other_pieces
-from gradcheck.network import Term
+from gradcheck.gradients.numeric.probe import size
+from gradcheck.network import Term, Trace
 
 Array = NDArray[Any]
 NAME = "per_sample"
@@ -93,20 +95,51 @@ class Sum:
         self.batch: Analytic = gradient(network, point, objective)
         self.batch_seconds = perf_counter() - start
         start = perf_counter()
-        self.samples = [gradient(network, point.take([i]), objective) for i in range(point.batch_size)]
+        self.samples = [
+            _Sample.of(evidence, gradient(network, point.take([i]), objective), i) for i in range(point.batch_size)
+        ]
         self.samples_seconds = perf_counter() - start
         self.batched = evidence.stage.samples
+        self.along = frozenset(evidence.names if evidence.probe else ())
         self.rounding = evidence.under(objective)[1]
 
     def gradient(self, name: str) -> Array:
         """Put together in float64, so that only the rounding of the gradients themselves counts."""
-        each = [np.asarray(sample.gradients[name], dtype=np.float64) for sample in self.samples]
-        return np.concatenate(each) if name in self.batched else np.sum(each, axis=0)
+        return self._together(name, [sample.gradients[name] for sample in self.samples])
 
     def magnitude(self, name: str) -> Array:
         """Σ|gᵢ|."""
-        each = [np.abs(np.asarray(sample.gradients[name], dtype=np.float64)) for sample in self.samples]
-        return np.concatenate(each) if name in self.batched else np.sum(each, axis=0)
+        return self._together(name, [sample.magnitude(name) for sample in self.samples])
+
+    def _together(self, name: str, each: list[Array]) -> Array:
+        rows = name in self.batched and name not in self.along
+        return np.concatenate(each) if rows else np.sum(each, axis=0)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A batch of one.
+
+    gradients  in float64; of tensors that were probed along directions their slopes, so that no more is kept
+    sizes      Σ|g| of those
+    """
+
+    trace: Trace
+    gradients: Mapping[str, Array]
+    sizes: Mapping[str, float]
+
+    @staticmethod
+    def of(evidence: Evidence, found: Analytic, i: int) -> _Sample:
+        gradients = {
+            name: evidence.seen(name, g, i if name in evidence.stage.samples else None)
+            for name, g in found.gradients.items()
+        }
+        probed = evidence.names if evidence.probe else ()
+        return _Sample(found.trace, gradients, {name: size(np.asarray(found.gradients[name])) for name in probed})
+
+    def magnitude(self, name: str) -> Array:
+        """|g|, entry by entry or direction by direction."""
+        return np.abs(self.gradients[name]) if name not in self.sizes else 0 * self.gradients[name] + self.sizes[name]
 
 
 def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding], str]:
@@ -179,7 +212,7 @@ def _disagreeing(
     """Of parameters, inputs and activations, those whose batch gradient is not Σ gᵢ / D."""
     wrong = {}
     for name, gradient_of_batch in batch.gradients.items():
-        found, alone = np.asarray(gradient_of_batch, dtype=np.float64), total.gradient(name) / divisor
+        found, alone = evidence.seen(name, gradient_of_batch), total.gradient(name) / divisor
         bound = _bound(evidence, total, name, divisor * rounding[name]) / divisor
         if not np.all(np.abs(found - alone) <= bound):
             wrong[name] = found, alone, bound
@@ -205,9 +238,10 @@ def _greatest(evidence: Evidence, batch: Analytic, total: Sum, divisor: float) -
     greatest = 0.0
     for name in evidence.names:
         expected = total.gradient(name)
-        size = float(np.max(np.abs(expected), initial=0.0))
-        difference = float(np.max(np.abs(divisor * np.asarray(batch.gradients[name], float) - expected), initial=0.0))
-        greatest = max(greatest, difference / size if size else difference)
+        scale = float(np.max(np.abs(expected), initial=0.0))
+        found = evidence.seen(name, batch.gradients[name])
+        difference = float(np.max(np.abs(divisor * found - expected), initial=0.0))
+        greatest = max(greatest, difference / scale if scale else difference)
     return greatest
 
 
@@ -222,13 +256,15 @@ def _finding(
     batch, alone, bound = wrong[name]
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(np.abs(batch - alone) - bound)), batch.shape))
     per = f" / {number(divisor)}" if divisor != 1 else ""
+    along = name in evidence.names and evidence.probe is not None
+    where = f"along direction {index[0] + 1}" if along else f"at {list(index)}"
     message = (
         f"{name}: under `{reduction}` the {witness} gradient of the batch is not the sum of its samples' "
-        f"gradients{per}: at {list(index)} the batch says {batch[index]:.6g}, the samples alone give "
+        f"gradients{per}: {where} the batch says {batch[index]:.6g}, the samples alone give "
         f"{alone[index]:.6g}; they may differ by {bound[index]:.1e}"
     )
     parameter = name if name in evidence.names and name in own else None
-    return finding(evidence, NAME, told, "GC301", layer, message, parameter, index=index)
+    return finding(evidence, NAME, told, "GC301", layer, message, parameter, index=None if along else index)
 
 
 def _cost(evidence: Evidence, total: Sum) -> tuple[int, int]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from gradcheck.network import Point
 
 Array = NDArray[Any]
+#: Numbers that are moved at a time: what is worked out for more of them falls out of the cache.
+_BLOCK = 2**15
 
 
 def moved(array: Array, seed: int) -> Array:
@@ -21,6 +23,16 @@ def moved(array: Array, seed: int) -> Array:
 
     So zeros stay zero and ties stay tied: a move never leaves the branch that a piecewise function has taken there.
     """
+    if array.size <= _BLOCK:
+        return _moved(array, seed)
+    result = np.empty_like(array, order="C")
+    flat, into = array.reshape(-1), result.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        into[start : start + _BLOCK] = _moved(flat[start : start + _BLOCK], seed)
+    return result
+
+
+def _moved(array: Array, seed: int) -> Array:
     narrow = np.abs(array).astype(np.float64 if array.dtype.itemsize > 8 else array.dtype)
     bits = narrow.view(f"u{narrow.dtype.itemsize}").astype(np.uint64)
     sign = 1.0 - 2.0 * (_scattered(bits, seed) & np.uint64(1)).astype(array.dtype)

@@ -5,7 +5,7 @@ Its rounding is measured with it, by moves of one unit in the last place and in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -105,21 +105,66 @@ def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> di
     rounding: there the moved gradient is held against its own wider precision instead, and does not count where that
     one is on other pieces, too.
     """
-    on = all_pieces(network, base.trace.arrays)
-    changes = [change for seed in range(draws) for change in _moved_by(network, point, base, on, seed)]
-    changes += [change for seed in range(draws) for change in _moved_inside(network, point, base, seed)]
+    greatest = {name: np.zeros(found.shape) for name, found in base.gradients.items()}
+    for change in changes(network, point, base, draws):
+        for name, distance in change.items():
+            np.maximum(greatest[name], distance, out=greatest[name])
     wide = base
     with suppress(Exception):
         wide = gradient(network, wider(point))
     return {
         name: Spread(
-            np.max([np.zeros(found.shape), *(change[name] for change in changes)], axis=0),
+            greatest[name],
             _distance(found, wide.gradients[name]),
             np.asarray(wide.gradients[name], dtype=np.float64),
             wide.units[name],
         )
         for name, found in base.gradients.items()
     }
+
+
+def spread_along(
+    network: Network,
+    point: Point,
+    base: Analytic,
+    probed: Collection[str],
+    norm: Callable[[Array], float],
+    slopes: Callable[[str, Array], Array],
+    draws: int = 2,
+) -> dict[str, Spread]:
+    """The rounding of every gradient, by name; of the probed tensors along random directions, one number for each.
+
+    norm    ‖δ‖ of an array: the usual size of Σ δ v, which hardly depends on the move, so two of them will do
+    slopes  of a gradient, by name, along every direction
+
+    Beside float64 there is no wider precision that is quick: there the moves alone count.
+    """
+    moved_by = {name: np.zeros(() if name in probed else g.shape) for name, g in base.gradients.items()}
+    for change in changes(network, point, base, draws):
+        for name, distance in change.items():
+            moved_by[name] = np.maximum(moved_by[name], norm(distance) if name in probed else distance)
+    wide = base
+    if wider_type(point.arrays) is np.float64:
+        with suppress(Exception):
+            wide = gradient(network, wider(point))
+    found = {}
+    for name, array in base.gradients.items():
+        value = np.asarray(wide.gradients[name], dtype=np.float64)
+        apart = np.zeros(()) if wide is base else _distance(array, wide.gradients[name])
+        if name in probed:
+            value, apart = slopes(name, value), np.asarray(norm(apart))
+        every = partial(np.broadcast_to, shape=value.shape)
+        found[name] = Spread(every(moved_by[name]), every(apart), value, wide.units[name])
+    return found
+
+
+def changes(network: Network, point: Point, base: Analytic, draws: int) -> Iterator[dict[str, Array]]:
+    """How far every gradient, by name, changes with each move: of the point, then of what the forward passes keep."""
+    on = all_pieces(network, base.trace.arrays)
+    for seed in range(draws):
+        yield from _moved_by(network, point, base, on, seed)
+    for seed in range(draws):
+        yield from _moved_inside(network, point, base, seed)
 
 
 def _moved_by(
@@ -168,6 +213,8 @@ def on_other_pieces(network: Network, batch: Trace, samples: Sequence[Trace]) ->
 
 
 def _distance(found: Array, other: Array) -> Array:
+    if found.dtype == other.dtype == np.float64:
+        return np.asarray(np.abs(found - other))
     return np.abs(np.asarray(found, dtype=np.longdouble) - other).astype(np.float64)
 
 

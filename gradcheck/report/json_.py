@@ -51,6 +51,7 @@ def _spec(spec: SpecReport) -> dict[str, Any]:
         "counts": _counts(spec.counts),
         "replay": spec.replay,
         "ignored": spec.ignored,
+        "course": spec.course,
     }
 
 

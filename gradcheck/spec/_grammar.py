@@ -19,6 +19,7 @@ LOSS_NAME = f"{LOSS}(_[0-9]+)?"
 NAME_SCHEMA: dict[str, Any] = {"pattern": f"^{NAME}$", "not": {"pattern": f"^{LOSS_NAME}$"}}
 METHODS = ("auto", "complex", "central", "five_point", "forward", "richardson")
 DTYPES = ("float64", "float32")
+MOST_DIRECTIONS = 10**4
 LARGEST_ARRAY = 10**8
 
 _Positive = Annotated[int, Meta(ge=1)]
@@ -122,6 +123,10 @@ class GradientOptions:
     method: Annotated[Literal[METHODS], _words("The difference scheme.")] = "auto"  # type: ignore[valid-type]
     step: Annotated[float, Meta(gt=0, description="Step of the differences; by default chosen.")] = 0.0
     rtol: Annotated[float, Meta(ge=0, description="Relative tolerance; it widens a pass and nothing else.")] = 0.0
+    directions: Annotated[
+        Annotated[int, Meta(ge=0, le=MOST_DIRECTIONS)] | Literal["auto"],
+        _words("Random directions of each tensor; 0: every entry; auto: every entry unless that takes too long."),
+    ] = "auto"
 
 
 @dataclass(frozen=True)

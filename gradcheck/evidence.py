@@ -29,7 +29,7 @@ from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Plateau, Question, Rungs, best_two, climb, ladder_steps
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
-from gradcheck.gradients.numeric.probe import Draws, Probe, along, norm, size, sweep_of
+from gradcheck.gradients.numeric.probe import Draws, Probe, along, apart, norm, size, sweep_of
 from gradcheck.gradients.numeric.safety import unsafe
 from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of
 from gradcheck.gradients.numeric.sweep import Stage
@@ -183,6 +183,17 @@ class Evidence:
 
         return self.once(objective, compute)
 
+    @property
+    def asked(self) -> Question:
+        """The question of a second look: about the objective alone, by whatever scheme, so the noise must be known."""
+
+        def compute() -> Question:
+            known = np.isfinite(self.question.noise).all()
+            noise = self.question.noise if known else forward_noise(self.stage)
+            return replace(self.question, others={}, noise=noise)
+
+        return self.once("asked", compute)
+
     def once(self, key: Hashable, compute: Callable[[], Found]) -> Found:
         """What several checks ask for is computed once."""
         if key not in self._known:
@@ -192,14 +203,14 @@ class Evidence:
 
     def again(self, name: str, scheme: str, step: float | None, entries: Array) -> Estimate:
         """Another numeric estimate of some entries (flat indices), or draws, by another scheme or step."""
-        question = replace(self.question, others={})
+        question = self.asked
         if self.probe is not None:
             return self.probe.estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries)
         return estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries)
 
     def ladder(self, name: str, entries: Array) -> tuple[Plateau, Plateau]:
         """The two best plateaus of central differences, extrapolated, for some entries (flat indices), or draws."""
-        question = replace(self.question, others={})
+        question = self.asked
         steps = ladder_steps(self.stage.arrays[name])
         scheme = SCHEMES["central"]
         sweep: Sweep = climb if self.probe is None else sweep_of(self.probe.draws)
@@ -258,7 +269,7 @@ class Scene:
         if not self.course.directions:
             return None
         magnitude = cache(lambda name: _magnitude_along(np.asarray(self.analytic.gradients[name])))
-        return Probe(self.draws, magnitude, cache(partial(_nearby, self.stage)))
+        return Probe(self.draws, magnitude, partial(_nearby, self.stage))
 
     def estimate(
         self,
@@ -295,7 +306,8 @@ def prepare(case: Case) -> Scene:
     if not names:
         raise NothingSelected(f"{case.path}: there is neither a parameter nor a real input to differentiate by")
     chosen = {name: _scheme(case, name, reasons) for name in names}
-    question = _question(stage, analytic)
+    measured = not all(SCHEMES[scheme].is_complex for scheme, _ in chosen.values())
+    question = _question(stage, analytic, measured)
     watch = KinkWatch(case.network, stage.arrays, analytic.trace.arrays)
     return Scene(case, stage, analytic, chosen, reasons, question, watch, course(case, stage, chosen))
 
@@ -327,6 +339,8 @@ def gather(
         estimates[name] = scene.estimate(name, sweep, tick, probe)
         done += scene.size(name)
     progress(total, total, "")
+    if probe is not None:
+        probe.forget()
     return Evidence(
         case, scene.stage, scene.analytic, _spread(scene, probe), estimates, scene.schemes, scene.unsafe,
         scene.question, scene.watch, replay, scene.course, probe,
@@ -343,7 +357,7 @@ def _spread(scene: Scene, probe: Probe | None) -> Mapping[str, Spread]:
         rays = probe.draws.rays(name, scene.stage.arrays[name].shape)
         return np.array([along(gradient, ray.signs) for ray in rays])
 
-    return spread_along(network, point, scene.analytic, scene.schemes.keys(), norm, slopes)
+    return spread_along(network, point, scene.analytic, scene.schemes.keys(), apart, slopes)
 
 
 def _tick(progress: Progress, done: int, total: int, name: str, entries: int) -> None:
@@ -372,7 +386,8 @@ def _names(case: Case) -> tuple[str, ...]:
     return case.point.differentiable(names)
 
 
-def _question(stage: Stage, analytic: Analytic) -> Question:
+def _question(stage: Stage, analytic: Analytic, measured: bool) -> Question:
+    """What every sweep is asked; complex steps need no noise, which is not a number then."""
     weights = []
     others: dict[Any, Array] = {}
     for position, term in enumerate(stage.network.terms):
@@ -382,7 +397,8 @@ def _question(stage: Stage, analytic: Analytic) -> Question:
         alone = stage.observables.per_sample_weights(position)
         if alone is not None:
             others[position, "per_sample"] = alone
-    return Question(np.sum(weights, axis=0), others, forward_noise(stage))
+    noise = forward_noise(stage) if measured else np.full(stage.observables.width, np.nan)
+    return Question(np.sum(weights, axis=0), others, noise)
 
 
 def _weights(stage: Stage, position: int, losses_shape: tuple[int, ...], reduction: str) -> Array:

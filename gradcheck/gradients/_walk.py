@@ -130,7 +130,6 @@ class Walk:
         self, where: str, what: str, array: Array, found: Any, already_failed: bool, parameter: str | None
     ) -> Array:
         """The gradient as it was returned if it is usable, else NaN; says once what is wrong with it."""
-        unusable = np.full_like(array, np.nan)
         subject = parameter or where
         if found is None or not isinstance(found, (np.ndarray, np.generic, float)):
             if not already_failed:
@@ -138,16 +137,16 @@ class Walk:
                 message = f"{subject}: backward returned {kind} for {what}; expected an array of shape {array.shape}"
                 code = "GC108" if found is None else "GC505"
                 self.failures.append(LayerFailure(code, where, "backward", message, parameter))
-            return unusable
+            return np.full_like(array, np.nan)
         gradient: Array = np.asarray(found)
         if gradient.dtype.kind not in "fiub":
             message = f"{subject}: {what} is an array of {gradient.dtype}; expected real numbers"
             self.failures.append(LayerFailure("GC505", where, "backward", message, parameter))
-            return unusable
+            return np.full_like(array, np.nan)
         if gradient.shape != array.shape:
             message = f"{subject}: {what} has shape {gradient.shape}; expected {array.shape}"
             self.failures.append(LayerFailure("GC120", where, "backward", message, parameter))
-            return unusable
+            return np.full_like(array, np.nan)
         if not np.isfinite(gradient).all() and not self._tainted():
             count = int(gradient.size - np.isfinite(gradient).sum())
             message = f"{subject}: {what} is NaN or Inf in {count} of {gradient.size} entries"
@@ -186,9 +185,10 @@ class Rounded(Walk):
             size = np.asarray(self.size if alike else np.max(self.size, initial=0.0)) * _unit(gradient.dtype)
             own, found = (np.asarray(_greatest(a) if alike else np.max(np.abs(a), initial=0.0)) for a in (x, gradient))
             lost = (own > 0) & (found * own <= _LOST * size)
-            off = np.divide(size, own, out=np.zeros_like(size), where=lost)
-            off = np.where(np.isfinite(off), off, 0.0).reshape(-1, *[1] * (x.ndim - 1)) if alike else off
-            gradient = (gradient + off * self.rng.choice([-1.0, 1.0], gradient.shape)).astype(gradient.dtype)
+            if lost.any():
+                off = np.divide(size, own, out=np.zeros_like(size), where=lost)
+                off = np.where(np.isfinite(off), off, 0.0).reshape(-1, *[1] * (x.ndim - 1)) if alike else off
+                gradient = (gradient + off * self.rng.choice([-1.0, 1.0], gradient.shape)).astype(gradient.dtype)
         super()._accumulate(where, name, gradient)
 
 

@@ -107,8 +107,8 @@ def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> di
     """
     greatest = {name: np.zeros(found.shape) for name, found in base.gradients.items()}
     for change in changes(network, point, base, draws):
-        for name, distance in change.items():
-            np.maximum(greatest[name], distance, out=greatest[name])
+        for name, pair in change.items():
+            np.maximum(greatest[name], _distance(*pair), out=greatest[name])
     wide = base
     with suppress(Exception):
         wide = gradient(network, wider(point))
@@ -128,21 +128,22 @@ def spread_along(
     point: Point,
     base: Analytic,
     probed: Collection[str],
-    norm: Callable[[Array], float],
+    apart: Callable[[Array, Array], float],
     slopes: Callable[[str, Array], Array],
     draws: int = 2,
 ) -> dict[str, Spread]:
     """The rounding of every gradient, by name; of the probed tensors along random directions, one number for each.
 
-    norm    ‖δ‖ of an array: the usual size of Σ δ v, which hardly depends on the move, so two of them will do
+    apart   ‖δ‖ of two gradients: the usual size of Σ δ v, which hardly depends on the move, so two of them will do
     slopes  of a gradient, by name, along every direction
 
     Beside float64 there is no wider precision that is quick: there the moves alone count.
     """
     moved_by = {name: np.zeros(() if name in probed else g.shape) for name, g in base.gradients.items()}
     for change in changes(network, point, base, draws):
-        for name, distance in change.items():
-            moved_by[name] = np.maximum(moved_by[name], norm(distance) if name in probed else distance)
+        for name, pair in change.items():
+            moved_by[name] = np.maximum(moved_by[name], (apart if name in probed else _distance)(*pair))
+        change.clear()  # it is as large as the network, and the next one is on its way
     wide = base
     if wider_type(point.arrays) is np.float64:
         with suppress(Exception):
@@ -150,16 +151,18 @@ def spread_along(
     found = {}
     for name, array in base.gradients.items():
         value = np.asarray(wide.gradients[name], dtype=np.float64)
-        apart = np.zeros(()) if wide is base else _distance(array, wide.gradients[name])
+        rounded: Any = 0.0
+        if wide is not base:
+            rounded = (apart if name in probed else _distance)(array, wide.gradients[name])
         if name in probed:
-            value, apart = slopes(name, value), np.asarray(norm(apart))
+            value = slopes(name, value)
         every = partial(np.broadcast_to, shape=value.shape)
-        found[name] = Spread(every(moved_by[name]), every(apart), value, wide.units[name])
+        found[name] = Spread(every(moved_by[name]), every(rounded), value, wide.units[name])
     return found
 
 
-def changes(network: Network, point: Point, base: Analytic, draws: int) -> Iterator[dict[str, Array]]:
-    """How far every gradient, by name, changes with each move: of the point, then of what the forward passes keep."""
+def changes(network: Network, point: Point, base: Analytic, draws: int) -> Iterator[dict[str, tuple[Array, Array]]]:
+    """Every gradient, by name, before and after each move: of the point, then of what the forward passes keep."""
     on = all_pieces(network, base.trace.arrays)
     for seed in range(draws):
         yield from _moved_by(network, point, base, on, seed)
@@ -169,7 +172,7 @@ def changes(network: Network, point: Point, base: Analytic, draws: int) -> Itera
 
 def _moved_by(
     network: Network, point: Point, base: Analytic, on: Mapping[str, Array], seed: int
-) -> Iterator[dict[str, Array]]:
+) -> Iterator[dict[str, tuple[Array, Array]]]:
     """What one move changes in every gradient; nothing if that cannot be told."""
     near = point.map(lambda array: moved(array, seed))
     try:
@@ -178,17 +181,19 @@ def _moved_by(
         return
     found = _backward(network, near, trace, DECLARED, seed).gradients
     if same_pieces(on, all_pieces(network, trace.arrays)):
-        yield {name: _distance(found[name], base.gradients[name]) for name in base.gradients}
+        yield {name: (found[name], base.gradients[name]) for name in base.gradients}
         return
     with suppress(Exception):
         far = wider(near)
         trace_far = network.forward(far)
         if same_pieces(all_pieces(network, trace.arrays), all_pieces(network, trace_far.arrays)):
             wide = _backward(network, far, trace_far, DECLARED, seed=None).gradients
-            yield {name: _distance(found[name], wide[name]) for name in base.gradients}
+            yield {name: (found[name], wide[name]) for name in base.gradients}
 
 
-def _moved_inside(network: Network, point: Point, base: Analytic, seed: int) -> Iterator[dict[str, Array]]:
+def _moved_inside(
+    network: Network, point: Point, base: Analytic, seed: int
+) -> Iterator[dict[str, tuple[Array, Array]]]:
     """What a move of everything that the backward passes start from changes; nothing where they refuse it."""
     caches, losses = base.trace.caches, base.trace.loss_caches
     trace = replace(
@@ -198,7 +203,7 @@ def _moved_inside(network: Network, point: Point, base: Analytic, seed: int) -> 
     )
     found = _backward(network, point, trace, DECLARED, seed, Rounded(network, point, trace, seed))
     if not found.failures:
-        yield {name: _distance(found.gradients[name], base.gradients[name]) for name in base.gradients}
+        yield {name: (found.gradients[name], base.gradients[name]) for name in base.gradients}
 
 
 def on_other_pieces(network: Network, batch: Trace, samples: Sequence[Trace]) -> str:

@@ -133,7 +133,7 @@ def _by_losses(evidence: Evidence, name: str, signs: Array, gradient: Array) -> 
     def measure(masks: Sequence[Callable[[Array], Array]]) -> list[float]:
         differences: list[float] = []
         for start in range(0, len(masks), _AT_A_TIME):
-            rays = [Ray(name, mask(signs)) for mask in masks[start : start + _AT_A_TIME]]
+            rays = [Ray({name: mask(signs)}) for mask in masks[start : start + _AT_A_TIME]]
             rungs = climb_along(evidence.stage, rays, scheme, evidence.question, np.array([found.step]))
             slopes = [along(gradient, ray.signs) for ray in rays]
             differences += [a - float(n) for a, n in zip(slopes, rungs.values[-1], strict=True)]

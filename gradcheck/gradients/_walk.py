@@ -7,6 +7,7 @@ NaN is named at the layer that produced it. What is missing or unusable is NaN i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -88,8 +89,10 @@ class Walk:
         return self.gradients
 
     def _at(self, name: str, array: Array) -> Array:
-        self.units.setdefault(name, self.base)
-        return self.gradients.setdefault(name, np.zeros_like(array))
+        if name not in self.gradients:
+            self.units.setdefault(name, self.base)
+            self.gradients[name] = np.zeros_like(array)
+        return self.gradients[name]
 
     def _add_inputs(self, where: str, names: Sequence[str], inputs: Sequence[Array], gradients: Sequence[Any]) -> None:
         if len(gradients) != len(inputs):
@@ -197,6 +200,7 @@ def _greatest(array: Array) -> Array:
     return np.asarray(np.max(np.abs(array).reshape(len(array), -1), axis=1, initial=0.0), dtype=np.float64)
 
 
+@cache
 def _unit(dtype: np.dtype[Any]) -> float:
     return float(np.finfo(dtype).eps) / 2 if dtype.kind == "f" else 0.0
 

@@ -17,7 +17,7 @@ number moves, is not known beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import shake_128
@@ -32,7 +32,7 @@ from gradcheck.gradients.numeric.estimate import Estimate, step_for
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import LEAST_ORDER, Question, Rungs, best_two, ladder_steps
 from gradcheck.gradients.numeric.rays import Ray, climb_along
-from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES, Scheme
+from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme
 from gradcheck.gradients.numeric.sweep import Stage
 
 Array = NDArray[Any]
@@ -41,6 +41,8 @@ _UNIT = float(np.finfo(np.float64).eps) / 2
 LEAST = 2
 #: Along so many of them it is measured how slopes change when every number moves by one unit in the last place.
 _MOVED = 1
+#: A complex step that is tiny beside any number a network is likely to have.
+_TINY = 2.0**-200
 #: Numbers that are added up before the sums are: products of more would be written out in memory.
 _BLOCK = 2**16
 
@@ -57,7 +59,7 @@ class Draws:
         count = prod(shape)
         drawn = shake_128(f"{self.seed} {draw} {name}".encode()).digest(-(-count // 8))
         bits = np.unpackbits(np.frombuffer(drawn, dtype=np.uint8), count=count)
-        return Ray(name, (2 * bits.view(np.int8) - 1).reshape(shape))
+        return Ray({name: (2 * bits.view(np.int8) - 1).reshape(shape)})
 
     def rays(self, name: str, shape: tuple[int, ...], draws: Sequence[int] | Array | None = None) -> list[Ray]:
         """Some of the directions of a tensor, by default all."""
@@ -67,15 +69,13 @@ class Draws:
 
 @dataclass(frozen=True)
 class Slope:
-    """One tensor along one direction.
+    """Along one direction, in which tensors move together.
 
     numeric    from forward
     analytic   Σ g v
     magnitude  Σ|g v|, what rounding errors are proportional to
     """
 
-    name: str
-    draw: int
     numeric: float
     analytic: float
     magnitude: float
@@ -89,28 +89,21 @@ def directions(
     *,
     count: int,
     seed: int,
-    step: float | None = None,
+    step: float = _TINY,
 ) -> list[Slope]:
-    """The slopes of the objective along directions of some tensors, by the complex step: one evaluation for all.
+    """The slopes of the objective along directions of all named tensors together, by the complex step.
 
     gradients  what a backward says of each
-    step       by default one that is tiny beside all of them
+    step       tiny beside all of them
     """
-    draws, found = Draws(count, seed), SCHEMES["complex"]
-    drawn = [(name, draw, draws.ray(name, stage.arrays[name].shape, draw)) for name in names for draw in range(count)]
-    h = step or _tiny(stage.arrays[name] for name in names)
-    rungs = climb_along(stage, [ray for *_, ray in drawn], found, replace(question, others={}), np.array([h]))
+    draws, shapes = Draws(count, seed), {name: stage.arrays[name].shape for name in names}
+    rays = [Ray({name: draws.ray(name, shape, draw).signs for name, shape in shapes.items()}) for draw in range(count)]
+    rungs = climb_along(stage, rays, SCHEMES["complex"], replace(question, others={}), np.array([step]))
+    magnitude = sum(size(gradients[name]) for name in names)
     return [
-        Slope(name, draw, float(numeric), along(gradients[name], ray.signs), size(gradients[name]))
-        for (name, draw, ray), numeric in zip(drawn, rungs.values[-1], strict=True)
+        Slope(float(n), sum(along(gradients[name], signs) for name, signs in ray.moves.items()), magnitude)
+        for ray, n in zip(rays, rungs.values[-1], strict=True)
     ]
-
-
-def _tiny(arrays: Iterable[Array]) -> float:
-    """A complex step that is tiny beside the smallest of some arrays."""
-    greatest = (max(float(array.max()), -float(array.min())) for array in arrays if array.size)
-    least = min((size for size in greatest if size), default=1.0)
-    return COMPLEX_STEP * float(2.0 ** np.round(np.log2(min(least, 1.0))))
 
 
 def apart(found: Array, other: Array) -> float:
@@ -131,7 +124,7 @@ def along(gradient: Array, signs: Array) -> float:
     """Σ g v in float64, block by block."""
     flat, moves = gradient.reshape(-1), signs.reshape(-1)
     if flat.size <= _BLOCK:
-        return float(np.dot(flat.astype(np.float64, copy=False), moves.astype(np.float64)))
+        return float(np.dot(flat, moves.astype(np.float64)))
     starts = range(0, flat.size, _BLOCK)
     return float(np.sum([along(flat[start : start + _BLOCK], moves[start : start + _BLOCK]) for start in starts]))
 
@@ -139,6 +132,8 @@ def along(gradient: Array, signs: Array) -> float:
 def size(gradient: Array) -> float:
     """Σ|g| in float64."""
     flat = gradient.reshape(-1)
+    if flat.size <= _BLOCK:
+        return float(np.abs(flat).sum(dtype=np.float64))
     blocks = (np.abs(flat[start : start + _BLOCK]) for start in range(0, flat.size, _BLOCK))
     return float(sum(float(np.sum(block, dtype=np.float64)) for block in blocks))
 

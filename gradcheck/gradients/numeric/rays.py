@@ -1,7 +1,8 @@
 """Whole tensors moved along directions, through what depends on them, and nothing else.
 
-A ray moves the entries of one tensor together, x + t v with v of ones, minus ones and zeros. The activations before its
-tensor stay as they are; what several rays change rides in one stacked batch, from the first layer on that they change.
+A ray moves the entries of a tensor together, or of several, x + t v with v of ones, minus ones and zeros. Activations
+before them stay as they are; what several rays change rides in one stacked batch, from the first layer on that they
+change.
 The slope along a ray is one number for every column of the observables, and costs one evaluation of the loss for each
 offset of the scheme, whatever the size of the tensor.
 """
@@ -32,10 +33,15 @@ _TOGETHER = 64
 
 @dataclass(frozen=True)
 class Ray:
-    """The direction v in which a tensor moves: signs, of its shape, are 1, -1, and 0 where an entry stays."""
+    """The direction v in which tensors move: by name their signs, 1, -1, and 0 where an entry stays."""
 
-    name: str
-    signs: Array
+    moves: Mapping[str, Array]
+
+    @property
+    def signs(self) -> Array:
+        """Those of a ray that moves one tensor."""
+        (signs,) = self.moves.values()
+        return signs
 
 
 @dataclass(frozen=True)
@@ -114,12 +120,12 @@ def _climb(
             seen[offset] = observables_along(stage, rays, offset, watch)
         return seen[offset]
 
-    values, kink = np.zeros((len(steps), len(rays))), np.zeros((len(steps), len(rays)), dtype=bool)
+    values, kink = np.empty((len(steps), len(rays))), np.empty((len(steps), len(rays)), dtype=bool)
     for k, step in enumerate(steps):
         evaluated = [at(offset * step) for offset in scheme.offsets]
         derivative = scheme.combine([columns for columns, _ in evaluated], step)
         values[k] = derivative @ question.objective
-        kink[k] = np.any([met for _, met in evaluated], axis=0)
+        kink[k] = evaluated[0][1] if len(evaluated) == 1 else np.any([met for _, met in evaluated], axis=0)
     noise = np.zeros_like(values) if scheme.is_complex else _noise(stage, rays, scheme, question, steps, values)
     magnitude = np.abs(derivative) @ np.abs(question.objective)
     reduced = {key: derivative @ weights for key, weights in question.others.items()}
@@ -133,10 +139,11 @@ def _noise(stage: Stage, rays: Sequence[Ray], scheme: Scheme, question: Question
     """
     found = np.zeros(values.shape)
     for k, ray in enumerate(rays):
-        reached = stage.observables.of(stage.network.reached([ray.name]))
+        reached = stage.observables.of(stage.network.reached(ray.moves))
         deviation = float(np.sqrt(np.sum((question.objective * question.noise * reached) ** 2)))
-        greatest = float(np.max(np.abs(stage.arrays[ray.name]), initial=0.0))
-        slope = np.max(np.abs(values[:, [j for j, other in enumerate(rays) if other.name == ray.name]]), axis=1)
+        greatest = max(float(np.max(np.abs(stage.arrays[name]), initial=0.0)) for name in ray.moves)
+        alike = [j for j, other in enumerate(rays) if other.moves.keys() == ray.moves.keys()]
+        slope = np.max(np.abs(values[:, alike]), axis=1)
         rounding = _UNIT * greatest * np.where(np.isfinite(slope), slope, 0.0)
         found[:, k] = _DEVIATIONS * (scheme.noise_gain() * deviation + rounding) / steps
     return found
@@ -166,11 +173,11 @@ def _evaluated(stage: Stage, rays: Sequence[Ray], step: complex, watch: KinkWatc
     changed: dict[str, _Changed] = {}
     met = np.zeros(len(rays), dtype=bool)
     everyone = tuple(range(len(rays)))
-    names = dict.fromkeys(ray.name for ray in rays)
+    names = dict.fromkeys(name for ray in rays for name in ray.moves)
     for name in names:
         if name in stage.samples:
-            own = tuple(k for k, ray in enumerate(rays) if ray.name == name)
-            changed[name] = _Changed(own, np.stack([_moved(stage, rays[k], step) for k in own]))
+            own = tuple(k for k, ray in enumerate(rays) if name in ray.moves)
+            changed[name] = _Changed(own, np.stack([_moved(stage, rays[k], name, step) for k in own]))
     for node in stage.network.affected(names):
         moving = _moving(stage, node, changed, rays)
         if watch is not None and moving.alive:
@@ -206,12 +213,12 @@ class _Moving:
 def _moving(stage: Stage, node: Node, changed: Mapping[str, _Changed], rays: Sequence[Ray]) -> _Moving:
     alive = {ray for name in node.inputs if name in changed for ray in changed[name].rays}
     taken = {*node.parameters.values(), *(name for name in node.inputs if name not in stage.samples)}
-    return _Moving(tuple(sorted(alive)), tuple(k for k, ray in enumerate(rays) if ray.name in taken))
+    return _Moving(tuple(sorted(alive)), tuple(k for k, ray in enumerate(rays) if not taken.isdisjoint(ray.moves)))
 
 
-def _moved(stage: Stage, ray: Ray, step: complex) -> Array:
-    moved = step * ray.signs
-    moved += stage.arrays[ray.name]
+def _moved(stage: Stage, ray: Ray, name: str, step: complex) -> Array:
+    moved = step * ray.moves[name]
+    moved += stage.arrays[name]
     return np.asarray(moved)
 
 
@@ -251,7 +258,10 @@ def _through(
             for name in node.inputs:
                 if name in changed and ray in changed[name].rays:
                     arrays[name] = changed[name].on((ray,), stage.arrays[name])[0]
-            if ray in moving.own:
-                arrays[rays[ray].name] = _moved(stage, rays[ray], step)
+            for name in rays[ray].moves:
+                if name in arrays and name not in stage.samples:
+                    arrays[name] = _moved(stage, rays[ray], name, step)
             found[ray] = node.apply(arrays)[0]
+    if len(found) == 1:
+        return tuple(y[None] for y in found[moving.all[0]])
     return tuple(np.stack(outputs) for outputs in zip(*(found[ray] for ray in moving.all), strict=True))

@@ -134,13 +134,14 @@ class BlameAlong(Blame):
             signs = np.zeros(shape, dtype=np.int8)
             signs[entry.index] = 1
             judged = self.alone.along(part, operand, signs)
-            says = f"says {entry.numeric:.6g}"
+            analytic, numeric = _apart(entry.analytic, entry.numeric)
+            says = f"says {numeric}"
             if judged.met:
                 code = "GC114"
                 low, high = float(np.sum(judged.interval.low)), float(np.sum(judged.interval.high))
                 says = f"allows any slope from {low:.6g} to {high:.6g} at this kink"
             at = entry_name(operand, entry.index)
-            message += f"at {at} its backward says {entry.analytic:.6g}, its forward {says}; "
+            message += f"at {at} its backward says {analytic}, its forward {says}; "
         message += f"{_spread_over(None, search, shape)}, found in {search.evaluations:,} evaluations of the layer"
         row = operand if operand in self.failing and operand in self.evidence.case.point.inputs else None
         return finding(self.evidence, CHECK, self._next(), code, part.name, message, row, entry)
@@ -151,8 +152,16 @@ class BlameAlong(Blame):
 
 def _says(where: str, entry: Entry) -> str:
     at = f"at {where} " if where else ""
-    says = f"{entry.analytic:.6g}" if np.isfinite(entry.analytic) else "nothing finite"
-    return f"{at}backward says {says}, forward says {entry.numeric:.6g} ± {entry.error_bar:.1e}"
+    if not np.isfinite(entry.analytic):
+        return f"{at}backward says nothing finite, forward says {entry.numeric:.6g} ± {entry.error_bar:.1e}"
+    analytic, numeric = _apart(entry.analytic, entry.numeric)
+    return f"{at}backward says {analytic}, forward says {numeric} ± {entry.error_bar:.1e}"
+
+
+def _apart(left: float, right: float) -> tuple[str, str]:
+    """Two numbers with as many digits (six at least) as it takes to tell them apart."""
+    pairs = [(f"{left:.{digits}g}", f"{right:.{digits}g}") for digits in range(6, 18)]
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
 
 
 def _how(search: Wrong) -> str:

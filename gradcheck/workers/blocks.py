@@ -53,13 +53,18 @@ def request(scene: Scene, name: str) -> Request:
     raise AssertionError(f"no sweep was asked for by {name}")
 
 
-def blocks(scene: Scene, name: str) -> list[Array]:
-    """All entries of a tensor that are evaluated (flat indices), block by block; of directions each by itself."""
-    stage, array = scene.stage, scene.stage.arrays[name]
+def parts(scene: Scene, name: str) -> list[Array]:
+    """What is evaluated of a tensor, block by block: entries (flat indices), or directions, each by itself."""
     if scene.course.directions:
         return [np.array([draw]) for draw in range(scene.course.directions)]
     if name in scene.course.only:
         return [scene.course.only[name]]
+    return blocks(scene.stage, name)
+
+
+def blocks(stage: Stage, name: str) -> list[Array]:
+    """All entries of a tensor (flat indices), block by block."""
+    array = stage.arrays[name]
     features = int(np.prod(array.shape[1:])) if stage.sample_by_sample(name) else array.size
     chunk = stage.chunk(name)
     chunks = -(-features // chunk)

@@ -29,7 +29,7 @@ from gradcheck.gradients.numeric.ladder import Rungs
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.pipeline import Outcome
 from gradcheck.spec.read import Overrides
-from gradcheck.workers.blocks import Array, Request, blocks, evaluated, joined, request
+from gradcheck.workers.blocks import Array, Request, evaluated, joined, parts, request
 
 #: How many specs a worker keeps prepared.
 _KEPT = 4
@@ -221,7 +221,7 @@ class _Kept:
         """The blocks of the sweep of a tensor: flat indices, or draws."""
         assert self.scene is not None
         if name not in self._blocks:
-            self._blocks[name] = blocks(self.scene, name)
+            self._blocks[name] = parts(self.scene, name)
         return self._blocks[name]
 
     def request(self, name: str) -> Request:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import shake_128
+from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -39,6 +40,8 @@ Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2
 #: The fewest directions that prove anything: two mistakes may cancel along one.
 LEAST = 2
+#: A complex step whose truncation, h² f‴ / 6, is nothing beside that of the one that was asked for.
+_SHORT = 2.0**-20
 #: Along so many of them it is measured how slopes change when every number moves by one unit in the last place.
 _MOVED = 1
 #: A complex step that is tiny beside any number a network is likely to have.
@@ -56,10 +59,19 @@ class Draws:
 
     def ray(self, name: str, shape: tuple[int, ...], draw: int) -> Ray:
         """One direction of a tensor."""
-        count = prod(shape)
+        return Ray({name: self._signs(name, draw, prod(shape)).reshape(shape)})
+
+    def joint(self, shapes: Mapping[str, tuple[int, ...]], draw: int) -> Ray:
+        """One direction of several tensors together."""
+        ends = list(accumulate(prod(shape) for shape in shapes.values()))
+        parts = np.split(self._signs(" ".join(shapes), draw, ends[-1]), ends[:-1])
+        return Ray({name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)})
+
+    def _signs(self, name: str, draw: int, count: int) -> Array:
+        """1 and -1, as the bits of a hash say: the same on every machine."""
         drawn = shake_128(f"{self.seed} {draw} {name}".encode()).digest(-(-count // 8))
         bits = np.unpackbits(np.frombuffer(drawn, dtype=np.uint8), count=count)
-        return Ray({name: (2 * bits.view(np.int8) - 1).reshape(shape)})
+        return np.asarray(2 * bits.view(np.int8) - 1)
 
     def rays(self, name: str, shape: tuple[int, ...], draws: Sequence[int] | Array | None = None) -> list[Ray]:
         """Some of the directions of a tensor, by default all."""
@@ -97,7 +109,7 @@ def directions(
     step       tiny beside all of them
     """
     draws, shapes = Draws(count, seed), {name: stage.arrays[name].shape for name in names}
-    rays = [Ray({name: draws.ray(name, shape, draw).signs for name, shape in shapes.items()}) for draw in range(count)]
+    rays = [draws.joint(shapes, draw) for draw in range(count)]
     rungs = climb_along(stage, rays, SCHEMES["complex"], replace(question, others={}), np.array([step]))
     magnitude = sum(size(gradients[name]) for name in names)
     return [
@@ -198,6 +210,9 @@ class Probe:
             h = step or step_for(scheme, stage.arrays[name])
             rungs = sweep(stage, name, wanted, scheme, question, np.array([h]), watch, tick)
             error = self._rounding(name, scheme, question, rungs, wanted, h)
+            if step:
+                shorter = sweep_of(self.draws)(stage, name, wanted, scheme, question, np.array([_SHORT * h]))
+                error = error + 2 * np.abs(shorter.values[-1] - rungs.values[-1])
             return self._spread_out(name, scheme, h, wanted, rungs, rungs.values[-1], error, rungs.kink[-1])
         h = step or step_for(scheme, stage.arrays[name])
         steps = np.array([2 * h, h]) if step else ladder_steps(stage.arrays[name])

@@ -23,6 +23,7 @@ Sum over the batch axis in backward wherever forward broadcasts over it. Divide 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -42,7 +43,8 @@ from gradcheck.checks._base import (
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, on_other_pieces
-from gradcheck.network import Term
+from gradcheck.gradients.numeric.probe import size
+from gradcheck.network import Term, Trace
 
 Array = NDArray[Any]
 NAME = "per_sample"
@@ -94,9 +96,12 @@ class Sum:
         self.batch: Analytic = gradient(network, point, objective)
         self.batch_seconds = perf_counter() - start
         start = perf_counter()
-        self.samples = [gradient(network, point.take([i]), objective) for i in range(point.batch_size)]
+        self.samples = [
+            _Sample.of(evidence, gradient(network, point.take([i]), objective), i) for i in range(point.batch_size)
+        ]
         self.samples_seconds = perf_counter() - start
         self.batched = evidence.stage.samples
+        self.along = frozenset(evidence.names if evidence.probe else ())
         self.rounding = evidence.under(objective)[1]
 
     def gradient(self, name: str) -> Array:
@@ -107,14 +112,45 @@ class Sum:
         """The same of what one layer alone has added to it."""
         return self._together(name, [sample.contributions[layer, name] for sample in self.samples])
 
-    def _together(self, name: str, gradients: Sequence[Array]) -> Array:
-        each = [np.asarray(gradient, dtype=np.float64) for gradient in gradients]
-        return np.concatenate(each) if name in self.batched else np.sum(each, axis=0)
-
     def magnitude(self, name: str) -> Array:
         """Σ|gᵢ|."""
-        each = [np.abs(np.asarray(sample.gradients[name], dtype=np.float64)) for sample in self.samples]
-        return np.concatenate(each) if name in self.batched else np.sum(each, axis=0)
+        return self._together(name, [sample.magnitude(name) for sample in self.samples])
+
+    def _together(self, name: str, each: Sequence[Array]) -> Array:
+        rows = name in self.batched and name not in self.along
+        return np.concatenate(each) if rows else np.sum(each, axis=0)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A batch of one.
+
+    gradients      in float64; of tensors that were probed along directions their slopes, so that no more is kept
+    contributions  what one layer alone has added to them, likewise
+    sizes          Σ|g| of the tensors that were probed
+    """
+
+    trace: Trace
+    gradients: Mapping[str, Array]
+    contributions: Mapping[tuple[str, str], Array]
+    sizes: Mapping[str, float]
+
+    @staticmethod
+    def of(evidence: Evidence, found: Analytic, i: int) -> _Sample:
+        def seen(name: str, g: Array) -> Array:
+            return evidence.seen(name, g, i if name in evidence.stage.samples else None)
+
+        probed = evidence.names if evidence.probe else ()
+        return _Sample(
+            found.trace,
+            {name: seen(name, g) for name, g in found.gradients.items()},
+            {(layer, name): seen(name, g) for (layer, name), g in found.contributions.items()},
+            {name: size(np.asarray(found.gradients[name])) for name in probed},
+        )
+
+    def magnitude(self, name: str) -> Array:
+        """|g|, entry by entry or direction by direction."""
+        return np.abs(self.gradients[name]) if name not in self.sizes else 0 * self.gradients[name] + self.sizes[name]
 
 
 def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding], str]:
@@ -192,7 +228,7 @@ def _disagreeing(
     for name, gradient_of_batch in batch.gradients.items():
         if name in evidence.case.skipped:
             continue
-        found, alone = np.asarray(gradient_of_batch, dtype=np.float64), total.gradient(name) / divisor
+        found, alone = evidence.seen(name, gradient_of_batch), total.gradient(name) / divisor
         bound = _bound(evidence, total, name, divisor * rounding[name]) / divisor
         if not np.all(np.abs(found - alone) <= bound):
             wrong[name] = found, alone, bound
@@ -224,7 +260,8 @@ def _greatest(evidence: Evidence, batch: Analytic, rounding: Mapping[str, float]
         size = float(np.max(np.abs(expected), initial=0.0))
         if 0 < size <= np.max(_bound(evidence, total, name, divisor * rounding[name])):
             continue
-        difference = float(np.max(np.abs(divisor * np.asarray(batch.gradients[name], float) - expected), initial=0.0))
+        found = evidence.seen(name, batch.gradients[name])
+        difference = float(np.max(np.abs(divisor * found - expected), initial=0.0))
         greatest = max(greatest, difference / size if size else difference)
     return greatest
 
@@ -239,7 +276,7 @@ def _where_lost(evidence: Evidence, term: Term, wrong: Wrong, analytic: tuple[An
         if analytic is None:
             return False
         batch, total, divisor = analytic
-        found = np.asarray(batch.contributions[layer, name], dtype=np.float64)
+        found = evidence.seen(name, batch.contributions[layer, name])
         return not np.all(np.abs(found - total.share(layer, name) / divisor) <= wrong[name][2])
 
     return nearest_to_loss(evidence, term, wrong, disagrees)
@@ -255,13 +292,15 @@ def _finding(
     batch, alone, bound = wrong[name]
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(np.abs(batch - alone) - bound)), batch.shape))
     per = f" / {number(divisor)}" if divisor != 1 else ""
+    along = name in evidence.names and evidence.probe is not None
+    where = f"along direction {index[0] + 1}" if along else f"at {list(index)}"
     message = (
         f"{name}: under `{reduction}` the {witness} gradient of the batch is not the sum of its samples' "
-        f"gradients{per}: at {list(index)} the batch says {batch[index]:.6g}, the samples alone give "
+        f"gradients{per}: {where} the batch says {batch[index]:.6g}, the samples alone give "
         f"{alone[index]:.6g}; they may differ by {bound[index]:.1e}"
     )
     parameter = name if name in evidence.names and name in own else None
-    return finding(evidence, NAME, told, "GC301", layer, message, parameter, index=index)
+    return finding(evidence, NAME, told, "GC301", layer, message, parameter, index=None if along else index)
 
 
 def _cost(evidence: Evidence, total: Sum) -> tuple[int, int]:

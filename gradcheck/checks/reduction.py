@@ -219,7 +219,7 @@ def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float)
         + evidence.underflow * (1 + divisor)
         for name in evidence.names
     }
-    found = _ratio(_in_float64(total, bounds), _in_float64(reduced, bounds), bounds, divisor)
+    found = _ratio(_seen(evidence, total, bounds), _seen(evidence, reduced, bounds), bounds, divisor)
     return replace(found, layer=_where_lost(evidence, position, total, reduced, divisor))
 
 
@@ -239,6 +239,11 @@ def _where_lost(evidence: Evidence, position: int, total: Analytic, reduced: Ana
 
 def _in_float64(analytic: Analytic, names: Iterable[str]) -> dict[str, Array]:
     return {name: np.asarray(analytic.gradients[name], dtype=np.float64) for name in names}
+
+
+def _seen(evidence: Evidence, analytic: Analytic, names: Iterable[str]) -> dict[str, Array]:
+    """Entry by entry, or along the directions that were drawn."""
+    return {name: evidence.seen(name, analytic.gradients[name]) for name in names}
 
 
 def _bound(evidence: Evidence, position: int, name: str, rounding: float) -> Array:

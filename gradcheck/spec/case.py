@@ -11,12 +11,16 @@ from gradcheck.network import Network, Point
 
 @dataclass(frozen=True)
 class GradientPlan:
-    """How the gradient is checked. `step` and `rtol` are None and 0 unless asked for."""
+    """How the gradient is checked. `step` and `rtol` are None and 0 unless asked for.
+
+    directions  how many of each tensor; 0 for every entry, None to choose by the size of the network
+    """
 
     method: str = "auto"
     step: float | None = None
     rtol: float = 0.0
     entries: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    directions: int | None = None
 
 
 @dataclass(frozen=True)

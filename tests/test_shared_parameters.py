@@ -344,6 +344,19 @@ parameters: {tie: {head.weight: first.weight}}
     assert blamed(run(wrong_owner).report) == [("first", "first.weight")]
 
 
+def test_along_directions_each_place_is_judged_alone_too(run: Callable[..., Outcome]) -> None:
+    """The other place of a tied parameter, and a layer behind which all is right, have nothing wrong in them."""
+    tied = run(WORDS.replace("lookup", "offset"), directions=3).report
+    assert {layer for layer, _ in blamed(tied)} == {"embedding"}, told(tied)
+    one_place = SIAMESE.replace("a: {shape: [3]}", "a: {shape: [3], fill: uniform, low: 5, high: 6}").replace(
+        "linear: {out_features: 3}, tanh", "linear: {out_features: 3}, doubled, told, lopsided"
+    )  # fmt: skip
+    report = run(one_place, directions=3).report
+    assert ("tower.doubled_1", "tower.doubled_1.gain") in blamed(report), told(report)
+    assert {layer for layer, _ in blamed(report)} <= {"tower.doubled_1", "tower.lopsided_1"}, told(report)
+    assert run(WORDS, directions=3).report.verdict == "pass"
+
+
 def test_equivalences_that_a_tied_parameter_breaks_are_the_guilt_of_the_place(run: Callable[..., Outcome]) -> None:
     """Its other layer, which is nearer to the loss, is right."""
     report = run(WORDS.replace("lookup", "offset")).report

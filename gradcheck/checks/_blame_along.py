@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,24 @@ class BlameAlong(Blame):
         worst = int(np.argmax(np.where(verdict == FAIL, excess(comparison.distance, comparison.bar), -1.0)))
         guilty = not self.alone.along(part, name, direction(self.evidence, name, worst)).right
         if not self._is_tainted(part):
-            search = self._search(name)
+            search = self._of_place(part, name, self._search(name))
             if guilty or (search.entries and not search.dense):
                 self._tell(part, name, search)
         elif guilty:
             self._tell(part, name, in_layer(self.alone, part, name, direction(self.evidence, name, worst)))
+
+    def _of_place(self, part: Node | Term, name: str, search: Wrong) -> Wrong:
+        """Of the wrong entries of a parameter those that this layer has wrong: others may have it, too."""
+        if len(self.network.users(name)) == 1:
+            return search
+        entries = tuple(entry for entry in search.entries if self._has_wrong(part, name, entry))
+        return replace(search, entries=entries)
+
+    def _has_wrong(self, part: Node | Term, name: str, entry: Entry) -> bool:
+        assert entry.index is not None
+        alone = np.zeros(self._shape(name), dtype=np.int8)
+        alone[entry.index] = 1
+        return not self.alone.along(part, name, alone).right
 
     def _is_tainted(self, part: Node | Term) -> bool:
         """Whether what the layer is given by the layers behind it is wrong already."""

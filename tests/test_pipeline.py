@@ -47,7 +47,7 @@ def test_report_says_all_that_was_run() -> None:
         "linear_2.bias",
     ]
     assert [r.name for r in report.inputs] == ["input"]
-    assert [check.check for check in report.checks] == ["gradient", "reduction", "per_sample", "vacuity"]
+    assert [check.check for check in report.checks] == ["contract", "gradient", "reduction", "per_sample", "vacuity"]
     assert (report.loss, report.batch_size, report.dtype) == ("mse (mean)", 5, "float64")
     assert report.counts == Counts(passed=35)
     assert not report.findings
@@ -285,4 +285,4 @@ def test_text_that_is_no_spec_is_refused_with_every_problem() -> None:
 
 
 def test_checks_are_found_by_walking_their_folder() -> None:
-    assert check_names() == ["gradient", "per_sample", "reduction", "vacuity"]
+    assert check_names() == ["contract", "gradient", "per_sample", "reduction", "vacuity"]

@@ -131,6 +131,7 @@ class NoOptions:
 
 #: The checks, in the order in which they run, with the options of each.
 CHECKS: dict[str, type] = {
+    "contract": NoOptions,
     "gradient": GradientOptions,
     "reduction": NoOptions,
     "per_sample": NoOptions,

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import contraction_bound, entry_name
+from gradcheck.checks._apart import grows, identical, where_apart
+from gradcheck.checks._base import contraction_bound
 from gradcheck.checks._callee import OPERATIONS, Answer, Callee, Given, Upstream, greatest
 from gradcheck.checks._contents import changed, contents
 from gradcheck.errors import LayerFailure
@@ -90,18 +90,16 @@ class Asked:
         self.upstream = callee.upstream(answer, 1)
         between = self._of_given(given)
         upstream = copied(self.upstream)
-        kept = contents(upstream, "the upstream gradient") | contents(answer.cache, "cache")
-        kept |= contents(answer.outputs, "its output")
+        kept = _of_backward(upstream, answer)
         callee.backward(upstream, answer.cache)
-        after = contents(upstream, "the upstream gradient") | contents(answer.cache, "cache")
-        after |= contents(answer.outputs, "its output")
+        after = _of_backward(upstream, answer)
         by_forward = changed(before, between)
         by_backward = [*changed(between, self._of_given(given)), *changed(kept, after)]
-        said = [f"{method} changes {_listed(places)}" for method, places in
+        told = [f"{method} changes {_listed(places)}" for method, places in
                 (("forward", by_forward), ("backward", by_backward)) if places]  # fmt: skip
-        if not said:
+        if not told:
             return None
-        return Breach("GC501", f"{' and '.join(said)}; both must leave what they are given as it is, because others "
+        return Breach("GC501", f"{' and '.join(told)}; both must leave what they are given as it is, because others "
                       "read it, and the next call does")  # fmt: skip
 
     def _of_given(self, given: Given) -> dict[str, Any]:
@@ -127,11 +125,11 @@ class Asked:
         found = [self.backward(answer, self.upstream) for answer in answers]
         for name, gradient in found[0].items():
             series = [one[name] for one in found]
-            if all(_identical(gradient, again) for again in series):
+            if all(identical(gradient, again) for again in series):
                 continue
             slack = self.callee.noise(first, self.upstream, found[0])[name]
-            apart = _apart(name, gradient, series[1:], slack)
-            if apart and _grows(series, slack):
+            apart = where_apart(name, gradient, series[1:], slack)
+            if apart and grows(series, slack):
                 return Breach("GC503", f"backward adds the same again to {name} in every call: a buffer that is kept "
                               f"between calls and not cleared; {apart}")  # fmt: skip
             if apart:
@@ -141,13 +139,13 @@ class Asked:
 
     def _outputs_apart(self, first: Answer, other: Answer) -> str:
         for k, (y, again) in enumerate(zip(first.outputs, other.outputs, strict=True)):
-            if _identical(np.asarray(y), np.asarray(again)):
+            if identical(np.asarray(y), np.asarray(again)):
                 continue
             size = max(greatest(y), *(greatest(x) for x in self.here.inputs))
             slack = OPERATIONS * self.callee.unit * size
-            said = _apart(f"output {k}" if len(first.outputs) > 1 else "its output", np.asarray(y), [again], slack)
-            if said:
-                return said
+            told = where_apart(f"output {k}" if len(first.outputs) > 1 else "its output", np.asarray(y), [again], slack)
+            if told:
+                return told
         return ""
 
     # The order of calls -----------------------------------------------------------------------------------------------
@@ -161,16 +159,16 @@ class Asked:
             try:
                 gradients = found()
             except LayerFailure as failure:
-                return Breach("GC503", f"{what}, {_said(failure)}")
+                return Breach("GC503", f"{what}, {said(failure)}")
             for name, gradient in expected.items():
-                if _identical(gradient, gradients[name]):
+                if identical(gradient, gradients[name]):
                     continue
                 slack = self.callee.noise(own, self.upstream, expected)[name]
-                apart = _apart(name, gradient, [gradients[name]], slack)
+                apart = where_apart(name, gradient, [gradients[name]], slack)
                 if apart:
                     return Breach("GC503", f"{what}, its gradient is another one: {apart}. A backward may depend on "
                                   "its cache and its upstream gradient alone")  # fmt: skip
-        return self._forward_after(own, others)
+        return self._forward_after(others)
 
     def _orders(self, others: list[tuple[str, Given]]) -> Iterator[tuple[str, Callable[[], Gradients]]]:
         """In words, an order of calls, and what its backward at the point gives."""
@@ -215,7 +213,8 @@ class Asked:
             else:
                 self.skipped.append(words)
 
-    def _forward_after(self, own: Answer, others: list[tuple[str, Given]]) -> Breach | None:
+    def _forward_after(self, others: list[tuple[str, Given]]) -> Breach | None:
+        own = self.forward()
         for words, other in others:
             self.forward(other)
             apart = self._outputs_apart(own, self.forward())
@@ -245,7 +244,7 @@ class Asked:
             found = self._ask(own, upstream)
             for name, gradient in found.items():
                 judged = gradient if factor <= 2 else np.where(np.isfinite(gradient), gradient, expected[name])
-                apart = _apart(name, expected[name], [judged], factor * slack[name], "should be", "is")
+                apart = where_apart(name, expected[name], [judged], factor * slack[name], "should be", "is")
                 if apart:
                     clipped = factor > 1 and words[2] != "g" and greatest(gradient) < factor * greatest(of_g[name]) / 2
                     hint = " (great ones are cut off: clipping)" if clipped else ""
@@ -254,7 +253,7 @@ class Asked:
 
     def _layouts(self, own: Answer, slack: Mapping[str, float]) -> Breach | None:
         """The same upstream gradient, laid out otherwise in memory."""
-        if not all(np.ndim(g) for g in self.upstream):
+        if not self.pure or not all(np.ndim(g) for g in self.upstream):
             return None
         even = tuple(np.repeat(g[:1], len(g), axis=0) for g in self.upstream)
         for words, plain, laid_out in (
@@ -265,9 +264,9 @@ class Asked:
             try:
                 found = self._ask(own, laid_out, as_it_is=True)
             except LayerFailure as failure:
-                return Breach("GC504", f"{_said(failure)} where the upstream gradient is {words}, and nowhere else")
+                return Breach("GC504", f"{said(failure)} where the upstream gradient is {words}, and nowhere else")
             for name, gradient in found.items():
-                apart = _apart(name, expected[name], [gradient], slack[name], "should be", "is")
+                apart = where_apart(name, expected[name], [gradient], slack[name], "should be", "is")
                 if apart:
                     return Breach(
                         "GC504",
@@ -316,6 +315,14 @@ class Asked:
         return self.callee.backward(upstream, answer.cache)
 
 
+def _of_backward(upstream: Upstream, answer: Answer) -> dict[str, Any]:
+    """What a backward gets, or could reach."""
+    found = contents(answer.cache, "cache")
+    for what, arrays in (("the upstream gradient", upstream), ("its output", answer.outputs)):
+        found |= contents(arrays if len(arrays) > 1 else arrays[0], what)
+    return found
+
+
 def copied(upstream: Upstream) -> Upstream:
     """The same numbers in other arrays."""
     return tuple(np.copy(g)[()] for g in upstream)
@@ -339,37 +346,6 @@ def _broadcast(array: Array) -> Array:
     return as_strided(row, array.shape, (0, *row.strides[1:]))
 
 
-def _apart(
-    name: str, expected: Array, others: Sequence[Array], slack: float, was: str = "was", then: str = "then"
-) -> str:
-    """Where others differ by more than rounding from a gradient, in words; empty if they do not."""
-    for other in others:
-        if _identical(expected, other):
-            continue
-        if other.shape != expected.shape:
-            return f"{name} {was} of shape {expected.shape}, {then} {other.shape}"
-        with np.errstate(invalid="ignore"):
-            distance = np.abs(other.astype(np.float64) - expected)
-        wrong = np.isfinite(expected) & ~(distance <= slack)
-        if wrong.any():
-            worst = np.where(wrong, np.where(np.isfinite(distance), distance, np.inf), -1.0)
-            index = tuple(int(i) for i in np.unravel_index(int(np.argmax(worst)), worst.shape))
-            count = f"{int(wrong.sum()):,} of {wrong.size:,} entries"
-            place = entry_name(name, index) if index else name
-            return f"{place} {was} {expected[index]:.6g}, {then} {other[index]:.6g} ({count})"
-    return ""
-
-
-def _identical(one: Array, other: Array) -> bool:
-    return one.shape == other.shape and bool((one == other).all())
-
-
-def _grows(series: Sequence[Array], slack: float) -> bool:
-    """Whether each of the gradients is by the same greater than the one before."""
-    steps = [after.astype(np.float64) - before for before, after in pairwise(series)]
-    return bool(greatest(steps[0]) > slack and all(greatest(step - steps[0]) <= 4 * slack for step in steps))
-
-
 def _listed(places: Sequence[str]) -> str:
     shown = list(places[:_SHOWN])
     if len(places) > _SHOWN:
@@ -377,5 +353,6 @@ def _listed(places: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
 
 
-def _said(failure: LayerFailure) -> str:
+def said(failure: LayerFailure) -> str:
+    """What user code did, without its name."""
     return failure.message.partition(": ")[2]

@@ -24,81 +24,49 @@ where they are used, in the optimiser.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from gradcheck.checks._base import Outcome, finding
-from gradcheck.checks._breaches import Asked, Breach
-from gradcheck.checks._callee import Callee
 from gradcheck.checks._contract_texts import TEXTS
-from gradcheck.errors import LayerFailure
+from gradcheck.checks._questioning import breaches_of
 from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult, Finding, worst_verdict
-from gradcheck.network import Node, Term
 
 NAME = "contract"
 CODES = ("GC501", "GC502", "GC503", "GC504")
 EXPLAINED = TEXTS
 _OTHER_SIZE = "a batch of another size"
+_HOLDS = (
+    "Every backward is linear in its upstream gradient; calls repeat themselves, in any order, and change nothing that "
+    "they are given."
+)
 
 
 def run(evidence: Evidence) -> Outcome:
     """Every layer, then every term of the loss, by itself."""
     findings: list[Finding] = []
     parts: dict[str, dict[str, Any]] = {}
-    for part in _parts(evidence):
-        failed = next((failure for failure in evidence.analytic.failures if failure.node == part.name), None)
-        if failed:
-            parts[part.name] = {"verdict": "not_applicable", "reason": f"the backward pass failed at {part.name}"}
-            continue
-        breaches, skipped = _asked(evidence, part)
-        findings += [_finding(evidence, len(findings) + k, part, breach) for k, breach in enumerate(breaches, start=1)]
-        errors = [breach.code for breach in breaches if breach.severity == "error"]
-        parts[part.name] = {"verdict": "fail" if errors else "pass", "codes": [breach.code for breach in breaches],
-                            "not_asked": skipped}  # fmt: skip
-    failed_at = [name for name, facts in parts.items() if facts["verdict"] == "not_applicable"]
+    for name, found in breaches_of(evidence).items():
+        for breach in found.breaches:
+            number, message = len(findings) + 1, f"{name}: {breach.rest}"
+            findings.append(finding(evidence, NAME, number, breach.code, name, message, severity=breach.severity))
+        broken = any(breach.severity == "error" for breach in found.breaches)
+        codes = [breach.code for breach in found.breaches]
+        parts[name] = {"verdict": "fail" if broken else "pass", "codes": codes, "not_asked": list(found.skipped)}
     verdict = worst_verdict([facts["verdict"] for facts in parts.values()])
-    errors = [found.code for found in findings if found.severity == "error"]
-    measured = {"parts": parts, "sentences": _sentences(evidence, parts)}
+    failed = list(dict.fromkeys(failure.node for failure in evidence.analytic.failures))
     reason = ""
-    if failed_at and verdict == "pass":
+    if failed and verdict == "pass":
         verdict = "not_applicable"
-        reason = f"the backward pass failed at {' and '.join(failed_at)}; everything else keeps the contract"
+        reason = f"the backward pass failed at {' and '.join(failed)}; everything else keeps the contract"
+    errors = [found.code for found in findings if found.severity == "error"]
+    measured = {"parts": parts, "sentences": _sentences(verdict, parts)}
     return Outcome((CheckResult(NAME, errors[0] if errors else CODES[0], verdict, reason, measured),), tuple(findings))
 
 
-def _parts(evidence: Evidence) -> Iterator[Node | Term]:
-    yield from evidence.case.network.nodes
-    yield from evidence.case.network.terms
-
-
-def _asked(evidence: Evidence, part: Node | Term) -> tuple[list[Breach], list[str]]:
-    """What a part has broken, under the reduction of the case for a loss that reduces by itself."""
-    reduction = None if isinstance(part, Node) or part.elementwise else part.reduction
-    asked = Asked(Callee(evidence, part, reduction))
-    breaches: list[Breach] = []
-    try:
-        breaches += asked.breaches()
-    except LayerFailure as failure:  # it did not raise before, with the same numbers
-        rest = f"{failure.message.partition(': ')[2]}, where it did not raise in the same call before"
-        breaches.append(Breach("GC502", rest))
-    return breaches, asked.skipped
-
-
-def _finding(evidence: Evidence, number: int, part: Node | Term, breach: Breach) -> Finding:
-    message = f"{part.name}: {breach.rest}"
-    return finding(evidence, NAME, number, breach.code, part.name, message, severity=breach.severity)
-
-
-def _sentences(evidence: Evidence, parts: dict[str, dict[str, Any]]) -> list[str]:
-    held = [name for name, facts in parts.items() if facts["verdict"] == "pass"]
-    said = []
-    if len(held) == len(parts):
-        said.append(
-            "Every backward is linear in its upstream gradient; calls repeat themselves, in any order, and change "
-            "nothing that they are given."
-        )
-    lacking = [name for name, facts in parts.items() if _OTHER_SIZE in facts.get("not_asked", ())]
+def _sentences(verdict: str, parts: dict[str, dict[str, Any]]) -> list[str]:
+    said = [_HOLDS]
+    lacking = [name for name, facts in parts.items() if _OTHER_SIZE in facts["not_asked"]]
     if lacking:
         said.append(f"{_OTHER_SIZE.capitalize()} could not be given to {' and '.join(lacking)}.")
-    return said
+    return said if verdict == "pass" else said[1:]

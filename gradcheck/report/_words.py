@@ -13,6 +13,7 @@ CHECKS = {
     "gradient": "gradient",
     "reduction": "sum versus mean",
     "per_sample": "per-sample versus batch",
+    "accumulation": "micro-batches versus batch",
 }
 #: The checks that are about entries, and have their say beside the rows; the others are equivalences.
 ABOUT_ENTRIES = ("gradient", "vacuity")

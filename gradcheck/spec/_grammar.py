@@ -135,6 +135,7 @@ CHECKS: dict[str, type] = {
     "gradient": GradientOptions,
     "reduction": NoOptions,
     "per_sample": NoOptions,
+    "accumulation": NoOptions,
     "vacuity": NoOptions,
 }
 #: The check that only notes what the others have not tested: alone it proves nothing.

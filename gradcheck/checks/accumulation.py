@@ -75,7 +75,12 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
     measured: dict[str, Any] = {"term": term.name, "reduction": term.reduction, "partitions": [], "sentences": []}
     findings: list[Finding] = []
     for words, sizes in partitions(evidence.case.point.batch_size).items():
-        cut = Parts(evidence, position, sizes)
+        try:
+            cut = Parts(evidence, position, sizes)
+        except LayerFailure as failure:  # the finding about it is that of the samples one by one
+            reason = f"micro-batches of {_listed(sizes)} samples cannot be run: {failure.message}"
+            measured["partitions"].append({"name": words, "samples": list(sizes), "reason": reason})
+            continue
         at_kink = cut.at_kink()
         if at_kink:
             reason = f"{at_kink} lies on a kink within rounding: a part is on another piece there than in its batch"
@@ -83,11 +88,13 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
         facts, found = _cut(evidence, term, words, cut, told + 1)
         measured["partitions"].append(facts)
         findings = findings or found
+    if all("reason" in facts for facts in measured["partitions"]):
+        return CheckResult(NAME, "GC401", "not_applicable", reason, measured), []
     verdict = worst_verdict(["fail"] if findings else [])
     if not findings:
         of = of_term(evidence, term)
         measured["sentences"] = [of + said for said in _sentences(evidence, position, term, measured["partitions"])]
-    return CheckResult(NAME, findings[0].code if findings else "GC401", verdict, reason, measured), findings
+    return CheckResult(NAME, findings[0].code if findings else "GC401", verdict, measured=measured), findings
 
 
 def _cut(evidence: Evidence, term: Term, words: str, cut: Parts, told: int) -> tuple[dict[str, Any], list[Finding]]:
@@ -186,7 +193,8 @@ def _error(evidence: Evidence, term: Term, cut: Parts, recipe: Recipe) -> float:
 
 
 def _sentences(evidence: Evidence, position: int, term: Term, cuts: Sequence[dict[str, Any]]) -> list[str]:
-    uneven = next((cut for cut in cuts if cut["name"] == "uneven" and "right" in cut), None)
+    known = sorted((cut for cut in cuts if "right" in cut), key=lambda cut: cut["name"] != "uneven")
+    uneven = next(iter(known), None)
     if uneven is None:
         return [f"The gradients of micro-batches add up under `sum`; no divisor is declared for `{term.reduction}`."]
     shape = np.shape(evidence.analytic.trace.losses[position])

@@ -199,18 +199,22 @@ def _sentences(evidence: Evidence, position: int, term: Term, cuts: Sequence[dic
         return [f"The gradients of micro-batches add up under `sum`; no divisor is declared for `{term.reduction}`."]
     shape = np.shape(evidence.analytic.trace.losses[position])
     by = counted(term, term.reduction, uneven["divisor"], evidence.stage.arrays, shape)
-    divide = f" and divide once by the {by}" if uneven["divisor"] != 1 else " and divide by nothing"
-    sizes = _listed(uneven["samples"])
+    divide = f"divide once by the {by}" if uneven["divisor"] != 1 else "divide by nothing"
+    error = uneven["right"]["error"]
     said = (
-        f"Sum the losses of all micro-batches{divide}: those of {sizes} samples then give the gradient of the batch "
-        f"(off by {uneven['right']['error']:.0e})."
+        f"Sum the micro-batch losses and {divide}: {f'off by {error:.0e}' if error else 'exact'} for "
+        f"{_listed(uneven['samples'])} samples."
     )
-    off = [f"{recipe['mistake']} {_percent(recipe['error'])}" for recipe in uneven["wrong"] if recipe["error"] > _OFF]
-    return [said, f"Off on this batch: {_listed(off[:_SHOWN])}."] if off else [said]
+    off = [recipe for recipe in uneven["wrong"] if recipe["error"] > _OFF][:_SHOWN]
+    if off:
+        others = [f"{recipe['mistake']} by {_percent(recipe['error'])}" for recipe in off[1:]]
+        first = f"{off[0]['mistake'].capitalize()} would be off by {_percent(off[0]['error'])}"
+        said += f" {', '.join((first, *others))}."
+    return [said]
 
 
 #: How many of the wrong recipes a sentence names.
-_SHOWN = 3
+_SHOWN = 2
 
 
 def _percent(error: float) -> str:

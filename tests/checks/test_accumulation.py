@@ -80,16 +80,21 @@ def test_reducing_loss_adds_up(loss: Loss, reduction: str) -> None:
 
 
 def test_report_says_the_recipe_and_what_the_others_would_be_off_by() -> None:
-    right, off = result(with_loss(Mse())).measured["sentences"]
-    assert right.startswith(
-        "Sum the losses of all micro-batches and divide once by the 14 elements: those of 4, 1 and 2 samples then give "
-        "the gradient of the batch (off by "
+    (said,) = result(with_loss(Mse())).measured["sentences"]
+    right, off = said.split(" samples. ")
+    assert right.startswith("Sum the micro-batch losses and divide once by the 14 elements: off by ")
+    assert right.endswith(" for 4, 1 and 2")
+    by_name = {recipe["recipe"]: f"{100 * recipe['error']:.2g}" for recipe in cut(with_loss(Mse()), "uneven")["wrong"]}
+    assert off.startswith(
+        f"Averaging the means of micro-batches or ranks would be off by {by_name['mean of means']} %, adding the means "
+        "up by "
     )
-    assert off.startswith("Off on this batch: averaging the means of micro-batches or ranks ")
-    assert "adding the means up " in off
     (summed, *_) = result(with_loss(Mse(), reduction="sum")).measured["sentences"]
-    assert "and divide by nothing: those of" in summed
-    assert "7 samples: those of" in result(with_loss(CrossEntropy(), np.arange(7) % 3)).measured["sentences"][0]
+    assert "and divide by nothing: " in summed
+    assert (
+        "divide once by the 7 samples: off by "
+        in result(with_loss(CrossEntropy(), np.arange(7) % 3)).measured["sentences"][0]
+    )
 
 
 def test_equal_micro_batches_may_be_averaged() -> None:

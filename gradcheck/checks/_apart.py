@@ -15,25 +15,22 @@ from gradcheck.checks._callee import greatest
 Array = NDArray[Any]
 
 
-def where_apart(
-    name: str, expected: Array, others: Sequence[Array], slack: float, was: str = "was", then: str = "then"
-) -> str:
-    """Where others differ by more than rounding from a gradient, in words; empty if they do not."""
-    for other in others:
-        if identical(expected, other):
-            continue
-        if other.shape != expected.shape:
-            return f"{name} {was} of shape {expected.shape}, {then} {other.shape}"
-        with np.errstate(invalid="ignore"):
-            distance = np.abs(other.astype(np.float64) - expected)
-        wrong = np.isfinite(expected) & ~(distance <= slack)
-        if wrong.any():
-            worst = np.where(wrong, np.where(np.isfinite(distance), distance, np.inf), -1.0)
-            index = tuple(int(i) for i in np.unravel_index(int(np.argmax(worst)), worst.shape))
-            count = f"{int(wrong.sum()):,} of {wrong.size:,} entries"
-            place = entry_name(name, index) if index else name
-            return f"{place} {was} {expected[index]:.6g}, {then} {other[index]:.6g} ({count})"
-    return ""
+def where_apart(name: str, expected: Array, found: Array, slack: float, was: str = "was", then: str = "then") -> str:
+    """Where one differs by more than rounding from what is expected; empty if nowhere, or where that is not finite."""
+    if identical(expected, found):
+        return ""
+    if found.shape != expected.shape:
+        return f"{name} {was} of shape {expected.shape}, {then} {found.shape}"
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(found.astype(np.float64) - expected)
+    wrong = np.isfinite(expected) & ~(distance <= slack)
+    if not wrong.any():
+        return ""
+    worst = np.where(wrong, np.where(np.isfinite(distance), distance, np.inf), -1.0)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(worst)), worst.shape))
+    count = f"{int(wrong.sum()):,} of {wrong.size:,} entries"
+    place = entry_name(name, index) if index else name
+    return f"{place} {was} {expected[index]:.6g}, {then} {found[index]:.6g} ({count})"
 
 
 def identical(one: Array, other: Array) -> bool:

@@ -122,20 +122,25 @@ class Asked:
             if apart:
                 return Breach("GC502", f"forward does not repeat itself: called twice with the same numbers, {apart}. "
                               "A mask or noise belongs into `constants`, which are drawn once")  # fmt: skip
-        found = [self.backward(answer, self.upstream) for answer in answers]
-        for name, gradient in found[0].items():
-            series = [one[name] for one in found]
-            if all(identical(gradient, again) for again in series):
-                continue
-            slack = self.callee.noise(first, self.upstream, found[0])[name]
-            apart = where_apart(name, gradient, series[1:], slack)
-            if apart and grows(series, slack):
-                return Breach("GC503", f"backward adds the same again to {name} in every call: a buffer that is kept "
-                              f"between calls and not cleared; {apart}")  # fmt: skip
-            if apart:
-                return Breach("GC502", "backward does not repeat itself: after two equal forwards, with the same "
-                              f"upstream gradient, {apart}. What forward has drawn must be in its cache")  # fmt: skip
+        gradients = self.backward(first, self.upstream)
+        for other in answers[1:]:
+            again = self.backward(other, self.upstream)
+            for name, gradient in gradients.items():
+                if not identical(gradient, again[name]):
+                    slack = self.callee.noise(first, self.upstream, gradients)[name]
+                    apart = where_apart(name, gradient, again[name], slack)
+                    if apart:
+                        return self._unlike(name, apart, slack)
         return None
+
+    def _unlike(self, name: str, apart: str, slack: float) -> Breach:
+        """Of gradients that differ from call to call: a buffer grows by the same in each, anything else is drawn."""
+        series = [self.backward(self.forward(), self.upstream)[name] for _ in range(_TIMES)]
+        if grows(series, slack):
+            return Breach("GC503", f"backward adds the same again to {name} in every call: a buffer that is kept "
+                          f"between calls and not cleared; {apart}")  # fmt: skip
+        return Breach("GC502", "backward does not repeat itself: after two equal forwards, with the same upstream "
+                      f"gradient, {apart}. What forward has drawn must be in its cache")  # fmt: skip
 
     def _outputs_apart(self, first: Answer, other: Answer) -> str:
         for k, (y, again) in enumerate(zip(first.outputs, other.outputs, strict=True)):
@@ -143,7 +148,7 @@ class Asked:
                 continue
             size = max(greatest(y), *(greatest(x) for x in self.here.inputs))
             slack = OPERATIONS * self.callee.unit * size
-            told = where_apart(f"output {k}" if len(first.outputs) > 1 else "its output", np.asarray(y), [again], slack)
+            told = where_apart(f"output {k}" if len(first.outputs) > 1 else "its output", np.asarray(y), again, slack)
             if told:
                 return told
         return ""
@@ -164,7 +169,7 @@ class Asked:
                 if identical(gradient, gradients[name]):
                     continue
                 slack = self.callee.noise(own, self.upstream, expected)[name]
-                apart = where_apart(name, gradient, [gradients[name]], slack)
+                apart = where_apart(name, gradient, gradients[name], slack)
                 if apart:
                     return Breach("GC503", f"{what}, its gradient is another one: {apart}. A backward may depend on "
                                   "its cache and its upstream gradient alone")  # fmt: skip
@@ -233,20 +238,17 @@ class Asked:
         slack = self._rounding(own, ((g, of_g), (h, of_h)))
         if any(greatest(one) for one in of_g.values()) and all(np.array_equal(of_g[name], of_h[name]) for name in of_g):
             return Breach("GC504", "backward gives the same whatever the upstream gradient is: it ignores it")
-        nothing = {name: np.where(np.isfinite(one), 0.0, np.nan) for name, one in of_g.items()}
         together = tuple(one + other for one, other in zip(g, h, strict=True))
-        for words, upstream, expected, factor in (
-            ("B(0) is not 0", _times(g, 0.0), nothing, 0.0),
-            *((f"B({c:g} g) is not {c:g} B(g)", _times(g, c), {name: c * one for name, one in of_g.items()}, abs(c))
-              for c in _FACTORS),
-            ("B(g + h) is not B(g) + B(h)", together, {name: one + of_h[name] for name, one in of_g.items()}, 2.0),
-        ):  # fmt: skip
-            found = self._ask(own, upstream)
-            for name, gradient in found.items():
-                judged = gradient if factor <= 2 else np.where(np.isfinite(gradient), gradient, expected[name])
-                apart = where_apart(name, expected[name], [judged], factor * slack[name], "should be", "is")
+        laws = [("B(0) is not 0", _times(g, 0.0), 0.0, 0.0), ("B(g + h) is not B(g) + B(h)", together, 1.0, 1.0)]
+        laws[1:1] = [(f"B({c:g} g) is not {c:g} B(g)", _times(g, c), c, 0.0) for c in _FACTORS]
+        for words, upstream, of_first, of_second in laws:
+            for name, gradient in self._ask(own, upstream).items():
+                expected = of_first * of_g[name] + of_second * of_h[name]
+                judged = np.where(np.isfinite(gradient), gradient, expected) if of_first > 1 else gradient
+                slack_here = (abs(of_first) + of_second) * slack[name] + _least(gradient)
+                apart = where_apart(name, expected, judged, slack_here, "should be", "is")
                 if apart:
-                    clipped = factor > 1 and words[2] != "g" and greatest(gradient) < factor * greatest(of_g[name]) / 2
+                    clipped = of_first > 1 and greatest(gradient) < of_first * greatest(of_g[name]) / 2
                     hint = " (great ones are cut off: clipping)" if clipped else ""
                     return Breach("GC504", f"backward is not linear in the upstream gradient g: {words}{hint}; {apart}")
         return self._layouts(own, slack)
@@ -266,7 +268,7 @@ class Asked:
             except LayerFailure as failure:
                 return Breach("GC504", f"{said(failure)} where the upstream gradient is {words}, and nowhere else")
             for name, gradient in found.items():
-                apart = where_apart(name, expected[name], [gradient], slack[name], "should be", "is")
+                apart = where_apart(name, expected[name], gradient, slack[name], "should be", "is")
                 if apart:
                     return Breach(
                         "GC504",
@@ -321,6 +323,11 @@ def _of_backward(upstream: Upstream, answer: Answer) -> dict[str, Any]:
     for what, arrays in (("the upstream gradient", upstream), ("its output", answer.outputs)):
         found |= contents(arrays if len(arrays) > 1 else arrays[0], what)
     return found
+
+
+def _least(gradient: Array) -> float:
+    """What rounding may do at the bottom of a precision."""
+    return 4 * float(np.finfo(gradient.dtype).smallest_subnormal) if gradient.dtype.kind == "f" else 0.0
 
 
 def copied(upstream: Upstream) -> Upstream:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+#: Containers within containers.
+_DEEPEST = 8
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 
 
@@ -34,7 +37,7 @@ def _walk(thing: Any, place: str, above: tuple[int, ...]) -> Iterator[tuple[str,
         yield place, thing.copy()
     elif isinstance(thing, _PLAIN):
         yield place, thing
-    elif id(thing) not in above:
+    elif id(thing) not in above and len(above) < _DEEPEST:
         for step, part in _parts(thing):
             yield from _walk(part, place + step, (*above, id(thing)))
 
@@ -47,7 +50,7 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{k}]", part) for k, part in enumerate(thing.reshape(-1).tolist()))
     elif isinstance(thing, Mapping):
         yield from ((f"[{key!r}]", part) for key, part in thing.items())
-    elif not isinstance(thing, type) and not callable(thing):
+    elif not isinstance(thing, (type, ModuleType)) and not callable(thing):
         yield from ((f".{name}", part) for name, part in getattr(thing, "__dict__", {}).items())
 
 

@@ -54,8 +54,11 @@ def wrong(divisors: Sequence[float], whole: float, samples: int, mean: str) -> l
     return found
 
 
-def partitions(samples: int) -> dict[str, tuple[int, ...]]:
-    """Ways to cut a batch, by name, without those that there are not for so few samples."""
+def partitions(samples: int, elementwise: bool = False) -> dict[str, tuple[int, ...]]:
+    """Ways to cut a batch, by name, without those that there are not for so few samples.
+
+    elementwise  whether the loss leaves its reduction to others, and cannot treat a sample alone in another way
+    """
     found: dict[str, tuple[int, ...]] = {}
     parts = next((k for k in (2, 3, 5) if samples % k == 0), 0)
     if parts:
@@ -64,7 +67,7 @@ def partitions(samples: int) -> dict[str, tuple[int, ...]]:
     window = next((m for m in range(max(2, (samples + 3) // 4), samples) if samples % m), 0)
     if window:
         found["partial last window"] = (window,) * (samples // window) + (samples % window,)
-    if samples > 2:
+    if samples > 2 and not elementwise:
         found["one alone"] = (1, samples - 1)
     return {name: sizes for name, sizes in found.items() if sizes not in _before(found, name)}
 

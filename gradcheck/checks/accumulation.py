@@ -74,7 +74,7 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
         return CheckResult(NAME, "GC401", "not_applicable", reason), []
     measured: dict[str, Any] = {"term": term.name, "reduction": term.reduction, "partitions": [], "sentences": []}
     findings: list[Finding] = []
-    for words, sizes in partitions(evidence.case.point.batch_size).items():
+    for words, sizes in partitions(evidence.case.point.batch_size, term.elementwise).items():
         try:
             cut = Parts(evidence, position, sizes)
         except LayerFailure as failure:  # the finding about it is that of the samples one by one
@@ -105,8 +105,10 @@ def _cut(evidence: Evidence, term: Term, words: str, cut: Parts, told: int) -> t
     if apart:
         return facts, [_finding(evidence, term, "sum", cut, apart, told)]
     for reduction in reductions(term):
-        divisors = _divisors(term, reduction, cut)
+        if term.elementwise and (reduction != term.reduction or words != "uneven"):
+            continue  # applied outside the loss, each reduction is the sum times a number: one of them says it all
         whole = _divisor(term, reduction, cut.batch.trace.arrays, cut.batch.trace.losses[position])
+        divisors = _divisors(term, reduction, cut)
         if reduction == "sum" or whole is None or divisors is None:
             continue
         divided = Parts(evidence, position, cut.sizes, reduction)

@@ -61,7 +61,9 @@ def test_code_with_a_text_of_its_own(code: str, title: str, capsys: pytest.Captu
 def test_list_losses_and_checks(capsys: pytest.CaptureFixture[str]) -> None:
     assert "mse: Squared error.\n    forward     l  = w (p − t)²" in shown(capsys, "list", "losses")
     checks = shown(capsys, "list", "checks")
-    assert checks.startswith("gradient: Is backward the derivative of forward?\n    GC100 unexplained-mismatch\n")
+    assert checks.startswith("accumulation: Do micro-batches add up to the gradient of the whole batch?\n    GC401 ")
+    assert "\n\ncontract: Does every forward and backward, called alone, keep the contract?\n    GC501 " in checks
+    assert "\n\ngradient: Is backward the derivative of forward?\n    GC100 unexplained-mismatch\n" in checks
 
 
 def test_explain(capsys: pytest.CaptureFixture[str]) -> None:

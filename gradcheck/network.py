@@ -130,18 +130,34 @@ class Term:
             return 1.0
         declared = getattr(self.loss, "divisor", None)
         if declared is not None:
-            return self._declared_divisor(declared, reduction, arrays)
+            return self._declared_divisor(declared, reduction, arrays, losses_shape)
         if not self.elementwise:
             return None
         return float(np.prod(losses_shape) if reduction == "mean" else losses_shape[0])
 
-    def _declared_divisor(self, declared: Callable[..., Any], reduction: str, arrays: Mapping[str, Array]) -> float:
+    def divisor_name(self, reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]) -> str:
+        """What the loss itself calls its divisor; empty where it does not say, and the number speaks for itself."""
+        declared = getattr(self.loss, "divisor_name", None)
+        if declared is None:
+            return ""
+        with guarded(self.name, "divisor_name", self.trusted):
+            return str(self._told(declared, reduction, arrays, losses_shape))
+
+    def _told(
+        self, method: Callable[..., Any], reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
+    ) -> Any:
+        """Call a method that takes by name what forward takes, `reduction` and `losses_shape`."""
         offered: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
         offered |= dict(zip(positional_names(self.loss.forward), (arrays[p] for p in self.predictions), strict=False))
-        offered["reduction"] = reduction
-        taken = inspect.signature(declared).parameters
+        offered |= {"reduction": reduction, "losses_shape": losses_shape}
+        taken = inspect.signature(method).parameters
+        return method(**{name: value for name, value in offered.items() if name in taken})
+
+    def _declared_divisor(
+        self, declared: Callable[..., Any], reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
+    ) -> float:
         with guarded(self.name, "divisor", self.trusted):
-            divisor = float(declared(**{name: value for name, value in offered.items() if name in taken}))
+            divisor = float(self._told(declared, reduction, arrays, losses_shape))
         if not (np.isfinite(divisor) and divisor > 0):
             message = f"{self.name}: divisor returned {divisor:g} for `{reduction}`; expected a positive number"
             raise LayerFailure("GC202", self.name, "divisor", message)

@@ -125,8 +125,10 @@ def require_class_axis(shape: Shape, axis: int) -> None:
         raise ShapeError(f"needs the classes on one of the axes {known} for a prediction {shape}, got axis {axis}")
 
 
-def require_classes(shape: Shape, axis: int, target: Array, ignore_index: int | None = None) -> None:
+def require_classes(shape: Shape, axis: int, target: Array, ignore_index: int | None = None, fewest: int = 1) -> None:
     """Raise ShapeError unless the target has a class for each position, and not all of them are ignored."""
+    if shape[axis] < fewest:
+        raise ShapeError(f"needs at least {fewest} classes, got a prediction {shape}")
     if target.dtype.kind not in "iu":
         raise ShapeError(f"needs integer classes as target, got {target.dtype}")
     positions, classes = without_axis(shape, axis), shape[axis]

@@ -45,7 +45,7 @@ class Weighted(Loss):
         require_sample_weights(losses_shape, sample_weight)
         _require_mask(losses_shape, mask)
         for reduction in ("mean", "batch_mean"):
-            total = self.divisor(reduction, losses_shape, target, sample_weight, mask)
+            total = Weighted.divisor(self, reduction, losses_shape, target, sample_weight, mask)
             if total <= 0:
                 raise ShapeError(f"needs weights with a positive sum, by which its mean divides, got {total:g}")
 
@@ -125,6 +125,15 @@ def require_one_shape(*shapes: Shape) -> None:
     """Raise ShapeError unless all predictions have one shape."""
     if len(set(shapes)) > 1:
         raise ShapeError(f"needs predictions of one shape, got {' and '.join(map(str, shapes))}")
+
+
+def require_embeddings(count: int, shapes: tuple[Shape, ...], target: Array | None = None) -> None:
+    """Raise ShapeError unless there are that many embeddings (N, D) of one shape, and a target for each sample."""
+    require_one_shape(*shapes)
+    if len(shapes[0]) != 2:
+        raise ShapeError(f"needs {count} embeddings (N, D), got {shapes[0]}")
+    if target is not None and target.shape != shapes[0][:1]:
+        raise ShapeError(f"needs a target of shape {shapes[0][:1]}, got {target.shape}")
 
 
 def require_one_for_each(name: str, weights: Weights | None, shape: Shape, axis: int, what: str) -> None:

@@ -41,7 +41,7 @@ class LossLaws:
     predictions: ClassVar[int] = 1
     #: Factors of the predictions at which the laws must hold: those that keep them in the loss's domain.
     sizes: ClassVar[tuple[float, ...]] = (1.0, 50.0, 800.0)
-    #: Whether the gradient does not depend on the predictions.
+    #: Whether entries of the gradient do not depend on the predictions.
     linear: ClassVar[bool] = False
     #: What brings a number into the loss's domain, for each prediction.
     heads: ClassVar[Sequence[Layer | None]] = (None, None, None)

@@ -8,13 +8,13 @@ from loss_laws import LossLaws, assert_refused
 from gradcheck.losses.max_absolute_error import MaxAbsoluteError
 
 
-class SignLost(MaxAbsoluteError):
+class SignLost(MaxAbsoluteError):  # noqa: N818 - a loss, no exception
     def backward(self, upstream, cache):
         shape, place, slope, weight = cache
         return super().backward(upstream, (shape, place, -slope, weight))
 
 
-class EveryErrorMoves(MaxAbsoluteError):
+class EveryErrorMoves(MaxAbsoluteError):  # noqa: N818 - a loss, no exception
     def backward(self, upstream, cache):
         shape, _, slope, weight = cache
         return np.broadcast_to((weight * upstream * slope)[:, None], shape).copy()

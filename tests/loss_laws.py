@@ -195,7 +195,8 @@ class LossLaws:
                     np.testing.assert_allclose(found, expected, rtol=1e-14)
                 total = weighing.divisor("mean", losses_shape=losses.shape)
                 assert total == pytest.approx(v.sum() * losses.size / len(v))
-                assert weighing.divisor_name("mean", losses_shape=losses.shape) == "the sum of the weights"
+                said = weighing.divisor_name("mean", losses_shape=losses.shape)
+                assert said == "the sum of the weights of the losses"
             if loss == self.losses[0]:
                 laws.assert_passes(self.checked(weighing))
             few_outputs = replace(loss, output_weight=(1.0,) * (len(v) + 1))

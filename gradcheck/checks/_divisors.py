@@ -23,8 +23,8 @@ def describe(
         return ""
     said = term.divisor_name(reduction, arrays, losses_shape)
     factors = losses_shape[:1] if reduction == "batch_mean" else losses_shape
-    if term.elementwise and divisor == np.prod(factors):
-        return f"{_product(divisor, factors)}{', ' + said if said else ''}"
+    if term.elementwise and not said and divisor == np.prod(factors):
+        return _product(divisor, factors)
     names = [said] if said else fitting(divisor, term, arrays, losses_shape)
     return f"{number(divisor)}{' = ' + names[0] if names else ''}"
 

@@ -78,13 +78,14 @@ class Weighted(Loss):
         mask: Array | None = None,
     ) -> str:
         """Which convention of a weighted mean this is; empty where nothing is weighted."""
-        weighted = bool(self.factors(losses_shape, sample_weight, None))
         if reduction == "batch_mean":
-            mask, weighted = None, sample_weight is not None
-        kept = "the losses that the mask keeps" if mask is not None else ""
-        if weighted and self.mean_over == "weights":
-            return f"the sum of the weights{' of ' + kept if kept else ''}"
-        return ", ".join(filter(None, [kept, "whatever their weights" if weighted else ""]))
+            of, mask, weighted = "the samples", None, sample_weight is not None
+        else:
+            of = "the losses" if mask is None else "the losses that the mask keeps"
+            weighted = bool(self.factors(losses_shape, sample_weight, None))
+        if not weighted:
+            return "" if mask is None else of
+        return f"the sum of the weights of {of}" if self.mean_over == "weights" else f"{of}, whatever their weights"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -275,7 +275,11 @@ class _Drawing:
         return trait
 
     def _predictions(self, loss: Loss) -> tuple[str, ...]:
-        """The last activation, and as many others of its shape as the loss takes."""
+        """The last activation, and as many others of its shape as the loss takes; all parameters for a penalty."""
+        if loss.of_parameters:
+            if not self.assembly.parameters:
+                raise _Misfit("the net has no parameters that could be penalised")
+            return tuple(self.assembly.parameters)
         last = self.activations[-1]
         arrays = self.assembly.arrays
         alike = [name for name in self.activations if arrays[name].shape == arrays[last].shape]

@@ -155,6 +155,7 @@ _SCALARS: dict[Any, Callable[[np.random.Generator, tuple[Meta, ...]], Any]] = {
     bool: lambda rng, limits: bool(rng.random() < 0.5),
     int: _whole,
     float: _real,
+    str: lambda rng, limits: "*",
     type(None): lambda rng, limits: None,
 }
 

@@ -33,6 +33,8 @@ class Loss(ABC):
     spec_name: ClassVar[str]
     #: Empty for the elementwise form; else what `forward` accepts as `reduction`.
     reductions: ClassVar[tuple[str, ...]] = ()
+    #: Whether the predictions are parameters of the network, those that the option `parameters` fits.
+    of_parameters: ClassVar[bool] = False
 
     def check(self, *prediction_shapes: tuple[int, ...], **data: Any) -> None:
         """Raise ShapeError where the target does not fit the predictions, in shape or in values."""

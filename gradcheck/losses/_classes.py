@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from gradcheck.errors import ShapeError
-from gradcheck.losses._data import Array, Shape, require_all, require_between, require_numbers
+from gradcheck.losses._data import Array, Shape, require_all
 from gradcheck.losses._weighted import Weighted, Weights, require_one_for_each
 
 
@@ -36,10 +36,7 @@ class OfClasses(Weighted):
         shape, target = prediction_shapes[0], data["target"]
         require_class_axis(shape, self.axis)
         positions = without_axis(shape, self.axis)
-        if self.takes_probabilities and target.dtype.kind == "f" and target.shape == shape:
-            require_numbers("target", target)
-            require_between(0, 1, target)
-        else:
+        if not (self.takes_probabilities and _are_probabilities(target, shape)):
             require_classes(shape, self.axis, target, self.ignore_index)
         require_one_for_each("class_weight", self.class_weight, shape, self.axis, "classes")
         self.require_weights(positions, data)
@@ -107,6 +104,10 @@ class OfClasses(Weighted):
         shape = [1] * ndim
         shape[self.axis] = -1
         return row.reshape(shape)
+
+
+def _are_probabilities(target: Array, shape: Shape) -> bool:
+    return target.dtype.kind == "f" and target.shape == shape and bool(((target >= 0) & (target <= 1)).all())
 
 
 def without_axis(shape: Shape, axis: int) -> Shape:

@@ -167,6 +167,6 @@ def test_classes_on_the_batch_axis_or_none_are_refused(axis):
 
 
 def test_probabilities_that_do_not_fit_are_refused():
-    assert_refused(CrossEntropy(), "needs a target between 0 and 1, got 1.5 at [0, 1]", (1, 2), [[0.0, 1.5]])
+    assert_refused(CrossEntropy(), "needs integer classes as target, got float64", (1, 2), [[0.0, 1.5]])
     message = "needs a target of shape (1,) for a prediction (1, 2), got (1, 2); probabilities must be real numbers, "
     assert_refused(CrossEntropy(), f"{message}not integers", (1, 2), [[0, 1]])

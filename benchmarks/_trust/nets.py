@@ -280,10 +280,11 @@ class _Drawing:
             if not self.assembly.parameters:
                 raise _Misfit("the net has no parameters that could be penalised")
             return tuple(self.assembly.parameters)
-        last = self.activations[-1]
-        arrays = self.assembly.arrays
-        alike = [name for name in self.activations if arrays[name].shape == arrays[last].shape]
-        return (last, *[str(name) for name in self.rng.choice(alike, predictions(loss) - 1)])
+        last, arrays, count = self.activations[-1], self.assembly.arrays, predictions(loss) - 1
+        alike = [name for name in self.activations[:-1] if arrays[name].shape == arrays[last].shape]
+        if len(alike) < count:
+            raise _Misfit(f"{loss} takes more predictions of the shape {arrays[last].shape} than there are")
+        return (last, *[str(name) for name in self.rng.permutation(alike)[:count]])
 
     def _in_domain(self, loss: Loss, chosen: tuple[str, ...]) -> tuple[str, ...]:
         """Those activations, where the loss has no value at one of them behind a layer after which it has."""

@@ -26,7 +26,7 @@ from gradcheck.network import Term
 from gradcheck.pipeline import check_case
 
 seeds = st.integers(0, 2**32 - 1)
-few = settings(laws.few, suppress_health_check=[HealthCheck.differing_executors])
+few = settings(laws.few, max_examples=8, suppress_health_check=[HealthCheck.differing_executors])
 H = 1e-30
 
 
@@ -229,9 +229,9 @@ class LossLaws:
     def checked(self, loss, **options) -> SpecReport:
         """The report on an affine layer in front of every prediction, perhaps a head, then the loss, weighted."""
         rng = np.random.default_rng(2)
-        predictions, data = self.parts(self.example(loss, rng, 4))
-        x = rng.normal(size=(*predictions[0].shape[:-1], 2))
-        arrays = {"input": x, **data, "sample_weight": rng.uniform(1, 2, 4)}
+        predictions, data = self.parts(self.example(loss, rng, 3))
+        x = rng.normal(size=(*predictions[0].shape[:-1], 1))
+        arrays = {"input": x, **data, "sample_weight": rng.uniform(1, 2, 3)}
         layers: list[Any] = []
         for k, (prediction, head) in enumerate(zip(predictions, self.heads, strict=False)):
             layers.append((f"p{k}", Linear(prediction.shape[-1]), ("input",)))
@@ -248,8 +248,11 @@ class LossLaws:
             laws.assert_passes(self.checked(loss))
 
     def test_planted_mistakes_are_caught(self):
+        """By the biases right in front of the loss alone: each of them stands for a column of predictions."""
         for loss in self.mistakes:
-            laws.assert_caught(self.checked(loss, checks=("gradient",)), "loss")
+            sizes = [each.shape[-1] for each in self.parts(self.example(loss, np.random.default_rng(2), 3))[0]]
+            entries = tuple((f"p{k}.bias", (j,)) for k, size in enumerate(sizes) for j in range(size))
+            laws.assert_caught(self.checked(loss, checks=("gradient",), entries=entries), "loss")
 
     def refuses(self, loss: Loss, message: str, **weights: Any) -> None:
         """`check` refuses these weights for an example with exactly this message."""

@@ -24,7 +24,7 @@ class SatisfiedTripletsMoveToo(TripletMargin):
 
 class TestLaws(LossLaws):
     losses = (TripletMargin(), TripletMargin(p=1.0, margin=0.5), TripletMargin(p=3.0, swap=True))
-    mistakes = (AnchorOfThePositiveAlone(), SatisfiedTripletsMoveToo(margin=0.1))
+    mistakes = (AnchorOfThePositiveAlone(), SatisfiedTripletsMoveToo(margin=-5.0))
     predictions = 3
     linear = True
 

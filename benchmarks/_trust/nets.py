@@ -281,7 +281,8 @@ class _Drawing:
                 raise _Misfit("the net has no parameters that could be penalised")
             return tuple(self.assembly.parameters)
         last, arrays, count = self.activations[-1], self.assembly.arrays, predictions(loss) - 1
-        alike = [name for name in self.activations[:-1] if arrays[name].shape == arrays[last].shape]
+        others = [name for name in self.activations[:-1] if not np.array_equal(arrays[name], arrays[last])]
+        alike = [name for name in others if arrays[name].shape == arrays[last].shape]
         if len(alike) < count:
             raise _Misfit(f"{loss} takes more predictions of the shape {arrays[last].shape} than there are")
         return (last, *[str(name) for name in self.rng.permutation(alike)[:count]])

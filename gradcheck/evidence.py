@@ -84,6 +84,11 @@ class Evidence:
         """Parameters and real inputs, in the order of the report."""
         return tuple(self.estimates)
 
+    @property
+    def failures(self) -> tuple[LayerFailure, ...]:
+        """What the backward passes did against the contract, but for parameters that are not to be checked."""
+        return tuple(f for f in self.analytic.failures if f.parameter not in self.case.skipped)
+
     def gradient(self, name: str) -> Array:
         """The analytic gradient in float64."""
         return np.asarray(self.analytic.gradients[name], dtype=np.float64)
@@ -261,9 +266,11 @@ def _magnitude(term: Term, losses: Any, arrays: Mapping[str, Array]) -> float:
 
 
 def _names(case: Case) -> tuple[str, ...]:
-    asked = {name for name, _ in case.gradient.entries}
     names = (*case.point.parameters, *case.point.inputs)
-    return case.point.differentiable(n for n in names if (n in asked if asked else n not in case.left_out))
+    if case.gradient.entries:
+        asked = {name for name, _ in case.gradient.entries}
+        names = tuple(name for name in names if name in asked)
+    return case.point.differentiable(name for name in names if name not in case.skipped)
 
 
 def _question(stage: Stage, analytic: Analytic) -> Question:

@@ -245,7 +245,7 @@ def _rows(case: Case, names: tuple[str, ...], rows: tuple[Row, ...], unreached: 
 
     def unchecked(name: str) -> Row:
         why = "time ran out" if name in unreached else reason
-        if name in case.left_out and "gradient" in case.checks and not case.gradient.entries:
+        if name in case.skipped and "gradient" in case.checks:
             why = "`check` does not name it"
         frozen = name in case.point.frozen
         why = "frozen: a constant of the objective, which receives no gradient" if frozen else why

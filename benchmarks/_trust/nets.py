@@ -21,13 +21,14 @@ from _trust.inputs import THIS, Fresh, sources
 from _trust.planting import real_only
 from _trust.recipes import (
     DATA_NAMES,
+    INTEGERS,
     NoRecipe,
     Sizes,
     Units,
     draw_unit,
-    fitted,
     options,
     predictions,
+    reads_integers,
     reductions,
     takes,
     targets,
@@ -50,6 +51,10 @@ _ATTEMPTS, _TRIES = 400, 40
 _GREATEST = 1e6
 #: Ranges of the sizes of one sample: features, a sequence of features, an image.
 _SPACES: tuple[tuple[tuple[int, int], ...], ...] = (((5, 15),), ((2, 6), (3, 10)), ((1, 4), (5, 11), (5, 11)))
+#: The same for one of integers, and the share of the nets that start from such a sample.
+_INTEGER_SPACE, _INTEGER_SHARE = ((3, 8),), 0.12
+#: How often a layer with several inputs takes another activation than the last one for each of them, if any fits.
+_OTHER_OPERANDS = 0.8
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Profile:
     depth: tuple[int, int] = (3, 8)
     batch: tuple[int, int] = (2, 9)
     activation: int = 1200
-    entries: tuple[int, int] = (150, 1500)
+    entries: tuple[int, int] = (200, 1500)
     traits: bool = True
 
 
@@ -165,13 +170,27 @@ class _Drawing:
 
     def __init__(self, units: Units, profile: Profile, rng: Rng, origin: tuple[int, int], featured: str) -> None:
         self.units, self.profile, self.rng, self.origin, self.featured = units, profile, rng, origin, featured
-        shape = self._shape()
         self.traits: list[str] = []
-        x = _INPUTS[self._trait(_INPUTS)][1](rng, rng.standard_normal(shape))
+        self.readers = [name for name, kind in sorted(units.layers.items()) if reads_integers(kind)]
         self.shared: frozenset[str] = frozenset()
+        x = self._integers() if self._starts_from_integers() else self._numbers()
         self.assembly = _assembly(*origin, {"input": x}, self.shared, "float64", {})
         self.activations = ["input"]
         self.steps: list[Step] = []
+
+    def _starts_from_integers(self) -> bool:
+        by_chance = bool(self.readers) and self.profile.traits and self.rng.random() < _INTEGER_SHARE
+        return self.featured in self.readers or by_chance
+
+    def _integers(self) -> Array:
+        sizes = Sizes(self.rng)
+        shape = (sizes.draw(*self.profile.batch), *[sizes.draw(*limits) for limits in _INTEGER_SPACE])
+        self.traits.append("integer input")
+        return self.rng.integers(0, INTEGERS, shape)
+
+    def _numbers(self) -> Array:
+        x: Array = self.rng.standard_normal(self._shape())
+        return _INPUTS[self._trait(_INPUTS)][1](self.rng, x)
 
     def _shape(self) -> tuple[int, ...]:
         """The shape of an input on which the featured layer can stand."""
@@ -180,19 +199,21 @@ class _Drawing:
             shape = (sizes.draw(*self.profile.batch), *[sizes.draw(*limits) for limits in _SPACES[place]])
             for _ in range(_TRIES):
                 with suppress(ShapeError):
-                    sources(self.rng, draw_unit(self.units.layers[self.featured], sizes), shape)
+                    sources(self.rng, draw_unit(self.units.layers[self.featured], sizes, shape), shape)
                     return shape
         raise _Misfit(f"{self.featured} fits on none of the inputs that are drawn here")
 
     def net(self, loss_name: str) -> Net:
         """The finished net, with the featured layer on a random place."""
         depth = int(self.rng.integers(self.profile.depth[0], self.profile.depth[1] + 1))
-        place = int(self.rng.integers(depth))
+        integers = self.assembly.arrays["input"].dtype.kind == "i"
+        place = 0 if self.featured in self.readers else int(self.rng.integers(integers, depth))
         for position in range(depth):
-            self._add_layer([self.featured] if position == place else self._candidates())
+            first = [str(name) for name in self.rng.permutation(self.readers)] if integers and not position else []
+            self._add_layer([self.featured] if position == place else first or self._candidates())
         weights = self._weights()
-        loss = draw_unit(self.units.losses[loss_name], Sizes(self.rng))
-        loss = fitted(loss, self.rng, self.assembly.arrays[self.activations[-1]].shape)
+        shape = self.assembly.arrays[self.activations[-1]].shape
+        loss = draw_unit(self.units.losses[loss_name], Sizes(self.rng), shape)
         reduction = str(self.rng.choice(reductions(loss)))
         weight = 10 ** self.rng.uniform(-8, 8) if self.profile.traits and self.rng.random() < 0.15 else 1.0
         self.traits += ["scaled loss"] if weight != 1 else []
@@ -220,7 +241,8 @@ class _Drawing:
         """Whether an instance of this kind fits on the last activation; if so it is there now."""
         arrays = self.assembly.arrays
         used = {size for name in (*self.activations, *self.assembly.parameters) for size in arrays[name].shape}
-        layer, name = draw_unit(self.units.layers[kind], Sizes(self.rng, used)), f"{kind}_{len(self.steps) + 1}"
+        previous, name = self.activations[-1], f"{kind}_{len(self.steps) + 1}"
+        layer = draw_unit(self.units.layers[kind], Sizes(self.rng, used), arrays[previous].shape)
         try:
             inputs, fresh = self._inputs(name, layer)
             shared = self.shared.union(key for key, new in fresh.items() if new.shared)
@@ -246,7 +268,7 @@ class _Drawing:
                 inputs.append(f"{name}_input_{place}")
                 fresh[inputs[-1]] = source
             else:
-                inputs.append(previous if source == THIS else str(self.rng.choice(self.activations)))
+                inputs.append(previous if source == THIS else self._operand(layer, previous))
         return tuple(inputs), fresh
 
     def _with(self, fresh: Mapping[str, Fresh], shared: frozenset[str]) -> Assembly:
@@ -256,6 +278,18 @@ class _Drawing:
         for step in self.steps:
             assembly.add(step.name, step.layer, step.inputs)
         return assembly
+
+    def _operand(self, layer: Layer, previous: str) -> str:
+        """An activation that fits beside the last one; seldom that one again."""
+        shapes = {name: self.assembly.arrays[name].shape for name in self.activations}
+        fitting = []
+        for name in self.activations:
+            with suppress(ShapeError):
+                layer.check(shapes[previous], shapes[name])
+                fitting.append(name)
+        others = [name for name in fitting if name != previous]
+        chosen = others if others and self.rng.random() < _OTHER_OPERANDS else fitting
+        return str(self.rng.choice(chosen or self.activations))
 
     def _weights(self) -> dict[str, Array]:
         """The parameters as a trait has changed them."""

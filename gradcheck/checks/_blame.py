@@ -54,7 +54,7 @@ class Blame:
     def findings(self) -> list[Finding]:
         """Every failing row has a finding of its own or is named as a consequence of one."""
         written = {node.name: node.written for node in self.network.nodes}
-        for failure in (*self.evidence.analytic.failures, *self.evidence.analytic.leaks):
+        for failure in (*self.evidence.failures, *self.evidence.analytic.leaks):
             mistake = (written.get(failure.node, failure.node), failure.code, failure.parameter)
             found = self._known(mistake) or self._of_failure(failure)
             self._add(failure.node, failure.parameter, found, failure.parameter is None, mistake)

@@ -40,7 +40,31 @@ from gradcheck.findings import CheckResult, Row, worst_verdict
 Array = NDArray[Any]
 NAME = "gradient"
 CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC125", "GC505", "GC901", "GC902", "GC903")
-EXPLAINED = ENDINGS
+EXPLAINED = {
+    **ENDINGS,
+    "GC125": """A gradient for a frozen parameter.
+
+## What it is
+A frozen parameter is a constant of the objective: gradients flow through its layer, and none is for it. Whatever a
+backward returns for it is discarded. But one that takes `frozen` is told the names of its layer's frozen parameters,
+and this one returns a gradient for one of them that is not zero.
+
+## Why it is bad
+A training loop that adds up what the layers return will hand that gradient to the next step: the critic of a generator
+learns from the generator's step, and learns to be deceived.
+
+## Typical causes
+`frozen` is taken and then forgotten; it is asked for the name of another parameter, or for the parameter's full name
+(forward's own names are told: `weight`, not `head.weight`).
+
+## How to repair
+Leave the parameter out of the gradients that backward returns, or return None or zeros for it. The gradient of the
+input is the same as ever.
+
+## How to silence
+Take `frozen` out of the signature, if the training loop discards these gradients itself; `--ignore GC125`.
+""",
+}
 
 
 def run(evidence: Evidence) -> Outcome:

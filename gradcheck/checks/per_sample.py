@@ -22,7 +22,7 @@ Sum over the batch axis in backward wherever forward broadcasts over it. Divide 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -78,7 +78,8 @@ def _not_applicable(evidence: Evidence) -> str:
         return "the batch has one sample, which is its own sum"
     if evidence.stage.coupled:
         names = " and ".join(sorted(evidence.stage.coupled))
-        return f"{names} couples the samples of a batch (measured), so a sample alone has another gradient"
+        verb = "couples" if len(evidence.stage.coupled) == 1 else "couple"
+        return f"{names} {verb} the samples of a batch (measured), so a sample alone has another gradient"
     return unusable(evidence)
 
 
@@ -100,7 +101,14 @@ class Sum:
 
     def gradient(self, name: str) -> Array:
         """Put together in float64, so that only the rounding of the gradients themselves counts."""
-        each = [np.asarray(sample.gradients[name], dtype=np.float64) for sample in self.samples]
+        return self._together(name, [sample.gradients[name] for sample in self.samples])
+
+    def share(self, layer: str, name: str) -> Array:
+        """The same of what one layer alone has added to it."""
+        return self._together(name, [sample.contributions[layer, name] for sample in self.samples])
+
+    def _together(self, name: str, gradients: Sequence[Array]) -> Array:
+        each = [np.asarray(gradient, dtype=np.float64) for gradient in gradients]
         return np.concatenate(each) if name in self.batched else np.sum(each, axis=0)
 
     def magnitude(self, name: str) -> Array:
@@ -134,7 +142,10 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
         worst[reduction] = _greatest(evidence, batch, rounding, total, divisor)
         witness = next((side for side, names in wrong.items() if names), None)
         if witness and not findings:
-            findings.append(_finding(evidence, term, reduction, divisor, told + 1, wrong[witness], witness))
+            layer = _where_lost(
+                evidence, term, wrong[witness], (batch, total, divisor) if witness == "analytic" else None
+            )
+            findings.append(_finding(evidence, layer, reduction, divisor, told + 1, wrong[witness], witness))
     cost = _cost(evidence, total)
     of = of_term(evidence, term)
     measured = {
@@ -179,6 +190,8 @@ def _disagreeing(
     """Of parameters, inputs and activations, those whose batch gradient is not Σ gᵢ / D."""
     wrong = {}
     for name, gradient_of_batch in batch.gradients.items():
+        if name in evidence.case.skipped:
+            continue
         found, alone = np.asarray(gradient_of_batch, dtype=np.float64), total.gradient(name) / divisor
         bound = _bound(evidence, total, name, divisor * rounding[name]) / divisor
         if not np.all(np.abs(found - alone) <= bound):
@@ -216,11 +229,26 @@ def _greatest(evidence: Evidence, batch: Analytic, rounding: Mapping[str, float]
     return greatest
 
 
+def _where_lost(evidence: Evidence, term: Term, wrong: Wrong, analytic: tuple[Analytic, Sum, float] | None) -> str:
+    """The layer that turns gradients that are the sum of their samples' into others.
+
+    analytic  the batch's gradients, those of its samples, and the divisor, where it is the backward that disagrees
+    """
+
+    def disagrees(layer: str, name: str) -> bool:
+        if analytic is None:
+            return False
+        batch, total, divisor = analytic
+        found = np.asarray(batch.contributions[layer, name], dtype=np.float64)
+        return not np.all(np.abs(found - total.share(layer, name) / divisor) <= wrong[name][2])
+
+    return nearest_to_loss(evidence, term, wrong, disagrees)
+
+
 def _finding(
-    evidence: Evidence, term: Term, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str
+    evidence: Evidence, layer: str, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str
 ) -> Finding:
     """wrong: by name, the batch's gradient, that of the samples alone, and the bound that they exceed."""
-    layer = nearest_to_loss(evidence, term, list(wrong))
     node = next((node for node in evidence.case.network.nodes if node.name == layer), None)
     own = () if node is None else (*node.parameters.values(), *node.inputs)
     name = next((n for n in (*own, *evidence.names) if n in wrong), next(iter(wrong)))

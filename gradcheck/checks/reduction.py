@@ -225,14 +225,16 @@ def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float)
 
 def _where_lost(evidence: Evidence, position: int, total: Analytic, reduced: Analytic, divisor: float) -> str:
     """A backward that is not linear in its upstream gradient loses a factor that the loss has kept."""
-    names = total.gradients
-    above, below = _in_float64(total, names), _in_float64(reduced, names)
-    lost = [
-        name
-        for name in names
-        if np.any(np.abs(above[name] - divisor * below[name]) > _LOST * np.max(np.abs(above[name]), initial=0.0))
-    ]
-    return nearest_to_loss(evidence, evidence.case.network.terms[position], lost)
+
+    def is_lost(above: Array, below: Array) -> bool:
+        up, down = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+        return bool(np.any(np.abs(up - divisor * down) > _LOST * np.max(np.abs(up), initial=0.0)))
+
+    def disagrees(layer: str, name: str) -> bool:
+        return is_lost(total.contributions[layer, name], reduced.contributions[layer, name])
+
+    lost = [name for name in total.gradients if is_lost(total.gradients[name], reduced.gradients[name])]
+    return nearest_to_loss(evidence, evidence.case.network.terms[position], lost, disagrees)
 
 
 def _in_float64(analytic: Analytic, names: Iterable[str]) -> dict[str, Array]:

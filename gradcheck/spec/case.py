@@ -40,3 +40,8 @@ class Case:
     locations: Mapping[str, Location] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
     objective: str = "minimize"
+
+    @property
+    def skipped(self) -> frozenset[str]:
+        """The parameters that are not checked: entries that are asked for one by one are."""
+        return frozenset() if self.gradient.entries else self.left_out

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import Centred, Declared, Gate, Reducing, double, errors, graph, normal, told, verdict
+from core_nets import Add, Centred, Declared, Gate, Reducing, double, errors, graph, normal, told, verdict
 from support import case, check
 
 from gradcheck.findings import CheckResult, SpecReport
@@ -139,6 +139,18 @@ def test_layer_that_leaks_between_samples_is_named() -> None:
     report = check(Linear(5), Leaking(), Linear(2), x=X, checks=ON)
     assert "GC301" in {finding.code for finding in errors(report)}, told(report)
     assert {finding.layer for finding in errors(report)} == {"leaking_1"}, told(report)
+
+
+def test_of_two_roads_from_one_activation_the_one_that_leaks_is_named() -> None:
+    layers = [
+        ("stem", Linear(2), ("input",)),
+        ("leaking", Leaking(), ("stem",)),
+        ("sum", Add(), ("leaking", "stem")),
+    ]
+    term = Term(Mse(), "mean", 1.0, ("sum",), {"target": "target"})
+    report = check_case(graph({"input": X, "target": TARGET}, layers, [term], checks=ON))
+    assert "GC301" in {finding.code for finding in errors(report)}, told(report)
+    assert {finding.layer for finding in errors(report)} == {"leaking"}, told(report)
 
 
 def test_loss_that_divides_each_sample_by_its_own_number_of_targets_fails() -> None:

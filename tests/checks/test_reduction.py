@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import Declared, Reducing, double, errors, graph, normal, told, verdict, wrong
+from core_nets import Add, Declared, Reducing, double, errors, graph, normal, told, verdict, wrong
 from support import check
 
 from gradcheck.findings import CheckResult, SpecReport
@@ -145,6 +145,18 @@ def test_backward_that_is_not_linear_in_its_upstream_gradient_breaks_the_ratio()
 def test_layer_that_is_not_linear_breaks_the_ratio_and_is_named() -> None:
     report = check(Linear(3), double(lambda dy: (2 * np.sign(dy) * dy**2, {})), x=X, checks=ON)
     assert ("GC201", "double_1") in codes(report), told(report)
+
+
+def test_of_two_roads_from_one_activation_the_one_that_is_not_linear_is_named() -> None:
+    layers = [
+        ("stem", Linear(2), ("input",)),
+        ("double", double(lambda dy: (2 * np.sign(dy) * dy**2, {})), ("stem",)),
+        ("sum", Add(), ("double", "stem")),
+    ]
+    term = Term(Mse(), "mean", 1.0, ("sum",), {"target": "target"})
+    report = check_case(graph({"input": X, "target": TARGET}, layers, [term], checks=ON))
+    assert ("GC201", "double") in codes(report), told(report)
+    assert {layer for code, layer in codes(report) if code == "GC201"} == {"double"}, told(report)
 
 
 def test_one_tensor_of_many_that_is_not_linear_breaks_the_ratio() -> None:

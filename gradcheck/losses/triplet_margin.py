@@ -30,7 +30,7 @@ class TripletMargin(Weighted):
     Without a target. At z = 0, and where e or d is 0 and has no derivative, backward says 0.
     """
 
-    margin: float = 1.0
+    margin: Annotated[float, Meta(gt=0)] = 1.0
     p: Annotated[float, Meta(ge=1)] = 2.0
     eps: Annotated[float, Meta(ge=0)] = 1e-6
     swap: bool = False

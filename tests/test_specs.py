@@ -121,9 +121,9 @@ def test_corpus_is_complete() -> None:
     silent = [spec.stem for spec in WRONG if expectations(spec).get("check gradient") == "pass"]
     assert silent == [
         "auxiliary_scaled_twice", "batch_of_one", "batch_statistic_in_loss", "cache_mutated", "class_weights_averaged",
-        "clipped_gradient", "divisor_n_instead_of_elements", "full_window_assumed", "ignored_targets_counted",
-        "input_mutated", "mean_of_means", "parameters_stepped", "upstream_ignored", "upstream_mutated",
-        "weights_by_number",
+        "clipped_gradient", "divergence_over_elements", "divisor_n_instead_of_elements", "full_window_assumed",
+        "ignored_targets_counted", "input_mutated", "mean_of_means", "parameters_stepped", "upstream_ignored",
+        "upstream_mutated", "weights_by_number", "weights_normalised_by_n",
     ], "the gradient check alone would have passed these"  # fmt: skip
 
 

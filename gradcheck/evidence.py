@@ -113,16 +113,15 @@ class Evidence:
         """The analytic gradient in float64; along the draws where there are any."""
         return self.once(("gradient", name), lambda: self.seen(name, self.analytic.gradients[name]))
 
-    def seen(self, name: str, gradient: Array, sample: int | None = None) -> Array:
+    def seen(self, name: str, gradient: Array, samples: slice = slice(None)) -> Array:
         """A gradient of a tensor in float64; its slopes along the draws, Σ g v, where there are any.
 
-        sample  the gradient is that of this sample alone, (1, ...), where the tensor has samples
+        samples  the gradient is that of these samples alone, where the tensor has samples
         """
         if self.probe is None or name not in self.estimates:
             return np.asarray(gradient, dtype=np.float64)
         rays = self.probe.draws.rays(name, self.stage.arrays[name].shape)
-        one = slice(None) if sample is None else slice(sample, sample + 1)
-        return np.array([along(gradient, ray.signs[one]) for ray in rays])
+        return np.array([along(gradient, ray.signs[samples]) for ray in rays])
 
     def usual(self, name: str) -> float:
         """‖g‖ of what backward says: the usual size of a slope along a direction; 0 where entries are looked at."""

@@ -145,3 +145,17 @@ def test_side_marks_the_border_by_the_real_part():
     x = np.array([-2.0, -0.0, 0.0, 3.0]) + 1j
     assert maths.side(x).tolist() == [0, -1, -1, 1]
     assert maths.side(x, smooth=True).tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_a_sum_of_others_does_not_cancel(axis):
+    x = np.array([[1.0, 1e-30, 3e-30], [2.0, 1.0, 1e-20]])
+    others = maths.sum_of_others(x, axis)
+    for place in np.ndindex(*x.shape):
+        line = np.moveaxis(x, axis, -1)[place[1 - axis % 2]]
+        expected = np.delete(line, place[axis % 2]).sum()
+        assert others[place] == expected
+
+
+def test_t_log_t_is_zero_at_zero():
+    assert maths.t_log_t(np.array([0.0, 1.0, 2.0])).tolist() == [0, 0, 2 * np.log(2)]

@@ -24,6 +24,8 @@ from gradcheck.errors import ShapeError
 
 Array = NDArray[Any]
 _ATTEMPTS = 2000
+#: Real numbers, and those between 0 and 1.
+_DOMAINS = (lambda rng, shape: rng.standard_normal(shape), lambda rng, shape: rng.uniform(0.01, 0.99, shape))
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def draw_loss(name: str, kind: Any, rng: np.random.Generator) -> Draw:
     for _ in range(_ATTEMPTS):
         shape = _shape(rng)
         loss = draw_unit(kind, Sizes(rng), shape)
-        inputs = tuple(rng.standard_normal(shape) for _ in range(predictions(loss)))
+        inputs = tuple(rng.choice(_DOMAINS)(rng, shape) for _ in range(predictions(loss)))
         data: dict[str, Array] = {}
         if takes(loss, "sample_weight") and rng.random() < 0.5:
             data["sample_weight"] = rng.uniform(0.5, 2, shape[0])
@@ -87,6 +89,7 @@ def draw_loss(name: str, kind: Any, rng: np.random.Generator) -> Draw:
         for target in targets(rng, shape) if takes(loss, "target") else [None]:
             named = data if target is None else {**data, "target": target}
             try:
+                loss.check_values(*inputs)
                 loss.check(*[p.shape for p in inputs], **named)
             except ShapeError:
                 continue

@@ -2,7 +2,9 @@
 
 ## What it is
 The loss and all its gradients under each reduction, analytic and numeric: `sum` must be D times `mean`, D the number
-that the mean divides by. Judged by the rounding of the sums alone: |g(sum) - D g(mean)| ≤ γ_K Σ|gᵢ| + 10 s.
+that the mean divides by. Judged by the rounding of the sums alone: |g(sum) - D g(mean)| ≤ γ_K Σ|gᵢ| + 10 s. GC201:
+the gradients have another ratio, or none; GC203: the ratio is a count where a sum of weights is declared, or the
+reverse; GC202: the gradients are right and the value of the loss is not.
 
 ## Why it is bad
 A loss that is averaged wrongly agrees with its own finite difference perfectly, so no gradient check sees it. What is
@@ -38,7 +40,8 @@ from gradcheck.checks._base import (
     unusable,
     without_weight,
 )
-from gradcheck.checks._divisors import describe, fitting
+from gradcheck.checks._divisors import describe, fitting, is_of_weights
+from gradcheck.checks._questioning import unrepeatable
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective
@@ -47,7 +50,7 @@ from gradcheck.network import Term
 
 Array = NDArray[Any]
 NAME = "reduction"
-CODES = ("GC201", "GC202")
+CODES = ("GC201", "GC202", "GC203")
 #: Numbers added up inside a backward before the sum over the batch: a generous bound for one layer.
 _INNER_TERMS = 64
 #: Numbers of a random vector that a sentence shows.
@@ -86,7 +89,7 @@ def run(evidence: Evidence) -> Outcome:
 
 def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding]]:
     known = reductions(term)
-    reason = unusable(evidence) or without_weight(term)
+    reason = unusable(evidence) or unrepeatable(evidence) or without_weight(term)
     if not reason and ("sum" not in known or len(known) < 2):
         reason = f"{term.name} offers only {' and '.join(known)}; two reductions, one of them `sum`, can be compared"
     if reason:
@@ -156,7 +159,9 @@ def _against_sum(
             f"`{reduction}`; measured {number(analytic.factor)} (analytic) and {number(numeric.factor)} (numeric)"
             f"{_fit_words(facts['fits'])}{_spread_words(max(analytic.spread, numeric.spread))}"
         )
-        findings.append(finding(evidence, NAME, told + 1, "GC201", analytic.layer, message))
+        of_weights = is_of_weights(fitting(divisor, term, arrays, shape)) != is_of_weights(facts["fits"])
+        code = "GC203" if declared is not None and facts["fits"] and of_weights else "GC201"
+        findings.append(finding(evidence, NAME, told + 1, code, analytic.layer, message))
     if not value_holds and not findings:
         message = (
             f"{term.name}: the loss under `sum` should be {named or number(divisor)} times the one under "

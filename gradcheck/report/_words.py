@@ -8,7 +8,13 @@ from collections.abc import Iterable, Sequence
 from gradcheck.findings import CheckResult, Finding, Kink, LayerRow, Report, Row, SpecReport
 
 SEVERITIES = ("error", "warning", "note")
-CHECKS = {"gradient": "gradient", "reduction": "sum versus mean", "per_sample": "per-sample versus batch"}
+CHECKS = {
+    "contract": "contract of backward",
+    "gradient": "gradient",
+    "reduction": "sum versus mean",
+    "per_sample": "per-sample versus batch",
+    "accumulation": "micro-batches versus batch",
+}
 #: The checks that are about entries, and have their say beside the rows; the others are equivalences.
 ABOUT_ENTRIES = ("gradient", "vacuity")
 METHODS = {"complex": "complex step", "central": "central differences", "five_point": "five-point differences"}

@@ -162,9 +162,11 @@ class NoOptions:
 
 #: The checks, in the order in which they run, with the options of each.
 CHECKS: dict[str, type] = {
+    "contract": NoOptions,
     "gradient": GradientOptions,
     "reduction": NoOptions,
     "per_sample": NoOptions,
+    "accumulation": NoOptions,
     "vacuity": NoOptions,
 }
 #: The check that only notes what the others have not tested: alone it proves nothing.

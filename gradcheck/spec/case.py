@@ -39,7 +39,7 @@ class Case:
     dtype: str
     network: Network
     point: Point
-    checks: tuple[str, ...] = ("gradient", "reduction", "per_sample", "vacuity")
+    checks: tuple[str, ...] = ("contract", "gradient", "reduction", "per_sample", "accumulation", "vacuity")
     gradient: GradientPlan = GradientPlan()
     locations: Mapping[str, Location] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()

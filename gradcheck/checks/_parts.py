@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -90,9 +90,9 @@ class Parts:
         """
         return self._joined(name, [part.gradients[name] for part in self.each], weights)
 
-    def share(self, layer: str, name: str) -> Array:
+    def share(self, layer: str, name: str, weights: Sequence[float] | None = None) -> Array:
         """The same of what one layer alone has added to it."""
-        return self._joined(name, [part.contributions[layer, name] for part in self.each], None)
+        return self._joined(name, [part.contributions[layer, name] for part in self.each], weights)
 
     def magnitude(self, name: str, weights: Sequence[float] | None = None) -> Array:
         """Σ|gₖ|."""
@@ -148,6 +148,22 @@ def disagreeing(
         if not np.all(np.abs(found - together) <= allowed):
             wrong[name] = found, together, allowed
     return wrong
+
+
+def wrong_shares(
+    evidence: Evidence, batch: Analytic, parts: Parts, divisor: float, wrong: Wrong,
+    weights: Sequence[float] | None = None,
+) -> Callable[[str, str], bool]:  # fmt: skip
+    """Whether what one layer adds to a gradient of the batch is not Σ wₖ of its parts / D: a layer, a wrong name -> it.
+
+    wrong  what `disagreeing` has found for the same batch, parts and divisor
+    """
+
+    def disagrees(layer: str, name: str) -> bool:
+        found = evidence.seen(name, batch.contributions[layer, name])
+        return not np.all(np.abs(found - parts.share(layer, name, weights) / divisor) <= wrong[name][2])
+
+    return disagrees
 
 
 def not_cut(evidence: Evidence, alone: str) -> str:

@@ -41,7 +41,7 @@ from gradcheck.checks._base import (
     without_weight,
 )
 from gradcheck.checks._leakage import leaks
-from gradcheck.checks._parts import Parts, Wrong, bound, disagreeing, not_cut, place, scale
+from gradcheck.checks._parts import Parts, Wrong, bound, disagreeing, not_cut, place, scale, wrong_shares
 from gradcheck.checks._shares import in_words, shares
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
@@ -176,15 +176,7 @@ def _where_lost(evidence: Evidence, term: Term, wrong: Wrong, analytic: tuple[An
 
     analytic  the batch's gradients, those of its samples, and the divisor, where it is the backward that disagrees
     """
-
-    def disagrees(layer: str, name: str) -> bool:
-        if analytic is None:
-            return False
-        batch, total, divisor = analytic
-        found = evidence.seen(name, batch.contributions[layer, name])
-        return not np.all(np.abs(found - total.share(layer, name) / divisor) <= wrong[name][2])
-
-    return nearest_to_loss(evidence, term, wrong, disagrees)
+    return nearest_to_loss(evidence, term, wrong, wrong_shares(evidence, *analytic, wrong) if analytic else None)
 
 
 def _finding(

@@ -12,6 +12,7 @@ from _trust.recipes import (
     NoRecipe,
     Sizes,
     draw_unit,
+    fitted,
     predictions,
     reads_integers,
     reductions,
@@ -78,7 +79,7 @@ def draw_loss(name: str, kind: Any, rng: np.random.Generator) -> Draw:
     """A loss with predictions, a target that it accepts, and sample weights half of the time."""
     for _ in range(_ATTEMPTS):
         shape = _shape(rng)
-        loss = draw_unit(kind, Sizes(rng), shape)
+        loss = fitted(draw_unit(kind, Sizes(rng), shape), rng, shape)
         inputs = tuple(rng.standard_normal(shape) for _ in range(predictions(loss)))
         data: dict[str, Array] = {}
         if takes(loss, "sample_weight") and rng.random() < 0.5:

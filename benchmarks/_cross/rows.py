@@ -122,21 +122,54 @@ LAYERS: dict[str, Row] = {
 }
 
 
-def _cross_entropy(torch: Any, loss: Any, prediction: Any, target: Any) -> Any:
-    return torch.nn.functional.cross_entropy(prediction.movedim(loss.axis, 1), target, reduction="none")
+def _bce_with_logits(torch: Any, loss: Any, prediction: Any, target: Any) -> Any:
+    options = {"pos_weight": torch.tensor(loss.pos_weight, dtype=prediction.dtype), "reduction": "none"}
+    return torch.nn.functional.binary_cross_entropy_with_logits(prediction, target.to(prediction.dtype), **options)
 
 
-def _functional(name: str) -> Row:
-    """PyTorch's function of that name, of a prediction and a target of real numbers."""
-    return lambda torch, loss, prediction, target: getattr(torch.nn.functional, name)(
-        prediction, target.to(prediction.dtype), reduction="none"
-    )
+def _of_classes(name: str, *names: str) -> Row:
+    """PyTorch's function of that name, with the classes on axis 1, and the options of the loss that are named."""
+
+    def row(torch: Any, loss: Any, prediction: Any, target: Any) -> Any:
+        probabilities = target.is_floating_point()
+        target = target.movedim(loss.axis, 1) if probabilities else target
+        weight = None if loss.class_weight is None else torch.tensor(loss.class_weight, dtype=prediction.dtype)
+        ignored = {} if probabilities else {"ignore_index": loss.ignore_index}
+        options = {"weight": weight, **ignored, **{option: getattr(loss, option) for option in names}}
+        function = getattr(torch.nn.functional, name)
+        return function(prediction.movedim(loss.axis, 1).contiguous(), target, **options, reduction="none")
+
+    return row
+
+
+def _poisson_nll(torch: Any, loss: Any, prediction: Any, target: Any) -> Any:
+    if not loss.log_input:
+        raise Unlike("rates are positive, and what is drawn here is not")
+    target = target.to(prediction.dtype)
+    return torch.nn.functional.poisson_nll_loss(prediction, target, full=loss.full, eps=loss.eps, reduction="none")
+
+
+def _functional(name: str, *names: str) -> Row:
+    """PyTorch's function of that name, with the options of the loss that are named; targets are real numbers."""
+
+    def row(torch: Any, loss: Any, *predictions: Any, **data: Any) -> Any:
+        numbers = {key: array.to(predictions[0].dtype) for key, array in data.items()}
+        options = {option: getattr(loss, option) for option in names}
+        return getattr(torch.nn.functional, name)(*predictions, **numbers, **options, reduction="none")
+
+    return row
 
 
 #: Loss -> PyTorch.
 LOSSES: dict[str, Row] = {
-    "bce_with_logits": _functional("binary_cross_entropy_with_logits"),
-    "cross_entropy": _cross_entropy,
+    "bce_with_logits": _bce_with_logits,
+    "cosine_embedding": _functional("cosine_embedding_loss", "margin"),
+    "cross_entropy": _of_classes("cross_entropy", "label_smoothing"),
+    "huber": _functional("huber_loss", "delta"),
     "l1": _functional("l1_loss"),
     "mse": _functional("mse_loss"),
+    "nll": _of_classes("nll_loss"),
+    "poisson_nll": _poisson_nll,
+    "smooth_l1": _functional("smooth_l1_loss", "beta"),
+    "triplet_margin": _functional("triplet_margin_loss", "margin", "p", "eps", "swap"),
 }

@@ -7,9 +7,11 @@ real nets that make gradient checks difficult (zero backgrounds, zero biases, ti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from _trust.recipes import (
     Sizes,
     Units,
     draw_unit,
+    fitted,
     options,
     predictions,
     reads_integers,
@@ -146,8 +149,9 @@ class Net:
 def draw_net(units: Units, seed: int, index: int, profile: Profile = LARGE) -> Net:
     """The net of that index. NoRecipe names its featured layer and loss if nothing that was drawn goes with them."""
     rng = np.random.default_rng([seed, index])
-    turn, place = divmod(index, len(units.layers))
-    featured, loss = sorted(units.layers)[place], sorted(units.losses)[(turn + place) % len(units.losses)]
+    layers, losses = sorted(units.layers), sorted(units.losses)
+    featured = layers[index % len(layers)]
+    loss = losses[(index + index // math.lcm(len(layers), len(losses))) % len(losses)]
     reason = ""
     with np.errstate(all="ignore"):
         for _ in range(_ATTEMPTS):
@@ -210,11 +214,12 @@ class _Drawing:
             self._add_layer([self.featured] if position == place else first or self._candidates())
         weights = self._weights()
         loss = draw_unit(self.units.losses[loss_name], Sizes(self.rng))
+        loss = fitted(loss, self.rng, self.assembly.arrays[self.activations[-1]].shape)
         reduction = str(self.rng.choice(reductions(loss)))
         weight = 10 ** self.rng.uniform(-8, 8) if self.profile.traits and self.rng.random() < 0.15 else 1.0
         self.traits += ["scaled loss"] if weight != 1 else []
         data = {name: self.assembly.arrays[name] for name in self.assembly.inputs}
-        chosen = self._predictions(loss)
+        chosen = self._in_domain(loss, self._predictions(loss))
         net = Net(*self.origin, data, tuple(self.steps), loss, reduction, chosen, weight, weights, shared=self.shared)
         net = self._with_target(net)
         net.case("float32")
@@ -305,30 +310,58 @@ class _Drawing:
         return trait
 
     def _predictions(self, loss: Loss) -> tuple[str, ...]:
-        """The last activation, and as many others of its shape as the loss takes."""
-        last = self.activations[-1]
-        arrays = self.assembly.arrays
-        alike = [name for name in self.activations if arrays[name].shape == arrays[last].shape]
-        return (last, *[str(name) for name in self.rng.choice(alike, predictions(loss) - 1)])
+        """The last activation, and as many others of its shape as the loss takes; all parameters for a penalty."""
+        if loss.of_parameters:
+            if not self.assembly.parameters:
+                raise _Misfit("the net has no parameters that could be penalised")
+            return tuple(self.assembly.parameters)
+        last, arrays, count = self.activations[-1], self.assembly.arrays, predictions(loss) - 1
+        alike = [name for name in self.activations[:-1] if arrays[name].shape == arrays[last].shape]
+        if len(alike) < count:
+            raise _Misfit(f"{loss} takes more predictions of the shape {arrays[last].shape} than there are")
+        return (last, *[str(name) for name in self.rng.permutation(alike)[:count]])
+
+    def _in_domain(self, loss: Loss, chosen: tuple[str, ...]) -> tuple[str, ...]:
+        """Those activations, where the loss has no value at one of them behind a layer after which it has."""
+        known = [str(name) for name in self.rng.permutation(_HEADS) if name in self.units.layers]
+        for heads in product([None, *known], repeat=len(chosen)):
+            layers = [self.units.layers[head]() if head else None for head in heads]
+            arrays = [self.assembly.arrays[name] for name in chosen]
+            values = [layer.forward(x)[0] if layer else x for layer, x in zip(layers, arrays, strict=True)]
+            with suppress(ShapeError):
+                loss.check_values(*[np.asarray(y, dtype=np.float32) for y in values])
+                return tuple(self._behind(name, layer) for name, layer in zip(chosen, layers, strict=True))
+        raise _Misfit(f"nothing brings {', '.join(chosen)} into the domain of {loss}")
+
+    def _behind(self, name: str, layer: Layer | None) -> str:
+        """The name of the activation behind a layer, if there is one, that is put on another activation."""
+        if layer is None:
+            return name
+        node = self.assembly.add(f"{spec_name(type(layer))}_{len(self.steps) + 1}", layer, (name,))
+        self.steps.append(Step(node.name, layer, (name,)))
+        return node.name
 
     def _with_target(self, net: Net) -> Net:
-        """The net with a target that its loss takes, and sample weights now and then where it takes any."""
+        """The net with a target that its loss takes, and sample weights and a mask now and then."""
         prediction = net.assembled().arrays[net.predictions[0]]
         if not np.all(np.abs(prediction) < _GREATEST):
             raise _Misfit("the prediction is too large")
         data = dict(net.data)
         if takes(net.loss, "sample_weight") and self.rng.random() < 0.3:
             data["sample_weight"] = self.rng.uniform(-0.5, 2.0, len(prediction))
-        if not takes(net.loss, "target"):
-            return replace(net, data=data)
-        for target in targets(self.rng, prediction.shape):
-            if self._accepts(net.loss, prediction, {**data, "target": target}):
-                return replace(net, data={**data, "target": self._tied(target, prediction)})
+        if takes(net.loss, "mask") and self.rng.random() < 0.2:
+            data["mask"] = self.rng.integers(0, 2, len(prediction))
+        drawn = targets(self.rng, prediction.shape) if takes(net.loss, "target") else []
+        for found in [{**data, "target": target} for target in drawn] or [data]:
+            if self._accepts(net.loss, prediction, found):
+                tied = {name: self._tied(found[name], prediction) for name in found if name == "target"}
+                return replace(net, data={**found, **tied})
         raise _Misfit(f"no kind of target fits {net.loss} of {prediction.shape}")
 
     def _accepts(self, loss: Loss, prediction: Array, data: Mapping[str, Array]) -> bool:
+        shapes = [prediction.shape] * predictions(loss)
         try:
-            loss.check(prediction.shape, **{name: array for name, array in data.items() if name in DATA_NAMES})
+            loss.check(*shapes, **{name: array for name, array in data.items() if name in DATA_NAMES})
         except ShapeError:
             return False
         return True
@@ -368,6 +401,8 @@ def _on_grid(rng: Rng, x: Array, name: str = "") -> Array:
     return rounded
 
 
+#: Layers that bring numbers into the domain of a loss of probabilities, of their logarithms, or of positive numbers.
+_HEADS = ("sigmoid", "softmax", "log_softmax", "softplus")
 #: Trait -> its share of the nets, and what it does to the normal numbers that were drawn.
 _INPUTS: dict[str, tuple[float, Callable[..., Array]]] = {
     "normal input": (0.45, lambda rng, x: x),

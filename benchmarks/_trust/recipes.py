@@ -13,7 +13,7 @@ import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from functools import cache
 from itertools import takewhile
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -44,7 +44,9 @@ INTEGERS = SIZES["num_embeddings"][0]
 #: How far above its least value a whole number is drawn, and the range of one without limits.
 _SPAN, _UNLIMITED = 2, (-3, 3)
 #: What losses take by name beside the predictions.
-DATA_NAMES = ("target", "sample_weight")
+DATA_NAMES = ("target", "sample_weight", "mask", "input_lengths", "target_lengths")
+#: Options of losses that have a number for each entry of an axis of the prediction: the option's own, or the last.
+_ALONG_AN_AXIS = ("output_weight", "class_weight", "pos_weight")
 
 
 class NoRecipe(Exception):  # noqa: N818 - a finding about this benchmark: a layer that it cannot draw
@@ -207,6 +209,7 @@ _SCALARS: dict[Any, Callable[[np.random.Generator, tuple[Meta, ...]], Any]] = {
     bool: lambda rng, limits: bool(rng.random() < 0.5),
     int: _whole,
     float: _real,
+    str: lambda rng, limits: "*",
     type(None): lambda rng, limits: None,
 }
 
@@ -268,6 +271,15 @@ def predictions(loss: Loss) -> int:
     return max(1, sum(name not in (*DATA_NAMES, "reduction") for name in positional_names(loss.forward)))
 
 
+def fitted(loss: Any, rng: np.random.Generator, shape: Shape) -> Any:
+    """The loss with as many output or class weights, where it has any, as a prediction of this shape has of them."""
+    axis = getattr(loss, "axis", -1)
+    if not -len(shape) < axis < len(shape):
+        return loss
+    drawn = [name for name in _ALONG_AN_AXIS if isinstance(getattr(loss, name, None), tuple)]
+    return replace(loss, **{name: tuple(rng.uniform(0.2, 2.0, shape[axis]).tolist()) for name in drawn})
+
+
 def takes(loss: Loss, name: str) -> bool:
     """Whether a loss takes this array by name."""
     return name in inspect.signature(loss.forward).parameters
@@ -279,14 +291,25 @@ def reductions(loss: Loss) -> tuple[str, ...]:
 
 
 def targets(rng: np.random.Generator, shape: Shape) -> list[Array]:
-    """One target of each kind for a prediction of this shape, in random order: reals, probabilities, signs, classes."""
+    """One target of each kind for predictions of this shape, in random order.
+
+    For each number reals, probabilities, bits and signs; a bit and a sign for each sample; classes, some of them
+    ignored, and distributions along each axis; a sequence of classes for each sample.
+    """
     found: list[Array] = [
         rng.standard_normal(shape),
         rng.random(shape),
         rng.integers(0, 2, shape),
         2 * rng.integers(0, 2, shape) - 1,
+        rng.integers(0, 2, shape[:1]),
+        2 * rng.integers(0, 2, shape[:1]) - 1,
     ]
     for axis in range(1, len(shape)):
         others = (*shape[:axis], *shape[axis + 1 :])
-        found.append(rng.integers(0, shape[axis], others))
+        classes = rng.integers(0, shape[axis], others)
+        ignored = rng.random(others) < 0.3
+        distributions = rng.random(shape)
+        found += [classes, np.where(ignored, -100, classes), distributions / distributions.sum(axis, keepdims=True)]
+    if len(shape) == 3 and shape[2] > 1:
+        found.append(rng.integers(1, shape[2], (shape[0], max(1, shape[1] // 2))))
     return [found[int(k)] for k in rng.permutation(len(found))]

@@ -18,13 +18,14 @@ _CLOSE = 1e-9
 def describe(
     term: Term, reduction: str, divisor: float | None, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
 ) -> str:
-    """`96 = 32 samples × 3 outputs`; empty where no divisor is declared."""
+    """`96 = 32 samples × 3 outputs`, `21.5 = the sum of the weights`; empty where no divisor is declared."""
     if divisor is None:
         return ""
-    if term.elementwise and getattr(term.loss, "divisor", None) is None:
-        factors = losses_shape[:1] if reduction == "batch_mean" else losses_shape
+    said = term.divisor_name(reduction, arrays, losses_shape)
+    factors = losses_shape[:1] if reduction == "batch_mean" else losses_shape
+    if term.elementwise and not said and divisor == np.prod(factors):
         return _product(divisor, factors)
-    names = fitting(divisor, term, arrays, losses_shape)
+    names = [said] if said else fitting(divisor, term, arrays, losses_shape)
     return f"{number(divisor)}{' = ' + names[0] if names else ''}"
 
 

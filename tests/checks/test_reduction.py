@@ -58,6 +58,49 @@ def test_elementwise_loss_passes_with_the_ratios_of_its_shape(reduction: str, dt
         assert 0 <= facts["numeric_spread"] < 1e-14
 
 
+RARE = (1.0, 0.5, 3.0)
+WEIGHTS = {"sample_weight": np.array([1.0, 2.0, 0.5, 3.0]), "mask": np.array([1, 1, 0, 1])}
+
+
+@pytest.mark.parametrize(
+    ("loss", "given", "mean", "batch_mean"),
+    [
+        (Mse(), ["sample_weight"], "8 = the losses, whatever their weights", "4 = the samples, whatever their weights"),
+        (Mse(mean_over="weights"), ["sample_weight"], "13 = the sum of the weights of the losses",
+         "6.5 = the sum of the weights of the samples"),
+        (Mse(), ["mask"], "6 = the losses that the mask keeps", "4 samples"),
+        (Mse(mean_over="weights", output_weight=(2.0, 0.5)), ["sample_weight", "mask"],
+         "15 = the sum of the weights of the losses that the mask keeps",
+         "6.5 = the sum of the weights of the samples"),
+        (Mse(output_weight=(2.0, 0.5)), [], "8 = the losses, whatever their weights", "4 samples"),
+    ],
+)  # fmt: skip
+def test_both_conventions_of_a_weighted_mean_are_named(
+    loss: Loss, given: list[str], mean: str, batch_mean: str
+) -> None:
+    report = with_loss(loss, extra={name: WEIGHTS[name] for name in given}, checks=["reduction"])
+    assert not report.findings, told(report)
+    said = " ".join(sentences(report))
+    assert f"sum / mean: expected {mean}, measured" in said
+    assert f"sum / batch_mean: expected {batch_mean}, measured" in said
+
+
+@pytest.mark.parametrize(
+    ("loss", "divisor"),
+    [
+        (CrossEntropy(), "3 = the valid targets"),
+        (CrossEntropy(class_weight=RARE), "4.5 = the sum of the class weights of the valid targets"),
+        (CrossEntropy(class_weight=RARE, mean_over="losses"), "3 = the valid targets, whatever their weights"),
+        (CrossEntropy(class_weight=RARE, mean_over="weights"), "11 = the sum of the weights of the valid targets"),
+    ],
+)  # fmt: skip
+def test_a_mean_over_targets_names_those_that_count(loss: Loss, divisor: str) -> None:
+    weights = {"sample_weight": WEIGHTS["sample_weight"]} if getattr(loss, "mean_over", "") == "weights" else {}
+    report = with_loss(loss, np.array([0, 1, -100, 2]), extra=weights, checks=["reduction"])
+    assert not report.findings, told(report)
+    assert f"sum / mean: expected {divisor}, measured" in sentences(report)[0]
+
+
 def test_sentences_say_what_was_expected_measured_and_what_it_means() -> None:
     first, step, second, last = sentences(with_loss(Mse()))
     assert first.startswith("sum / mean: expected 8 = 4 samples × 2 outputs, measured 8 (")

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import contraction_bound, unusable
+from gradcheck.checks._base import contraction_bound, nearest_to_loss, unusable
 from gradcheck.checks._questioning import unrepeatable
 from gradcheck.evidence import Evidence
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, on_other_pieces
 from gradcheck.gradients.numeric.probe import size
-from gradcheck.network import Trace
+from gradcheck.network import Term, Trace
 
 Array = NDArray[Any]
 _INNER_TERMS = 64
@@ -90,13 +90,29 @@ class Parts:
         """
         return self._joined(name, [part.gradients[name] for part in self.each], weights)
 
-    def share(self, layer: str, name: str) -> Array:
+    def share(self, layer: str, name: str, weights: Sequence[float] | None = None) -> Array:
         """The same of what one layer alone has added to it."""
-        return self._joined(name, [part.contributions[layer, name] for part in self.each], None)
+        return self._joined(name, [part.contributions[layer, name] for part in self.each], weights)
 
     def magnitude(self, name: str, weights: Sequence[float] | None = None) -> Array:
         """Σ|gₖ|."""
         return self._joined(name, [part.magnitude(name) for part in self.each], weights)
+
+    def where_lost(
+        self, term: Term, wrong: Wrong, batch: Analytic | None, divisor: float, weights: Sequence[float] | None = None
+    ) -> str:
+        """The layer that turns gradients that are the sum of their parts into others.
+
+        batch  the gradients of the batch; None where it is not the backward that disagrees
+        """
+
+        def disagrees(layer: str, name: str) -> bool:
+            if batch is None:
+                return False
+            found = self.evidence.seen(name, batch.contributions[layer, name])
+            return not np.all(np.abs(found - self.share(layer, name, weights) / divisor) <= wrong[name][2])
+
+        return nearest_to_loss(self.evidence, term, wrong, disagrees)
 
     def at_kink(self) -> str:
         """The first layer or term of which a part is on another piece than in the batch; empty if there is none."""

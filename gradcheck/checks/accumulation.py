@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import Outcome, finding, nearest_to_loss, number, of_term, without_weight
+from gradcheck.checks._base import Outcome, finding, number, of_term, without_weight
 from gradcheck.checks._divisors import counted
 from gradcheck.checks._parts import Parts, Wrong, disagreeing, not_cut, place
 from gradcheck.checks._recipes import Recipe, partitions, right, wrong
@@ -103,7 +103,8 @@ def _cut(evidence: Evidence, term: Term, words: str, cut: Parts, told: int) -> t
     facts: dict[str, Any] = {"name": words, "samples": list(cut.sizes)}
     apart = disagreeing(evidence, cut.batch, cut.rounding, cut, 1.0)
     if apart:
-        return facts, [_finding(evidence, term, "sum", cut, apart, told)]
+        layer = cut.where_lost(term, apart, cut.batch, 1.0)
+        return facts, [_finding(evidence, layer, "sum", cut, apart, told)]
     for reduction in reductions(term):
         if term.elementwise and (reduction != term.reduction or words != "uneven"):
             continue  # applied outside the loss, each reduction is the sum times a number: one of them says it all
@@ -114,7 +115,8 @@ def _cut(evidence: Evidence, term: Term, words: str, cut: Parts, told: int) -> t
         divided = Parts(evidence, position, cut.sizes, reduction)
         apart = disagreeing(evidence, divided.batch, divided.rounding, divided, whole, divisors)
         if apart:
-            return facts, [_finding(evidence, term, reduction, cut, apart, told, divisors)]
+            layer = divided.where_lost(term, apart, divided.batch, whole, divisors)
+            return facts, [_finding(evidence, layer, reduction, cut, apart, told, divisors)]
     return {**facts, **_recipes(evidence, term, cut)}, []
 
 
@@ -134,10 +136,9 @@ def _divisors(term: Term, reduction: str, cut: Parts) -> list[float] | None:
 
 
 def _finding(
-    evidence: Evidence, term: Term, reduction: str, cut: Parts, apart: Wrong, told: int,
+    evidence: Evidence, layer: str, reduction: str, cut: Parts, apart: Wrong, told: int,
     divisors: Sequence[float] | None = None,
 ) -> Finding:  # fmt: skip
-    layer = nearest_to_loss(evidence, term, list(apart))
     node = next((node for node in evidence.case.network.nodes if node.name == layer), None)
     own = () if node is None else (*node.parameters.values(), *node.inputs)
     name = next((n for n in (*own, *evidence.names) if n in apart), next(iter(apart)))

@@ -7,6 +7,7 @@ f(x + ih) = f(x) + i h f′(x) to the last digits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,12 @@ def sigmoid(x: Array) -> Array:
     e = np.exp(np.where(positive, -x, x))
     y: Array = np.where(positive, 1, e) / (1 + e)
     return y
+
+
+def tanh_slope(x: Array) -> Array:
+    """4 σ(2x) σ(−2x), elementwise: 1 − tanh² x without the cancellation where tanh x is close to ±1."""
+    slope: Array = 4 * sigmoid(2 * x) * sigmoid(-2 * x)
+    return slope
 
 
 def softplus(x: Array) -> Array:
@@ -68,3 +75,14 @@ def side(x: Array, *, smooth: bool = False) -> NDArray[np.int8]:
     Where it is zero: -1, a border without a derivative; 0 if the function is `smooth`, its slopes being equal there.
     """
     return np.where((x.real == 0) & (not smooth), -1, x.real > 0).astype(np.int8)
+
+
+def piece(x: Array, *borders: float) -> NDArray[np.int8]:
+    """Which piece of a function each entry is on: how many of the borders its real part is above; -1 on a border."""
+    above = sum((x.real > border).astype(np.int8) for border in borders)
+    return np.where(np.isin(x.real, borders), -1, above).astype(np.int8)
+
+
+def within(domain: Array, function: Callable[[Array], Array], x: Array, otherwise: Any) -> Array:
+    """function(x) inside the domain, which contains 1, and `otherwise` outside, where it is not evaluated."""
+    return np.where(domain, function(np.where(domain, x, 1)), otherwise)

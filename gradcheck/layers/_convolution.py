@@ -41,9 +41,10 @@ class Convolution(Layer):
     def forward(self, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Any]:
         """y = W X + b."""
         windows, counts = self._windows.read(x), self._windows.counts(x.shape)
-        X = windows.reshape(len(x), self.groups, -1, math.prod(counts))
-        W = weight.reshape(self.groups, -1, X.shape[2])
-        y = (W @ X).reshape(len(x), -1, *counts)
+        K = math.prod(weight.shape[1:])
+        X = windows.reshape(len(x), self.groups, K, math.prod(counts))
+        W = weight.reshape(self.groups, -1, K)
+        y = (W @ X).reshape(len(x), self.out_channels, *counts)
         if bias is not None:
             y = y + bias.reshape(-1, *[1] * len(counts))
         return y, (x.shape, X, weight, bias is not None)
@@ -52,8 +53,8 @@ class Convolution(Layer):
         """dX = Wᵀ dy, given back to the pixels; dW = Σ dy Xᵀ, db = Σ dy."""
         x_shape, X, weight, has_bias = cache
         W = weight.reshape(self.groups, -1, X.shape[2])
-        flat_dy = dy.reshape(len(dy), self.groups, -1, X.shape[3])
-        dX = (W.mT @ flat_dy).reshape(len(dy), x_shape[1], -1, *dy.shape[2:])
+        flat_dy = dy.reshape(len(dy), self.groups, W.shape[1], X.shape[3])
+        dX = (W.mT @ flat_dy).reshape(len(dy), x_shape[1], self._windows.size, *dy.shape[2:])
         gradients = {"weight": (flat_dy @ X.mT).sum(axis=0).reshape(weight.shape)}
         if has_bias:
             gradients["bias"] = dy.sum(axis=(0, *range(2, dy.ndim)))

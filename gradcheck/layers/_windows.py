@@ -100,8 +100,8 @@ class Windows:
 
     def places(self, x: Array, fill: float = 0) -> list[Array]:
         """What the windows read at each of their kh kw places, rows first: views (N, C, P, Q)."""
-        X = self.read(x, fill)
-        return [X[(slice(None), slice(None), *place)] for place in self._offsets()]
+        X = np.moveaxis(self.read(x, fill), (0, 1), (-2, -1))
+        return [np.moveaxis(X[place], (-2, -1), (0, 1)) for place in self._offsets()]
 
     def give_back(self, places: Sequence[Array] | Array, x_shape: Shape) -> Array:
         """The adjoint of `places`: every pixel gets the sum of what stands where the windows read it, (N, C, H, W)."""

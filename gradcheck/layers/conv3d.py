@@ -21,8 +21,9 @@ class Conv3d(Convolution):
                 dW = Σ dy Xᵀ         dW (O, C/G, kd, kh, kw)   summed over N
                 db = Σ dy            db (O,)   summed over N, P, Q, R
 
-    Entry by entry, y[n, o, p, q, r] is b[o] + Σ_cijk x[n, c, p s + i d − a, q s + j d − a, r s + k d − a] W[o, c, i, j, k]
-    with stride s, dilation d and padding a of zeros; c runs over the channels of o's group, one of G = groups.
+    Entry by entry, y[n, o, p, q, r] = b[o] + Σ_cijk x[n, c, p′, q′, r′] W[o, c, i, j, k] with p′ = p s + i d − a, and
+    likewise q′ of j and r′ of k, for stride s, dilation d and padding a of zeros; c runs over the channels of o's
+    group, one of G = groups.
     Parameters are drawn uniformly from ±1/√K, PyTorch's default.
     """
 
@@ -36,4 +37,5 @@ class Conv3d(Convolution):
 
     @property
     def _windows(self) -> Windows:
-        return Windows(*[each(option, 3) for option in (self.kernel_size, self.stride, self.padding, self.dilation)])
+        kernel, stride = each(self.kernel_size, 3), each(self.stride, 3)
+        return Windows(kernel, stride, each(self.padding, 3), each(self.dilation, 3))

@@ -67,9 +67,9 @@ class ConvTranspose2d(Layer):
     def forward(self, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Any]:
         """y = Σ Y + b, Y = Wᵀ x."""
         n, _, h, w = x.shape
-        flat_x = x.reshape(n, self.groups, -1, h * w)
+        flat_x = x.reshape(n, self.groups, len(weight) // self.groups, h * w)
         W = weight.reshape(self.groups, flat_x.shape[2], -1)
-        Y = (W.mT @ flat_x).reshape(n, self.out_channels, -1, h, w)
+        Y = (W.mT @ flat_x).reshape(n, self.out_channels, self._windows.size, h, w)
         y = self._windows.give_back(np.moveaxis(Y, 2, 0), self._output(x.shape))
         if bias is not None:
             y = y + bias[:, None, None]
@@ -80,7 +80,7 @@ class ConvTranspose2d(Layer):
         flat_x, x_shape, weight, has_bias = cache
         n, _, h, w = x_shape
         W = weight.reshape(self.groups, flat_x.shape[2], -1)
-        dY = self._windows.read(dy)[..., :h, :w].reshape(n, self.groups, -1, h * w)
+        dY = self._windows.read(dy)[..., :h, :w].reshape(n, self.groups, W.shape[2], h * w)
         gradients = {"weight": (flat_x @ dY.mT).sum(axis=0).reshape(weight.shape)}
         if has_bias:
             gradients["bias"] = dy.sum(axis=(0, 2, 3))

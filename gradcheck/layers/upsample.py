@@ -43,13 +43,9 @@ class Upsample(Resampling):
 
     def _matrices(self, x_shape: Shape) -> tuple[Array, Array]:
         """A and B."""
-        old = x_shape[2], x_shape[3]
-        new = (
-            pair(self.size)
-            if self.size
-            else tuple(n * f for n, f in zip(old, pair(self.scale_factor or 1), strict=True))
-        )
-        return self._matrix(old[0], new[0]), self._matrix(old[1], new[1])
+        (h, w), (down, across) = x_shape[2:], pair(self.scale_factor or 1)
+        P, Q = pair(self.size or (h * down, w * across))
+        return self._matrix(h, P), self._matrix(w, Q)
 
     def _matrix(self, old: int, new: int) -> Array:
         """A."""
@@ -60,4 +56,5 @@ class Upsample(Resampling):
         before = np.minimum(h.astype(int), old - 1)
         r = (h - before)[:, None]
         behind = np.minimum(before + 1, old - 1)
-        return (1 - r) * np.eye(old)[before] + r * np.eye(old)[behind]
+        A: Array = (1 - r) * np.eye(old)[before] + r * np.eye(old)[behind]
+        return A

@@ -102,9 +102,10 @@ class Alone:
         return self._known[key]
 
     def operands(self, part: Node | Term) -> tuple[str, ...]:
-        """What the layer's backward gives a gradient for: its inputs, then its parameters."""
+        """What the layer's backward gives a gradient for: its inputs, then its parameters, unless they are frozen."""
         names = part.predictions if isinstance(part, Term) else (*part.inputs, *part.parameters.values())
-        return tuple(dict.fromkeys(name for name in names if self.arrays[name].dtype.kind == "f"))
+        frozen = self.stage.point.frozen
+        return tuple(dict.fromkeys(n for n in names if self.arrays[n].dtype.kind == "f" and n not in frozen))
 
     def inputs_pass(self, part: Node | Term) -> bool:
         """Whether the layer is right about the gradients that it hands on."""

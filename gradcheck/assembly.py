@@ -25,6 +25,7 @@ class Assembly:
     inputs    the names of the network's inputs
     batched   the names of the arrays that have samples on axis 0
     weights   the user's own parameters by full name; the others are drawn
+    ties      parameters by full name that are others, of layers before them: (its name, whether it is transposed)
     """
 
     data: Mapping[str, Array]
@@ -33,6 +34,7 @@ class Assembly:
     seed: int
     dtype: str = "float64"
     weights: Mapping[str, Array] = field(default_factory=dict)
+    ties: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.arrays: dict[str, Array] = {name: self._rounded(array) for name, array in self.data.items()}
@@ -42,21 +44,33 @@ class Assembly:
         self.nodes: list[Node] = []
         self.terms: list[Term] = []
 
-    def add(self, name: str, layer: Layer, inputs: tuple[str, ...], trusted: bool = True) -> Node:
-        """Append a layer. ShapeError says which two layers do not fit; LayerFailure is a plugin's own."""
+    def add(
+        self, name: str, layer: Layer, inputs: tuple[str, ...], trusted: bool = True, written: str = ""
+    ) -> Node:  # fmt: skip
+        """Append a layer. ShapeError says which two layers do not fit; LayerFailure is a plugin's own.
+
+        written  the layer's own name, where it stands in several places: so are its parameters called, which are drawn
+                 once, and its constants, except for those that have samples: they are drawn for every place
+        """
+        written = written or name
         shapes = [self.arrays[i].shape for i in inputs]
         try:
             with guarded(name, "check", trusted):
                 layer.check(*shapes)
             with guarded(name, "init", trusted):
-                drawn = dict(layer.init(self._rng(name), *shapes))
+                drawn = dict(layer.init(self._rng(written), *shapes))
             with guarded(name, "constants", trusted):
-                constants = dict(layer.constants(self._rng(name, "constants"), *shapes))
+                constants = {
+                    key: dict(layer.constants(self._rng(key, "constants"), *shapes)) for key in (written, name)
+                }
+            own = {k: self._constant(written, name, k, layer, array) for k, array in constants[written].items()}
+            tied = {k: self.ties.get(f"{written}.{k}", (f"{written}.{k}", False)) for k in drawn}
             node = Node(
-                name, layer, inputs, (name,),
-                {k: f"{name}.{k}" for k in drawn}, {k: f"{name}.{k}" for k in constants}, trusted,
+                name, layer, inputs, (name,), {k: key for k, (key, _) in tied.items()},
+                {k: f"{owner}.{k}" for k, owner in own.items()}, trusted, written=written,
+                transposed=frozenset(k for k, (_, transposed) in tied.items() if transposed),
             )  # fmt: skip
-            self._keep(node, drawn, constants)
+            self._keep(node, drawn, {k: constants[owner][k] for k, owner in own.items()})
             outputs, _ = node.apply(self.arrays)
         except ShapeError as error:
             raise ShapeError(f"{name} ({spec_name(type(layer))}) {error}; {self._origin(inputs)}") from None
@@ -98,6 +112,9 @@ class Assembly:
         for local, array in drawn.items():
             key = node.parameters[local]
             self._require_real(node, local, array)
+            if key in self.parameters:
+                self._require_shape(node, local, np.shape(array))
+                continue
             own = self.weights.get(key)
             if own is not None and own.shape != np.shape(array):
                 raise ShapeError(f"has {key} with shape {np.shape(array)}, the given weights have {own.shape}")
@@ -106,10 +123,25 @@ class Assembly:
             self.point_names.append(key)
         for local, array in constants.items():
             key = node.constants[local]
+            if key in self.arrays:
+                continue
             self.arrays[key] = self._rounded(np.asarray(array))
             self.point_names.append(key)
             if local in node.layer.per_sample:
                 self.batched |= {key}
+
+    def _constant(self, written: str, name: str, local: str, layer: Layer, array: Any) -> str:
+        """Whose a constant is: the layer's, wherever it stands, or that of this one place."""
+        known = self.arrays.get(f"{written}.{local}")
+        alike = known is None or known.shape == np.shape(array)
+        return written if alike and local not in layer.per_sample else name
+
+    def _require_shape(self, node: Node, local: str, shape: tuple[int, ...]) -> None:
+        """What was drawn elsewhere, for the same layer or for another, has the shape that is needed here."""
+        found = node.turned(local, self.arrays[node.parameters[local]]).shape
+        if found != shape:
+            message = f"needs `{local}` with the shape {shape} here, but {node.parameters[local]} has {found}"
+            raise ShapeError(message)
 
     def _require_real(self, node: Node, local: str, array: Any) -> None:
         found = getattr(array, "dtype", None)

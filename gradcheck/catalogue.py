@@ -27,6 +27,8 @@ Unit = type[Layer] | type[Loss]
 Refuse = Callable[[str], NoReturn]
 _PACKAGE = Path(__file__).parent
 _FOLDERS: dict[str, type] = {"layers": Layer, "losses": Loss}
+#: What an item of a spec is called that is no layer, but a use of a module.
+_USE = "module"
 _NOUNS = {"layers": "layer", "losses": "loss"}
 
 #: What the spec says about every layer and loss, so that no option of one may be called so.
@@ -92,6 +94,11 @@ class Catalogue:
 
     def _offer(self, plugin: str, folder: str, kind: Unit) -> None:
         name = spec_name(kind)
+        if name == _USE and folder == "layers":
+            raise PluginError(
+                f"plugin {plugin}: class {kind.__name__} would be called `{_USE}`, which in a spec uses one of its "
+                "`modules`; rename it or give it a class attribute `spec_name`"
+            )
         if name in self.names(folder):
             owner = self._plugins[folder].get(name)
             whose = f"{owner.__name__} of the plugin {inspect.getfile(owner)}" if owner else "that ships with gradcheck"

@@ -261,11 +261,9 @@ def _magnitude(term: Term, losses: Any, arrays: Mapping[str, Array]) -> float:
 
 
 def _names(case: Case) -> tuple[str, ...]:
+    asked = {name for name, _ in case.gradient.entries}
     names = (*case.point.parameters, *case.point.inputs)
-    if case.gradient.entries:
-        asked = {name for name, _ in case.gradient.entries}
-        names = tuple(name for name in names if name in asked)
-    return case.point.differentiable(names)
+    return case.point.differentiable(n for n in names if (n in asked if asked else n not in case.left_out))
 
 
 def _question(stage: Stage, analytic: Analytic) -> Question:

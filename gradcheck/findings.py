@@ -20,6 +20,7 @@ CODES = {
     "GC114": "outside-subgradient",
     "GC115": "non-finite",
     "GC120": "wrong-shape",
+    "GC125": "frozen-gradient",
     "GC201": "reduction-ratio",
     "GC202": "reduction-value",
     "GC301": "per-sample-sum",
@@ -132,6 +133,10 @@ class Row:
     reason: str = ""  # beyond: why this scheme, or why nothing was checked
     kinks: tuple[Kink, ...] = ()  # beyond: where a few of the entries at a kink meet it
     untested: int = 0  # beyond: entries that pass with a true gradient of zero: no relative mistake could be seen there
+    frozen: bool = False  # beyond: a constant for the objective, which receives no gradient
+    uses: tuple[
+        str, ...
+    ] = ()  # beyond: where a parameter stands that stands in several places: `head.weight (transposed)`
 
 
 @dataclass(frozen=True)
@@ -190,13 +195,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One line of the table that shows the network. Shapes include the batch axis."""
+    """One line of the table that shows the network. Shapes include the batch axis.
+
+    parameters  how many numbers the layer learns that no line above has
+    shared      how many it has in common with lines above
+    """
 
     name: str
     type: str
     options: str
     output_shapes: tuple[tuple[int, ...], ...]
     parameters: int
+    shared: int = 0
 
 
 @dataclass(frozen=True)
@@ -228,6 +238,7 @@ class SpecReport:
     dtype: str = "float64"
     replay: str = ""
     ignored: int = 0
+    objective: str = "minimize"
 
     @property
     def rows(self) -> tuple[Row, ...]:

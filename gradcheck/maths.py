@@ -37,11 +37,31 @@ def softplus(x: Array) -> Array:
     return y
 
 
-def softmax(x: Array, axis: int) -> Array:
-    """e^xⱼ / Σₖ e^xₖ along one axis; the shape of x."""
-    e = np.exp(x - at(x, argmax(x, axis), axis))
-    y: Array = e / e.sum(axis=axis, keepdims=True)
+def softmax(x: Array, axis: int, where: Array | None = None) -> Array:
+    """e^xⱼ / Σₖ e^xₖ along one axis; the shape of x.
+
+    where   of x's shape, or broadcast to it: j and k where it is true, 0 elsewhere; all 0 where it is true nowhere
+    """
+    if where is None:
+        e = np.exp(x - at(x, argmax(x, axis), axis))
+        total = e.sum(axis=axis, keepdims=True)
+    else:
+        z = x - at(x, argmax(np.where(where, x.real, -np.inf), axis), axis)
+        e = np.where(where, np.exp(np.where(where, z, 0)), 0)
+        total = e.sum(axis=axis, keepdims=True)
+        total = np.where(total == 0, 1, total)
+    y: Array = e / total
     return y
+
+
+def softmax_vjp(y: Array, dy: Array, axis: int) -> Array:
+    """yⱼ (dⱼ − Σₖ dₖ yₖ) for y = softmax(x), d = dy − dyₘ, m the index of the greatest y; the shape of x.
+
+    The constant dyₘ drops out. Without it dₘ is 0, and nothing cancels where yₘ is close to 1.
+    """
+    d = dy - at(dy, argmax(y, axis), axis)
+    dx: Array = y * (d - (d * y).sum(axis=axis, keepdims=True))
+    return dx
 
 
 def log_softmax(x: Array, axis: int) -> Array:

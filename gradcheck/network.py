@@ -15,6 +15,8 @@ from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
 
 Array = NDArray[Any]
+#: The argument of a backward that wants to know which of its layer's parameters are frozen.
+_FROZEN = "frozen"
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,11 @@ class Node:
     """One layer in its place. `parameters` and `constants` map the names forward uses to names in the point.
 
     `shapes` are those of one sample's outputs. A node that is not `trusted` comes from a plugin: what it does wrong is
-    a finding, not a bug of ours.
+    a finding, not a bug of ours. Several nodes may have the same parameter: its gradient is the sum of theirs.
+
+    written     the layer's own name, where it is written once and stands in several places: `tower.linear_1` for the
+                nodes `tower_1.linear_1` and `tower_2.linear_1`; elsewhere the node's
+    transposed  of which parameters forward takes the transpose of what the point has
     """
 
     name: str
@@ -33,10 +39,20 @@ class Node:
     constants: Mapping[str, str]
     trusted: bool = True
     shapes: tuple[tuple[int, ...], ...] = ()
+    written: str = ""
+    transposed: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "written", self.written or self.name)
 
     def keywords(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """What forward takes by name."""
-        return {name: arrays[key] for name, key in (*self.parameters.items(), *self.constants.items())}
+        taken = {name: arrays[key] for name, key in (*self.parameters.items(), *self.constants.items())}
+        return {name: self.turned(name, array) for name, array in taken.items()} if self.transposed else taken
+
+    def turned(self, local: str, array: Array) -> Array:
+        """What the point has of a parameter as forward takes it, and the other way round."""
+        return array.T if local in self.transposed else array
 
     def apply(self, arrays: Mapping[str, Array]) -> tuple[tuple[Array, ...], Any]:
         """Call forward on its inputs in `arrays` -> (outputs, cache)."""
@@ -53,6 +69,16 @@ class Node:
             outputs = tuple(np.asarray(y) if isinstance(y, np.ndarray) else y for y in outputs)
             self._require_shapes(inputs, outputs)
         return outputs, cache
+
+    @property
+    def hears_of_frozen(self) -> bool:
+        """Whether the layer's backward wants to know which parameters are frozen."""
+        return _FROZEN in inspect.signature(self.layer.backward).parameters
+
+    def backward(self, dy: Any, cache: Any, frozen: frozenset[str]) -> Any:
+        """Call backward; `frozen` are the names of the parameters that are to receive no gradient."""
+        told = {_FROZEN: frozen} if frozen and self.hears_of_frozen else {}
+        return self.layer.backward(dy, cache, **told)
 
     def part(self, x: Array) -> Array:
         """An elementwise layer on some of its input's numbers, in any shape."""
@@ -154,19 +180,31 @@ class Point:
 
     arrays      data, parameters (`head.weight`) and constants (`bn.running_mean`)
     inputs      the names of the network's inputs
-    parameters  the names of the parameters
+    parameters  the names of the parameters that the objective is differentiated by
     batched     the names of the arrays that have samples on axis 0
+    frozen      the names of the parameters that are constants for the objective: they receive no gradient
     """
 
     arrays: Mapping[str, Array]
     inputs: tuple[str, ...]
     parameters: tuple[str, ...]
     batched: frozenset[str]
+    frozen: frozenset[str] = frozenset()
 
     @property
     def batch_size(self) -> int:
         """N."""
         return len(self.arrays[self.inputs[0]])
+
+    @property
+    def all_parameters(self) -> tuple[str, ...]:
+        """Those that are frozen among them, in the order of the layers."""
+        return tuple(name for name in self.arrays if name in self.frozen or name in self.parameters)
+
+    def freeze(self, names: Iterable[str]) -> Point:
+        """The same point with some parameters frozen."""
+        frozen = self.frozen.union(names)
+        return replace(self, parameters=tuple(n for n in self.parameters if n not in frozen), frozen=frozen)
 
     def with_arrays(self, changes: Mapping[str, Array]) -> Point:
         """The same point with some arrays replaced."""
@@ -234,9 +272,13 @@ class Network:
         """The layer of that name."""
         return next(node for node in self.nodes if node.name == name)
 
+    def users(self, name: str) -> tuple[Node, ...]:
+        """The layers that take a parameter, in order; none for an input."""
+        return tuple(node for node in self.nodes if name in node.parameters.values())
+
     def owner(self, name: str) -> Node | None:
-        """The layer that a parameter belongs to; None for an input."""
-        return next((node for node in self.nodes if name in node.parameters.values()), None)
+        """The layer that a parameter belongs to, where it stands first; None for an input."""
+        return next(iter(self.users(name)), None)
 
     def producer(self, name: str) -> Node | None:
         """The layer that an activation comes from; None for data."""

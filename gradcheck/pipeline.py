@@ -22,7 +22,7 @@ from gradcheck.evidence import Evidence, Scene, Sweep, gather
 from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, SpecReport, worst_verdict
 from gradcheck.gradients.numeric.ladder import climb
 from gradcheck.naming import spec_name
-from gradcheck.network import Node, Point, Term
+from gradcheck.network import Term
 from gradcheck.spec.case import Case
 
 if TYPE_CHECKING:
@@ -141,15 +141,16 @@ def _report(
         name=case.name,
         verdict=worst_verdict([*applicable, *(row.verdict for row in rows if row.checked)], "not_applicable"),
         seed=case.seed,
-        parameters=_rows(case, case.point.parameters, rows, unreached),
+        parameters=_rows(case, case.point.all_parameters, rows, unreached),
         inputs=_rows(case, case.point.differentiable(case.point.inputs), rows, unreached),
         checks=results,
         findings=findings,
-        network=tuple(_layer_row(node, case.point) for node in case.network.nodes),
+        network=_layer_rows(case),
         loss=", ".join(_loss_words(term) for term in case.network.terms),
         batch_size=case.point.batch_size,
         dtype=case.dtype,
         replay=_repeat(rows, findings, replay),
+        objective=case.objective,
     )
 
 
@@ -157,7 +158,7 @@ def _cut_short(outcomes: list[CheckOutcome], limit: Limit, case: Case, replay: s
     """The outcomes with the finding that time ran out: no check of them can say that everything agreed."""
     owner = case.network.owner(limit.unreached[0]) if limit.unreached else None
     sizes = [case.point.arrays[name].size for name in limit.unreached]
-    finding = out_of_time(limit, sum(sizes), owner.name if owner else "", replay)
+    finding = out_of_time(limit, sum(sizes), owner.written if owner else "", replay)
     known = [
         replace(outcome, results=tuple(_at_best_inconclusive(result, finding) for result in outcome.results))
         for outcome in outcomes
@@ -189,6 +190,8 @@ def _run_check(name: str, evidence: Evidence) -> CheckOutcome:
 
 
 def _stopped(check: str, failure: LayerFailure, case: Case, replay: str) -> CheckOutcome:
+    written = {node.name: node.written for node in case.network.nodes}
+    failure.node = written.get(failure.node, failure.node)
     finding = _raised(check, failure, case.locations, replay)
     return CheckOutcome((CheckResult(check, finding.code, "fail", finding.message),), (finding,))
 
@@ -242,15 +245,37 @@ def _rows(case: Case, names: tuple[str, ...], rows: tuple[Row, ...], unreached: 
 
     def unchecked(name: str) -> Row:
         why = "time ran out" if name in unreached else reason
-        return Row(name, arrays[name].shape, arrays[name].size, 0, "not_applicable", reason=why)
+        if name in case.left_out and "gradient" in case.checks and not case.gradient.entries:
+            why = "`check` does not name it"
+        frozen = name in case.point.frozen
+        why = "frozen: a constant of the objective, which receives no gradient" if frozen else why
+        return Row(name, arrays[name].shape, arrays[name].size, 0, "not_applicable", reason=why, frozen=frozen)
 
-    return tuple(checked.get(name) or unchecked(name) for name in names)
+    return tuple(replace(checked.get(name) or unchecked(name), uses=_uses(case, name)) for name in names)
 
 
-def _layer_row(node: Node, point: Point) -> LayerRow:
-    count = sum(point.arrays[key].size for key in node.parameters.values())
-    shapes = tuple((point.batch_size, *shape) for shape in node.shapes)
-    return LayerRow(node.name, spec_name(type(node.layer)), _options(node.layer), shapes, count)
+def _uses(case: Case, name: str) -> tuple[str, ...]:
+    """Where a parameter stands, if it stands in several places: the layers, and what it is called where it is tied."""
+    places = [
+        f"{node.name}.{local}{' (transposed)' if local in node.transposed else ''}"
+        for node in case.network.users(name)
+        for local, key in node.parameters.items()
+        if key == name
+    ]
+    return tuple(places) if len(places) > 1 else ()
+
+
+def _layer_rows(case: Case) -> tuple[LayerRow, ...]:
+    """The layers in order; each parameter is counted where it stands first."""
+    arrays, known = case.point.arrays, set[str]()
+    rows = []
+    for node in case.network.nodes:
+        keys = set(node.parameters.values())
+        own, shared = (sum(arrays[key].size for key in some) for some in (keys - known, keys & known))
+        shapes = tuple((case.point.batch_size, *shape) for shape in node.shapes)
+        rows.append(LayerRow(node.name, spec_name(type(node.layer)), _options(node.layer), shapes, own, shared))
+        known |= keys
+    return tuple(rows)
 
 
 def _options(layer: Any) -> str:

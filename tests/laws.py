@@ -344,7 +344,7 @@ def assert_matches_torch(layer: Layer, function: Callable[..., Any], *inputs: Ar
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     outcome = run(layer, *inputs, **parameters)
     leaves = [torch.tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
-    named = {k: torch.tensor(p, requires_grad=True) for k, p in parameters.items()}
+    named = {k: torch.tensor(p, requires_grad=p.dtype.kind == "f") for k, p in parameters.items()}
     y = _several(function(*leaves, **named))
     torch.autograd.backward(y, [torch.tensor(u) for u in outcome.dy])
     dx = tuple(None if leaf.grad is None else leaf.grad.numpy() for leaf in leaves)

@@ -332,6 +332,13 @@ REFUSALS = {
             "rename it or give it a class attribute `spec_name`"
         ),
     ),
+    "the name of the uses of modules": (
+        f"class Module(Layer):{METHODS}",
+        (
+            "class Module would be called `module`, which in a spec uses one of its `modules`; "
+            "rename it or give it a class attribute `spec_name`"
+        ),
+    ),
     "a loss with the name of a built-in": (
         f"class Mine(Loss):\n    spec_name = 'mse'{LOSS_METHODS}",
         (

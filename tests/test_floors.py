@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,14 @@ def modules(root: Path) -> dict[str, ast.Module]:
         parts = path.relative_to(package).with_suffix("").parts
         name = ".".join(part for part in parts if part != "__init__")
         if name:
-            found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+            found[name] = parsed(path.read_text(encoding="utf-8"))
     return found
+
+
+@cache
+def parsed(text: str) -> ast.Module:
+    """The syntax tree of a file; every rule walks the same ones."""
+    return ast.parse(text)
 
 
 def imported(tree: ast.Module, package: str = "gradcheck") -> Iterator[str]:

@@ -15,8 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from _trust.inputs import THIS, Fresh, sources
 from _trust.planting import real_only
-from _trust.recipes import NoRecipe, Sizes, Units, arity, draw_unit, options, predictions, reductions, takes, targets
+from _trust.recipes import (
+    DATA_NAMES,
+    NoRecipe,
+    Sizes,
+    Units,
+    draw_unit,
+    options,
+    predictions,
+    reductions,
+    takes,
+    targets,
+)
 from gradcheck.assembly import Assembly
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.layers._base import Layer
@@ -71,7 +83,7 @@ class Step:
 class Net:
     """A drawn network that can be built in any precision.
 
-    data         the input, the target and the sample weights, by name; all have samples on axis 0
+    data         the inputs, the target and the sample weights, by name; with samples on axis 0 unless they are `shared`
     predictions  the names of the activations that the loss takes
     weights      parameters that a trait has changed, by full name; the others are drawn from the seed
     """
@@ -86,6 +98,7 @@ class Net:
     weight: float = 1.0
     weights: Mapping[str, Array] = field(default_factory=dict)
     traits: tuple[str, ...] = ()
+    shared: frozenset[str] = frozenset()
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -94,7 +107,7 @@ class Net:
 
     def assembled(self, dtype: str = "float64") -> Assembly:
         """The layers, without the loss."""
-        assembly = _assembly(self.seed, self.index, self.data, dtype, self.weights)
+        assembly = _assembly(self.seed, self.index, self.data, self.shared, dtype, self.weights)
         for step in self.steps:
             assembly.add(step.name, step.layer, step.inputs)
         return assembly
@@ -105,7 +118,7 @@ class Net:
         The method `real` is auto on a loss that refuses complex numbers.
         """
         assembly = self.assembled(dtype)
-        named = {name: name for name in self.data if name != "input"}
+        named = {name: name for name in self.data if name in DATA_NAMES}
         assembly.add_term(Term(self.loss, self.reduction, self.weight, self.predictions, named))
         network, point = assembly.network()
         name = f"net-{self.index}"
@@ -116,7 +129,7 @@ class Net:
     def described(self) -> list[str]:
         """One line for each part of the net."""
         assembly = self.assembled()
-        lines = [f"input {assembly.arrays['input'].shape}"]
+        lines = [f"{name} {assembly.arrays[name].shape}" for name in assembly.inputs]
         for node in assembly.nodes:
             shapes = ", ".join(str(assembly.arrays[output].shape) for output in node.outputs)
             lines.append(f"{node.name} = {node.layer} of {', '.join(node.inputs)} -> {shapes}")
@@ -151,7 +164,8 @@ class _Drawing:
         shape = self._shape()
         self.traits: list[str] = []
         x = _INPUTS[self._trait(_INPUTS)][1](rng, rng.standard_normal(shape))
-        self.assembly = _assembly(*origin, {"input": x}, "float64", {})
+        self.shared: frozenset[str] = frozenset()
+        self.assembly = _assembly(*origin, {"input": x}, self.shared, "float64", {})
         self.activations = ["input"]
         self.steps: list[Step] = []
 
@@ -162,7 +176,7 @@ class _Drawing:
             shape = (sizes.draw(*self.profile.batch), *[sizes.draw(*limits) for limits in _SPACES[place]])
             for _ in range(_TRIES):
                 with suppress(ShapeError):
-                    arity(draw_unit(self.units.layers[self.featured], sizes), shape)
+                    sources(self.rng, draw_unit(self.units.layers[self.featured], sizes), shape)
                     return shape
         raise _Misfit(f"{self.featured} fits on none of the inputs that are drawn here")
 
@@ -177,9 +191,9 @@ class _Drawing:
         reduction = str(self.rng.choice(reductions(loss)))
         weight = 10 ** self.rng.uniform(-8, 8) if self.profile.traits and self.rng.random() < 0.15 else 1.0
         self.traits += ["scaled loss"] if weight != 1 else []
-        data = {"input": self.assembly.arrays["input"]}
+        data = {name: self.assembly.arrays[name] for name in self.assembly.inputs}
         chosen = self._predictions(loss)
-        net = Net(*self.origin, data, tuple(self.steps), loss, reduction, chosen, weight, weights)
+        net = Net(*self.origin, data, tuple(self.steps), loss, reduction, chosen, weight, weights, shared=self.shared)
         net = self._with_target(net)
         net.case("float32")
         return replace(net, traits=tuple(trait for trait in self.traits if trait))
@@ -201,26 +215,48 @@ class _Drawing:
         """Whether an instance of this kind fits on the last activation; if so it is there now."""
         arrays = self.assembly.arrays
         used = {size for name in (*self.activations, *self.assembly.parameters) for size in arrays[name].shape}
-        layer = draw_unit(self.units.layers[kind], Sizes(self.rng, used))
-        previous = self.activations[-1]
+        layer, name = draw_unit(self.units.layers[kind], Sizes(self.rng, used)), f"{kind}_{len(self.steps) + 1}"
         try:
-            others = arity(layer, arrays[previous].shape) - 1
-            inputs = (previous, *[str(name) for name in self.rng.choice(self.activations, others)])
-            node = self.assembly.add(f"{kind}_{len(self.steps) + 1}", layer, inputs)
+            inputs, fresh = self._inputs(name, layer)
+            shared = self.shared.union(key for key, new in fresh.items() if new.shared)
+            assembly = self._with(fresh, shared) if fresh else self.assembly
+            node = assembly.add(name, layer, inputs)
         except ShapeError:
             return False
-        outputs = [arrays[name] for name in node.outputs]
+        outputs = [assembly.arrays[name] for name in node.outputs]
         if any(y.size > self.profile.activation or not np.all(np.abs(y) < _GREATEST) for y in outputs):
             raise _Misfit(f"{node.name} has too many or too large outputs")
+        self.assembly, self.shared = assembly, shared
         self.activations += [str(name) for name in self.rng.permutation(node.outputs)]
         self.steps.append(Step(node.name, layer, inputs))
         return True
+
+    def _inputs(self, name: str, layer: Layer) -> tuple[tuple[str, ...], dict[str, Fresh]]:
+        """The names of what the layer takes, and the inputs of the net that are new with it."""
+        previous, fresh = self.activations[-1], {}
+        inputs = [previous]
+        found = sources(self.rng, layer, self.assembly.arrays[previous].shape)
+        for place, source in enumerate(found[1:], start=1):
+            if isinstance(source, Fresh):
+                inputs.append(f"{name}_input_{place}")
+                fresh[inputs[-1]] = source
+            else:
+                inputs.append(previous if source == THIS else str(self.rng.choice(self.activations)))
+        return tuple(inputs), fresh
+
+    def _with(self, fresh: Mapping[str, Fresh], shared: frozenset[str]) -> Assembly:
+        """The same layers with more inputs of the net."""
+        data = {**self.assembly.data, **{name: new.array for name, new in fresh.items()}}
+        assembly = _assembly(*self.origin, data, shared, "float64", {})
+        for step in self.steps:
+            assembly.add(step.name, step.layer, step.inputs)
+        return assembly
 
     def _weights(self) -> dict[str, Array]:
         """The parameters as a trait has changed them."""
         names = self.assembly.parameters
         arrays = self.assembly.arrays
-        total = sum(arrays[name].size for name in ("input", *names))
+        total = sum(arrays[name].size for name in (*self.assembly.inputs, *names) if arrays[name].dtype.kind == "f")
         if not self.profile.entries[0] <= total <= self.profile.entries[1]:
             raise _Misfit(f"the net has {total} entries")
         trait = self._trait(_PARAMETERS)
@@ -257,7 +293,7 @@ class _Drawing:
 
     def _accepts(self, loss: Loss, prediction: Array, data: Mapping[str, Array]) -> bool:
         try:
-            loss.check(prediction.shape, **{name: array for name, array in data.items() if name != "input"})
+            loss.check(prediction.shape, **{name: array for name, array in data.items() if name in DATA_NAMES})
         except ShapeError:
             return False
         return True
@@ -271,8 +307,11 @@ class _Drawing:
         return np.where(self.rng.random(target.shape) < 0.5, prediction, target)
 
 
-def _assembly(seed: int, index: int, data: Mapping[str, Array], dtype: str, weights: Mapping[str, Array]) -> Assembly:
-    return Assembly(data, ("input",), frozenset(data), seed * 1_000_003 + index, dtype, weights)
+def _assembly(
+    seed: int, index: int, data: Mapping[str, Array], shared: frozenset[str], dtype: str, weights: Mapping[str, Array]
+) -> Assembly:
+    inputs = tuple(name for name in data if name not in DATA_NAMES)
+    return Assembly(data, inputs, frozenset(data) - shared, seed * 1_000_003 + index, dtype, weights)
 
 
 def _background(rng: Rng, x: Array) -> Array:

@@ -75,11 +75,11 @@ def _wrong_loss(term: Term, mistake: Mistake) -> Loss:
 
 
 def _among(gradients: Any, names: tuple[str, ...], mistake: Mistake) -> Any:
-    """Input gradients with the mistake in the one of that name."""
+    """Input gradients with the mistake in the one of that name, wherever it is given."""
     if not isinstance(gradients, tuple):
         return mistake.in_array(np.asarray(gradients))
-    place = names.index(mistake.name)
-    return (*gradients[:place], mistake.in_array(gradients[place]), *gradients[place + 1 :])
+    pairs = zip(names, gradients, strict=True)
+    return tuple(mistake.in_array(gradient) if name == mistake.name else gradient for name, gradient in pairs)
 
 
 def real_only(case: Case) -> Case:

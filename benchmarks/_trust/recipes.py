@@ -28,7 +28,7 @@ from gradcheck.network import positional_names
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 #: Options that are sizes of the output: drawn from these ranges, different from every size that the net has already.
-SIZES = {"out_features": (2, 13), "out_channels": (2, 6)}
+SIZES = {"out_features": (2, 13), "out_channels": (2, 6), "hidden_size": (2, 6)}
 #: How far above its least value a whole number is drawn, and the range of one without limits.
 _SPAN, _UNLIMITED = 2, (-3, 3)
 #: What losses take by name beside the predictions.

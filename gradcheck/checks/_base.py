@@ -45,14 +45,18 @@ def finding(
     severity: str = "error",
     index: tuple[int, ...] | None = None,
 ) -> Finding:
-    """A finding with its place in the spec and the command that repeats it; `entry` brings its own index."""
+    """A finding with its place in the spec and the command that repeats it; `entry` brings its own index.
+
+    layer  a layer's name, or the name of one of its places: the finding is about the layer
+    """
     index = entry.index if entry else index
+    written = {node.name: node.written for node in evidence.case.network.nodes}
     terms = [term.name for term in evidence.case.network.terms]
     return Finding(
         id=f"{check}-{number}",
         code=code,
         severity=severity,
-        layer="loss" if layer in terms else layer,
+        layer="loss" if layer in terms else written.get(layer, layer),
         message=message,
         parameter=parameter,
         index=index if parameter else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,17 @@ _STANDS_OUT = 3
 class Culprit:
     """A layer (or `loss`) that is wrong by itself, and the finding that says so.
 
+    layer    its name, or that of the one of its places that was judged: all that are wrong alike share a finding
     operand  what it is wrong about; None where its backward gave nothing that can be used
     taints   whether what it hands back to the layers before it is wrong
+    mistake  what is the same in all of its places
     """
 
     layer: str
     operand: str | None
     finding: Finding
     taints: bool
+    mistake: tuple[Any, ...]
 
 
 class Blame:
@@ -50,8 +53,11 @@ class Blame:
 
     def findings(self) -> list[Finding]:
         """Every failing row has a finding of its own or is named as a consequence of one."""
-        for failure in self.evidence.analytic.failures:
-            self._add(failure.node, failure.parameter, self._of_failure(failure), failure.parameter is None)
+        written = {node.name: node.written for node in self.network.nodes}
+        for failure in (*self.evidence.analytic.failures, *self.evidence.analytic.leaks):
+            mistake = (written.get(failure.node, failure.node), failure.code, failure.parameter)
+            found = self._known(mistake) or self._of_failure(failure)
+            self._add(failure.node, failure.parameter, found, failure.parameter is None, mistake)
         parts: tuple[Node | Term, ...] = (*self.network.terms, *reversed(self.network.nodes))
         for part in parts:
             if self.failing and self._is_on_a_failing_path(part):
@@ -61,7 +67,7 @@ class Blame:
         for name in self.failing:
             if not any(culprit.finding.parameter == name for culprit in self.culprits):
                 self.told.append(self._consequence(name))
-        return self.told
+        return [self._with_places(found) for found in self.told]
 
     def _suspect(self) -> None:
         """Where rows fail and every layer passes alone: the layer that comes nearest to failing, if one stands out."""
@@ -73,9 +79,9 @@ class Blame:
                 worst = [(float(np.max(excess(j.outside, j.slack), initial=0.0)), operand) for j, operand in found]
                 doubts += [(doubt, part, operand) for doubt, operand in sorted(worst)[-1:]]
         doubts.sort(key=lambda doubt: -doubt[0])
-        if len(doubts) > 1 and doubts[0][0] < _STANDS_OUT * doubts[1][0]:
+        greatest, part, operand = doubts[0]
+        if any(greatest < _STANDS_OUT * doubt for doubt, other, _ in doubts if _written(other) != _written(part)):
             return
-        _, part, operand = doubts[0]
         if not isinstance(part, Term) and operand in part.parameters.values():
             return
         judged = self.alone.judge(part, operand)
@@ -87,7 +93,7 @@ class Blame:
         )
         row = operand if operand in self.failing and operand in self.evidence.case.point.inputs else None
         suspected = finding(self.evidence, _CHECK, self._next(), "GC100", part.name, message, row, entry)
-        self._add(part.name, operand, suspected, taints=True)
+        self._add(part.name, operand, suspected, True, (_written(part), operand))
 
     def _examine(self, part: Node | Term) -> None:
         """Ask a layer alone about each of its operands that can explain a failing row."""
@@ -102,14 +108,33 @@ class Blame:
             judged = self.alone.judge(part, operand)
             if not judged.passes:
                 is_parameter = operand in parameters
-                found = (
+                mistake = (_written(part), operand if is_parameter else self.alone.operands(part).index(operand))
+                found = self._known(mistake) or (
                     self._of_row(part.name, operand, None) if is_parameter else self._of_input(part, operand, judged)
                 )
-                self._add(part.name, operand, found, not is_parameter)
+                self._add(part.name, operand, found, not is_parameter, mistake)
 
-    def _add(self, layer: str, operand: str | None, found: Finding, taints: bool) -> None:
-        self.culprits.append(Culprit(layer, operand, found, taints))
-        self.told.append(found)
+    def _known(self, mistake: tuple[Any, ...]) -> Finding | None:
+        """The finding that says the same of another place of the layer."""
+        return next((culprit.finding for culprit in self.culprits if culprit.mistake == mistake), None)
+
+    def _add(
+        self, layer: str, operand: str | None, found: Finding, taints: bool, mistake: tuple[Any, ...]
+    ) -> None:  # fmt: skip
+        self.culprits.append(Culprit(layer, operand, found, taints, mistake))
+        if found not in self.told:
+            self.told.append(found)
+
+    def _with_places(self, found: Finding) -> Finding:
+        """The finding, with the places in which the layer is wrong where it has several, or its parameter has."""
+        places = [culprit.layer for culprit in self.culprits if culprit.finding is found]
+        of = len(self.network.users(found.parameter)) if found.parameter else 0
+        said = ""
+        if places and of > 1:
+            said = f"; it stands in {of} places, and is wrong in {', '.join(places)}"
+        elif len(places) > 1:
+            said = f"; the same in {', '.join(places[1:])}"
+        return replace(found, message=found.message + said) if said else found
 
     def _next(self) -> int:
         return len(self.told) + 1
@@ -171,6 +196,10 @@ class Blame:
             (culprit.finding.id for culprit in self.culprits if culprit.taints and culprit.layer in parts), None
         )
         return self._of_row(layer, name, cause)
+
+
+def _written(part: Node | Term) -> str:
+    return part.written if isinstance(part, Node) else part.name
 
 
 def _what_is_wrong(operand: str, judged: Judgement, entry: Entry, slopes: str) -> str:

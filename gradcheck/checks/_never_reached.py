@@ -109,7 +109,8 @@ def _end(network: Network, arrays: Mapping[str, Array], name: str, changed: Mapp
     if not ends:
         fed = [n for n in changed if n != name]
         return f"{fed[-1]}, which it feeds, is used by nothing" if fed else "no layer and no loss takes it"
-    owner = network.owner(name)
+    users = network.users(name)
+    owner = users[0] if len(users) == 1 else None
     if owner is None or owner.name not in ends:
         return f"its influence ends at {' and '.join(ends)}: the same comes out whatever goes in"
     if _notices(owner, arrays, changed):

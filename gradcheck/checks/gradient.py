@@ -10,7 +10,7 @@ rate, bad data or bad luck.
 
 ## Typical causes
 A forgotten factor (1/N, f′), a sum over the wrong axis, a transposed matrix, a sign, only one output or only one
-sample followed through the chain rule, a kernel that is not flipped.
+sample followed through the chain rule, a kernel that is not flipped, a gradient for what is frozen.
 
 ## How to repair
 Start at the finding that is not a consequence of another: it names the layer whose backward is not the
@@ -39,7 +39,7 @@ from gradcheck.findings import CheckResult, Row, worst_verdict
 
 Array = NDArray[Any]
 NAME = "gradient"
-CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC505", "GC901", "GC902", "GC903")
+CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC125", "GC505", "GC901", "GC902", "GC903")
 EXPLAINED = ENDINGS
 
 

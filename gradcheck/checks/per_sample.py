@@ -131,7 +131,7 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
             "analytic": _disagreeing(evidence, batch, rounding, total, divisor),
             "numeric": _disagreeing_numeric(evidence, position, reduction, divisor),
         }
-        worst[reduction] = _greatest(evidence, batch, total, divisor)
+        worst[reduction] = _greatest(evidence, batch, rounding, total, divisor)
         witness = next((side for side, names in wrong.items() if names), None)
         if witness and not findings:
             findings.append(_finding(evidence, term, reduction, divisor, told + 1, wrong[witness], witness))
@@ -200,12 +200,17 @@ def _disagreeing_numeric(evidence: Evidence, position: int, reduction: str, divi
     return wrong
 
 
-def _greatest(evidence: Evidence, batch: Analytic, total: Sum, divisor: float) -> float:
-    """The greatest difference among parameters and inputs, relative to the greatest gradient of its tensor."""
+def _greatest(evidence: Evidence, batch: Analytic, rounding: Mapping[str, float], total: Sum, divisor: float) -> float:
+    """The greatest difference among parameters and inputs, relative to the greatest gradient of its tensor.
+
+    A tensor whose gradient is nothing but rounding has no size that a difference could be held against.
+    """
     greatest = 0.0
     for name in evidence.names:
         expected = total.gradient(name)
         size = float(np.max(np.abs(expected), initial=0.0))
+        if 0 < size <= np.max(_bound(evidence, total, name, divisor * rounding[name])):
+            continue
         difference = float(np.max(np.abs(divisor * np.asarray(batch.gradients[name], float) - expected), initial=0.0))
         greatest = max(greatest, difference / size if size else difference)
     return greatest

@@ -31,6 +31,7 @@ class Walk:
         self.gradients: dict[str, Array] = {}
         self.contributions: dict[tuple[str, str], Array] = {}
         self.failures: list[LayerFailure] = []
+        self.leaks: list[LayerFailure] = []
         self.base = max(_unit(point.arrays[name].dtype) for name in (*point.parameters, *point.inputs))
         self.units: dict[str, float] = {}
         self.upstream = self.base
@@ -66,7 +67,7 @@ class Walk:
         """(dx, gradients by parameter name); (None, None) where backward gave nothing that can be used."""
         try:
             with guarded(node.name, "backward", node.trusted):
-                result = node.layer.backward(dy, _own(self.trace.caches[node.name], node.trusted))
+                result = node.backward(dy, _own(self.trace.caches[node.name], node.trusted), self._frozen(node))
         except LayerFailure as failure:
             self.failures.append(failure)
             return None, None
@@ -106,19 +107,39 @@ class Walk:
     def _add_parameters(self, node: Node, gradients: dict[str, Any] | None) -> None:
         failed = gradients is None
         found = gradients or {}
+        frozen = self._frozen(node)
         for local, key in node.parameters.items():
+            if local in frozen:
+                self._require_nothing(node, local, found.get(local))
+                continue
             what = f"the gradient of `{local}`"
             if not failed and local not in found:
                 has = ", ".join(f"`{name}`" for name in found) or "none"
                 message = f"{key}: backward forgets {what}; the gradients that it returns: {has}"
                 self.failures.append(LayerFailure("GC108", node.name, "backward", message, key))
             forgotten = failed or local not in found
-            array = self.trace.arrays[key]
-            self._accumulate(node.name, key, self._sound(node.name, what, array, found.get(local), forgotten, key))
+            array = node.turned(local, self.trace.arrays[key])
+            gradient = self._sound(node.name, what, array, found.get(local), forgotten, key)
+            self._accumulate(node.name, key, node.turned(local, gradient))
         surplus = [name for name in found if name not in node.parameters]
-        if surplus and all(local in found for local in node.parameters):
+        if surplus and all(local in found for local in node.parameters if local not in frozen):
             message = f"{node.name}: backward returns a gradient for {', '.join(surplus)}, which init does not return"
             self.failures.append(LayerFailure("GC120", node.name, "backward", message))
+
+    def _frozen(self, node: Node) -> frozenset[str]:
+        """Which of a layer's own parameters are frozen, by the names that forward uses."""
+        return frozenset(local for local, key in node.parameters.items() if key in self.point.frozen)
+
+    def _require_nothing(self, node: Node, local: str, found: Any) -> None:
+        """A layer that is told which parameters are frozen gives them nothing. Elsewhere what it gives is discarded."""
+        if not node.hears_of_frozen or found is None or (isinstance(found, np.ndarray | float) and not np.any(found)):
+            return
+        key = node.parameters[local]
+        message = (
+            f"{key}: backward is told that `{local}` is frozen, and returns a gradient for it all the same; "
+            "leave it out, or return None or zeros"
+        )
+        self.leaks.append(LayerFailure("GC125", node.name, "backward", message, key))
 
     def _accumulate(self, where: str, name: str, gradient: Array) -> None:
         known = self.contributions.get((where, name))

@@ -32,6 +32,7 @@ class Analytic:
     units          by name, unit roundoff of the narrowest precision that a backward on the way to it has answered in
     failures       what the layers' backward passes did against the contract, nearest to the loss first
     trace          the forward pass that it belongs to
+    leaks          gradients for frozen parameters, from layers that are told; they do not touch the others
     """
 
     gradients: Mapping[str, Array]
@@ -39,6 +40,7 @@ class Analytic:
     units: Mapping[str, float]
     failures: tuple[LayerFailure, ...]
     trace: Trace
+    leaks: tuple[LayerFailure, ...] = ()
 
     @property
     def unit(self) -> float:
@@ -242,4 +244,4 @@ def _backward(
             walk.through_loss(position, term, weight, objective.reduction or term.reduction, seed)
     for node in reversed(network.nodes):
         walk.through(node)
-    return Analytic(walk.finished(), walk.contributions, walk.units, tuple(walk.failures), trace)
+    return Analytic(walk.finished(), walk.contributions, walk.units, tuple(walk.failures), trace, tuple(walk.leaks))

@@ -50,7 +50,9 @@ class Layer(ABC):
     def backward(self, dy: Any, cache: Any) -> tuple[Any, dict[str, Any]]:
         """Vector-Jacobian product: upstream gradient -> (gradient of the input, gradients by parameter name).
 
-        A tuple of input gradients where there are several inputs; None for an integer or boolean one.
+        A tuple of input gradients where there are several inputs; None for an integer or boolean one. What it returns
+        for a frozen parameter is discarded; a backward with an argument `frozen=frozenset()` is told their names, and
+        then has to return nothing for them.
         """
 
     def branches(self, *inputs: Any, **parameters: Any) -> Array | None:

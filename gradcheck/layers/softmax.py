@@ -7,7 +7,7 @@ from typing import Any
 
 from gradcheck.layers._base import Array, Layer, Shape
 from gradcheck.layers._inner_axis import require_inner_axis
-from gradcheck.maths import argmax, at, softmax
+from gradcheck.maths import softmax, softmax_vjp
 
 
 @dataclass(frozen=True)
@@ -35,5 +35,4 @@ class Softmax(Layer):
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """dxⱼ = yⱼ (dⱼ − Σₖ dₖ yₖ), d = dy − dyₘ."""
         y = cache
-        d = dy - at(dy, argmax(y, self.dim), self.dim)
-        return y * (d - (d * y).sum(axis=self.dim, keepdims=True)), {}
+        return softmax_vjp(y, dy, self.dim), {}

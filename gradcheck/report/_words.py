@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from gradcheck.findings import CheckResult, Finding, Kink, Report, Row, SpecReport
+from gradcheck.findings import CheckResult, Finding, Kink, LayerRow, Report, Row, SpecReport
 
 SEVERITIES = ("error", "warning", "note")
 CHECKS = {"gradient": "gradient", "reduction": "sum versus mean", "per_sample": "per-sample versus batch"}
@@ -55,6 +55,49 @@ def listed(words: Sequence[str], most: int | None = 5) -> str:
 def shape(sizes: Sequence[int]) -> str:
     """As Python writes a tuple: `(32,)`, `(32, 8)`."""
     return str(tuple(sizes))
+
+
+def objective(spec: SpecReport) -> str:
+    """What a step makes of the loss, where that is not to lower it."""
+    if spec.objective != "maximize":
+        return ""
+    return "; it is to be maximized: gradients are those of the loss, and a step goes along them (θ + η ∂loss/∂θ)"
+
+
+def learnt(layer: LayerRow) -> str:
+    """How many parameters a layer has: `42`, `42 shared` where they are those of a layer above, `7 + 42 shared`."""
+    shared = f"{layer.shared:,} shared" if layer.shared else ""
+    own = f"{layer.parameters:,}" if layer.parameters else ""
+    return " + ".join(filter(None, (own, shared))) or "-"
+
+
+def shared(spec: SpecReport) -> list[str]:
+    """Which parameters stand in several places; all of one module share a sentence."""
+    modules: dict[tuple[str, tuple[str, ...]], None] = {}
+    others = []
+    for row in spec.rows:
+        owner, places = _module(row)
+        if places:
+            modules[owner, places] = None
+        elif row.uses:
+            count = len(row.uses)
+            others.append(f"{row.name} stands in {count} places, and its gradient is the sum: {listed(row.uses)}.")
+    said = [
+        f"{owner} stands in {len(places)} places ({listed(places)}): the gradient of each of its parameters is the sum."
+        for owner, places in modules
+    ]
+    return said + others
+
+
+def _module(row: Row) -> tuple[str, tuple[str, ...]]:
+    """The module whose parameter this is, and where that is used; nothing where it is no module's alone.
+
+    `tower.linear_1.weight` in `tower_1.linear_1.weight` and `tower_2.linear_1.weight`.
+    """
+    owner, _, inner = row.name.partition(".")
+    places = tuple(use.removesuffix(f".{inner}") for use in row.uses)
+    alike = "." in inner and all(place != use for place, use in zip(places, row.uses, strict=True))
+    return (owner, places) if alike else ("", ())
 
 
 def subject(finding: Finding) -> str:
@@ -221,7 +264,7 @@ def _agreement(spec: SpecReport) -> str:
     how_closely = _how_closely(spec)
     if all(row.untested == row.checked for row in spec.rows):
         return "Nothing was tested: every gradient is zero within its error bar."
-    if c.passed == c.total == sum(row.entries for row in spec.rows):
+    if c.passed == c.total == sum(row.entries for row in spec.rows if not row.frozen):
         return f"Every entry agrees {how_closely}: at this point, backward is the derivative of forward."
     if c.passed == c.total:
         return f"Every entry asked for agrees {how_closely}."

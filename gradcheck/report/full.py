@@ -172,23 +172,23 @@ def _show_errors(page: _Page, spec: SpecReport) -> None:
 def _show_network(page: _Page, spec: SpecReport) -> None:
     if not spec.network:
         return
-    page.say(f"{words.plural(spec.batch_size, 'sample')}, backward in {spec.dtype}, loss {spec.loss}")
+    page.say(
+        f"{words.plural(spec.batch_size, 'sample')}, backward in {spec.dtype}, loss {spec.loss}{words.objective(spec)}"
+    )
     rows = [
-        (row.name, f"{row.type} {row.options}".strip(), ", ".join(map(words.shape, row.output_shapes)), row.parameters)
+        (row.name, f"{row.type} {row.options}".strip(), ", ".join(map(words.shape, row.output_shapes)), row)
         for row in spec.network
     ]
     page.blank()
     options = max(len(row[1]) for row in rows)
-    room = page.console.width - sum(max(len(f"{row[i]}") for row in rows) for i in (0, 2)) - 24
+    room = page.console.width - sum(max(len(str(row[i])) for row in rows) for i in (0, 2)) - 24
     fold = max(LEAST_NAME, min(options, room))
-    cells = [
-        (Text(name), _folded(kind, fold), Text(shape), Text(f"{count:,}" if count else "-"))
-        for name, kind, shape, count in rows
-    ]
+    cells = [(Text(name), _folded(kind, fold), Text(shape), Text(words.learnt(row))) for name, kind, shape, row in rows]
     if page.table(("layer", "type and options", "output", "parameters"), cells, numeric=(3,)):
         return
-    for name, kind, shape, count in rows:
-        page.say(f"{name}: {kind}, output {shape}, {words.plural(count, 'parameter')}", indent=2)
+    for name, kind, shape, row in rows:
+        shared = f", {row.shared:,} shared" if row.shared else ""
+        page.say(f"{name}: {kind}, output {shape}, {words.plural(row.parameters, 'parameter')}{shared}", indent=2)
 
 
 def _folded(text: str, width: int) -> Text:
@@ -211,6 +211,8 @@ def _show_rows(page: _Page, spec: SpecReport) -> None:
     for why, names in _grouped(spec.rows).items():
         whose = "" if len(names) == len(spec.rows) else f" ({words.listed(names)})"
         page.say(f"{why[0]}{whose}: {': '.join(filter(None, why[1:]))}.", indent=2)
+    for sentence in words.shared(spec):
+        page.say(sentence, indent=2)
     _show_seen(page, spec)
     if spec.counts.kink:
         _show_kinks(page, spec)
@@ -243,6 +245,8 @@ def _cells(row: Row) -> tuple[Text, ...]:
 
 def _row_verdict(row: Row) -> Text:
     """The verdict, and where it is not that of the whole row, of how many entries it is."""
+    if row.frozen:
+        return Text("frozen", _STYLES[row.verdict])
     c = row.counts
     share = {"fail": c.fail, "inconclusive": c.inconclusive, "kink": c.kink}.get(row.verdict, c.total)
     return _verdict(row.verdict).append("" if share in (0, c.total) else f" ({share:,})")

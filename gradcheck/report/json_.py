@@ -44,6 +44,7 @@ def _spec(spec: SpecReport) -> dict[str, Any]:
         "checks": [asdict(check) for check in spec.checks],
         "findings": [_finding(finding) for finding in spec.findings],
         "errors": [asdict(error) for error in spec.errors],
+        "objective": spec.objective,
         "loss": spec.loss,
         "batch_size": spec.batch_size,
         "dtype": spec.dtype,

@@ -19,7 +19,11 @@ LOSS_NAME = f"{LOSS}(_[0-9]+)?"
 NAME_SCHEMA: dict[str, Any] = {"pattern": f"^{NAME}$", "not": {"pattern": f"^{LOSS_NAME}$"}}
 METHODS = ("auto", "complex", "central", "five_point", "forward", "richardson")
 DTYPES = ("float64", "float32")
+OBJECTIVES = ("minimize", "maximize")
+#: An item of this name is a use of a module; what a module's input is called that is not named.
+MODULE, INPUT = "module", "input"
 LARGEST_ARRAY = 10**8
+LARGEST_NETWORK = 10_000
 
 _Positive = Annotated[int, Meta(ge=1)]
 Names = str | Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -48,7 +52,13 @@ class Spec:
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Everything that is drawn is drawn from this seed.")] = 0
     dtype: Annotated[Literal[DTYPES], _words("The precision of the backward pass.")] = "float64"  # type: ignore[valid-type]
     checks: Annotated[Any, _section("checks", "Checks to configure, or to switch off with `false`; all are on.")] = None
-    parameters: Annotated[Any, _section("parameters", "The user's own weights; by default they are drawn.")] = None
+    parameters: Annotated[
+        Any, _section("parameters", "Which are checked, frozen or tied, and the user's own weights.")
+    ] = None
+    modules: Annotated[
+        Any, _section("modules", "Sub-networks by name, which may be used several times with the same parameters.")
+    ] = None
+    objective: Annotated[Literal[OBJECTIVES], _words("What a step makes of the loss.")] = "minimize"  # type: ignore[valid-type]
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,22 @@ class ItemOptions:
 
 
 @dataclass(frozen=True)
+class ModuleOptions:
+    """A sub-network with inputs of its own."""
+
+    network: Annotated[Any, _section("network", "The layers, in order; the first one takes all inputs.")]
+    inputs: Annotated[Names, _words("What the inputs are called inside; by default one, called input.")] = (INPUT,)
+    outputs: Annotated[Names, _words("Names of the layers that a use gives; by default the last one.")] = ()
+
+
+@dataclass(frozen=True)
+class UseOptions:
+    """One use of a module, with the same parameters as all others."""
+
+    module: Annotated[str, _words("Name of the module.")]
+
+
+@dataclass(frozen=True)
 class TermOptions:
     """What every loss takes beside its own options."""
 
@@ -142,6 +168,9 @@ NOTES = "vacuity"
 
 @dataclass(frozen=True)
 class Parameters:
-    """The user's own weights."""
+    """Which parameters are checked, frozen or tied, and the user's own weights."""
 
-    file: Annotated[str, _words("A .npz file beside the spec, with arrays by full name, such as head.weight.")]
+    file: Annotated[str, _words("A .npz file beside the spec, with arrays by full name, such as head.weight.")] = ""
+    check: Annotated[Names, _words("Patterns such as head.*; by default all are checked.")] = ()
+    freeze: Annotated[Names, _words("Patterns of those that are constants: they receive no gradient.")] = ()
+    tie: Annotated[Any, _section("ties", "Parameters that are others: head.weight: embedding.weight.T")] = None

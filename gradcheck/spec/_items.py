@@ -1,15 +1,17 @@
-"""The section `network`: layers with their names, and what each of them takes."""
+"""Lists of layers, as in `network` and in every module: their names, and what each of them takes."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from gradcheck.spec._data import Arrays, check_name
-from gradcheck.spec._grammar import ItemOptions
-from gradcheck.spec._problems import Place, Problems, did_you_mean, show
+from gradcheck.spec._grammar import MODULE, ItemOptions, UseOptions
+from gradcheck.spec._options import Owner, convert_each, options_of, read_keys
+from gradcheck.spec._problems import Place, Problems, did_you_mean, quoted, show
 from gradcheck.spec._units import Reading, Unit, read_unit
 from gradcheck.spec._yaml import Node
 
@@ -26,26 +28,53 @@ class Source:
 
 
 @dataclass
+class Module:
+    """A sub-network by name.
+
+    inputs   what its inputs are called inside
+    graph    its layers; a graph without items where they are a problem
+    outputs  what a use of it gives; None where one of them is a problem
+    used     whether any network uses it
+    """
+
+    name: str
+    place: Place
+    inputs: tuple[str, ...] = ()
+    graph: Graph = None  # type: ignore[assignment]  # read after all names are known
+    outputs: tuple[Source, ...] | None = None
+    used: bool = False
+
+
+@dataclass
 class Item:
-    """A layer in its place. `unit` is None where it is malformed, `sources` where one of them is a problem."""
+    """A layer in its place, or a use of a module, whose unit has the module's name for a type.
+
+    `unit` is None where it is malformed, `sources` where one of them is a problem.
+    """
 
     name: str
     place: Place
     unit: Unit | None = None
     sources: tuple[Source, ...] | None = None
+    module: Module | None = None
 
 
 @dataclass
 class Graph:
     """Data, layers, and what uses what.
 
-    sound   whether everything that is written could be resolved; only then is something that nobody uses a problem
+    arrays   what the layers can take beside each other: the data, or the inputs of the module
+    sound    whether everything that is written could be resolved; only then is something that nobody uses a problem
+    module   the module's name; empty for the network
+    modules  where the modules of the spec are written: in the network no layer has the name of one
     """
 
     arrays: Arrays
     items: list[Item]
     problems: Problems
     sound: bool = True
+    module: str = ""
+    modules: Mapping[str, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.used: set[str] = set()
@@ -79,13 +108,22 @@ class Graph:
         self.use(sources)
         return sources
 
+    def layers(self, prefix: str = "", written: str = "") -> Iterator[tuple[str, str, Item]]:
+        """Every layer in its place, modules gone through -> its full name, its name where it is written, the item."""
+        for item in self.items:
+            if item.module is None:
+                yield prefix + item.name, written + item.name, item
+            else:
+                yield from item.module.graph.layers(f"{prefix}{item.name}.", f"{item.module.name}.")
+
     def require_all_used(self) -> None:
         """A layer or an input that nobody uses is a mistake; no verdict is passed where something is unresolved."""
         if not self.sound:
             return
+        where = f"a layer, or in `outputs` of `{self.module}`" if self.module else "a layer or loss"
         for item in self.items:
             if item.name not in self.used:
-                message = f"nothing uses the output of `{item.name}`; name it in `inputs` of a layer or loss"
+                message = f"nothing uses the output of `{item.name}`; name it in `inputs` of {where}"
                 self.problems.add(item.place, f"{message}, or remove it")
         for name in self.arrays.inputs:
             if name not in self.used:
@@ -106,28 +144,73 @@ class Graph:
             self.problems.add(place, f"`{user}` takes {what}; a layer can only take what comes before it")
         elif self.arrays.complete and all(item.unit is not None for item in self.items):
             known = [*self.arrays.places, *(item.name for item in self.items[:before])]
-            hint = did_you_mean(name, known)
-            self.problems.add(place, f"`{user}` takes `{name}`, but there is no such layer or data{hint}")
+            hint, what = did_you_mean(name, known), "data"
+            use = next((item for item in self.items if item.module and name.startswith(f"{item.name}.")), None)
+            if use is not None and use.module is not None:
+                hint = f"; what a use gives is its last layer, or what `{use.module.name}` names in `outputs`"
+            elif self.module:
+                what = f"input in the module `{self.module}`"
+                hint = hint or f"; a module sees its own inputs alone: {quoted(self.arrays.inputs)}"
+            self.problems.add(place, f"`{user}` takes `{name}`, but there is no such layer or {what}{hint}")
         return None
 
 
-def read_network(node: Node | None, arrays: Arrays, reading: Reading) -> Graph:
-    """The layers of a spec, in order, with what each of them takes."""
+def read_network(
+    node: Node | None, arrays: Arrays, modules: Mapping[str, Module], reading: Reading, module: str = ""
+) -> Graph:
+    """The layers of the network, or of a module, in order, with what each of them takes."""
     problems = reading.problems
-    if node is None:
-        return Graph(arrays, [], problems, sound=False)
-    if not isinstance(node.value, list):
-        problems.add(node.place, f"`network` must be a list of layers, each after a `-`, got {show(node.plain())}")
-        return Graph(arrays, [], problems, sound=False)
-    if not node.value:
-        problems.add(node.place, "the network is empty: list at least one layer")
-        return Graph(arrays, [], problems, sound=False)
-    items = [Item("", child.place, read_unit(child, "layers", ItemOptions, reading)) for child in node.value]
-    graph = Graph(arrays, items, problems, sound=all(item.unit is not None for item in items))
+    what = f"the module `{module}`" if module else "the network"
+    items: list[Item] = []
+    if node is not None and not isinstance(node.value, list):
+        subject = what if module else "`network`"
+        problems.add(node.place, f"{subject} must be a list of layers, each after a `-`, got {show(node.plain())}")
+    elif node is not None and not node.value:
+        problems.add(node.place, f"{what} is empty: list at least one layer")
+    elif node is not None:
+        items = [_item(child, modules, reading) for child in node.value]
+    sound = bool(items) and all(item.unit is not None and (item.module or not _is_use(item)) for item in items)
+    places = {} if module else {name: known.place for name, known in modules.items()}
+    graph = Graph(arrays, items, problems, sound, module, places)
     _name(graph)
     for position, item in enumerate(items):
         _connect(graph, position, item)
     return graph
+
+
+def _item(node: Node, modules: Mapping[str, Module], reading: Reading) -> Item:
+    """A layer, or a use of a module."""
+    key = node.value if isinstance(node.value, str) else [*node.value] if isinstance(node.value, dict) else None
+    if key not in (MODULE, [MODULE]):
+        return Item("", node.place, read_unit(node, "layers", ItemOptions, reading))
+    problems = reading.problems
+    place, options = (node.place, None) if key == MODULE else (node.keys[MODULE], node.value[MODULE])
+    if options is None or options.value is None:
+        options = Node(place, {})
+    if not isinstance(options.value, dict):
+        found = show(options.plain())
+        hint = f"write `module: {{module: {options.value}}}`" if isinstance(options.value, str) else "name the module"
+        problems.add(
+            options.place, f"the options of `module` must be a mapping of names to values, got {found}; {hint}"
+        )
+        return Item("", node.place)
+    known = {**options_of(UseOptions), **options_of(ItemOptions)}
+    nodes = read_keys(options, known, Owner("`module`"), problems, place)
+    values = convert_each(nodes, known, problems)
+    name = values.pop(MODULE, None)
+    if name is None:
+        return Item("", node.place)
+    if name not in modules:
+        hint = did_you_mean(name, modules) or (f"; there are {quoted(modules)}" if modules else "")
+        problems.add(nodes[MODULE].place, f"there is no module `{name}`{hint or '; the spec has no `modules`'}")
+    else:
+        modules[name].used = True
+    return Item("", place, Unit(name, place, values, nodes), module=modules.get(name))
+
+
+def _is_use(item: Item) -> bool:
+    """Whether an item uses a module, be it one that does not exist."""
+    return item.unit is not None and MODULE in item.unit.nodes
 
 
 def _name(graph: Graph) -> None:
@@ -155,8 +238,9 @@ def _name(graph: Graph) -> None:
 
 
 def _claim(name: str, place: Place, taken: dict[str, Place], graph: Graph) -> None:
-    owner = "data" if name in graph.arrays.places else "layer"
-    first = graph.arrays.places.get(name) or taken.get(name)
+    data = "input of the module" if graph.module else "data"
+    owner = data if name in graph.arrays.places else "module" if name in graph.modules else "layer"
+    first = graph.arrays.places.get(name) or graph.modules.get(name) or taken.get(name)
     if first is not None:
         graph.problems.add(place, f"the name `{name}` is taken by the {owner} on line {first.line}; choose another")
         graph.sound = False

@@ -79,6 +79,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean `{similar}`?" if similar else ""
 
 
+def meant(name: str, known: Iterable[str], unknown: set[str]) -> str:
+    """Of parameters and of whole layers, what was probably meant; else what there is."""
+    names = [*known]
+    layers = dict.fromkeys(f"{known_name.rpartition('.')[0]}.*" for known_name in names) if "*" in name else ()
+    hint = did_you_mean(name, [*names, *layers])
+    if hint or unknown:
+        return hint
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"; there are {quoted(names[:6])}{more}" if names else "; the network has none"
+
+
 def similar_to(name: str, known: Iterable[str]) -> str | None:
     """The known name that this one was probably meant to be."""
     names = list(known)

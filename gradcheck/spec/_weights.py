@@ -1,4 +1,4 @@
-"""The section `parameters`: the user's own weights, held against those that the layers draw."""
+"""The user's own weights, held against those that the layers draw."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.spec._files import FileProblem, load_all, locate
-from gradcheck.spec._grammar import Parameters
-from gradcheck.spec._options import Owner, convert, options_of, read_keys
 from gradcheck.spec._problems import Place, Problems, did_you_mean, show
-from gradcheck.spec._yaml import Node
 
 
 class Weights:
@@ -43,6 +40,16 @@ class Weights:
             return array.astype(np.float64)
         return None
 
+    def require_equal(self, name: str, owner: str, transposed: bool) -> None:
+        """What the file has of a parameter that is tied to another must be that one: then it is the same network."""
+        self._claimed.add(name)
+        if name not in self._arrays or owner not in self._arrays:
+            return
+        array = self._arrays[owner]
+        if not np.array_equal(self._arrays[name], array.T if transposed else array):
+            message = f"{show(self._file)} has a `{name}` of its own, but the spec ties it to `{owner}`"
+            self._problems.add(self._place, f"{message}; leave one of the two out")
+
     def require_all_taken(self, unknown: set[str]) -> None:
         """What no layer has is a problem, except where the layer itself is one of the `unknown`."""
         for name in sorted(self._arrays.keys() - self._claimed):
@@ -52,16 +59,8 @@ class Weights:
                 )
 
 
-def read_weights(node: Node | None, spec_path: str, problems: Problems) -> Weights | None:
-    """The user's weights; None where the spec gives none or they cannot be read."""
-    if node is None:
-        return None
-    options = options_of(Parameters)
-    nodes = read_keys(node, options, Owner("`parameters`", "key"), problems)
-    values = convert(nodes, options, problems)
-    if not values:
-        return None
-    place, file = nodes["file"].place, values["file"]
+def read_weights(place: Place, file: str, spec_path: str, problems: Problems) -> Weights | None:
+    """The weights of a file; None, and a problem, where they cannot be read."""
     try:
         return Weights(load_all(locate(spec_path, file), file), file, place, problems)
     except FileProblem as problem:

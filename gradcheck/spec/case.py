@@ -25,6 +25,8 @@ class Case:
 
     checks     the names of the checks that are on, in order
     locations  where in the spec a layer (by name) or the loss (`loss`) is written
+    left_out   the parameters that are not checked, though they are no constants
+    objective  minimize, or maximize for a player that goes along the gradient
     """
 
     path: str
@@ -36,3 +38,5 @@ class Case:
     checks: tuple[str, ...] = ("gradient", "reduction", "per_sample", "vacuity")
     gradient: GradientPlan = GradientPlan()
     locations: Mapping[str, Location] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+    objective: str = "minimize"

@@ -21,11 +21,12 @@ from gradcheck.spec._data import read_data
 from gradcheck.spec._grammar import CHECKS, LOSS, NOTES, GradientOptions, Spec
 from gradcheck.spec._hints import Mismatch
 from gradcheck.spec._items import Graph, read_network
+from gradcheck.spec._modules import read_modules, require_all_used, require_limits
 from gradcheck.spec._options import Owner, convert_each, options_of, read_keys
+from gradcheck.spec._parameters import ParameterPlan, read_parameters
 from gradcheck.spec._problems import Problems, did_you_mean, quoted, show
 from gradcheck.spec._terms import LossItem, add_terms, read_loss
 from gradcheck.spec._units import Reading
-from gradcheck.spec._weights import read_weights
 from gradcheck.spec._yaml import compose
 from gradcheck.spec.case import Case, GradientPlan
 
@@ -78,12 +79,17 @@ def read_case(path: str, text: str, catalogue: Catalogue, overrides: Overrides =
         proving = [name for name in CHECKS if name != NOTES]
         raise NothingSelected(f"{path}: every check is switched off; leave one of them on: {quoted(proving)}")
     if reading.failure is not None:
+        reading.failure.node = draft.written.get(reading.failure.node, reading.failure.node)
         raise PluginFailure(reading.failure, draft.name, draft.seed, draft.locations)
     network, point = draft.builder.network()
     if not point.differentiable((*point.parameters, *point.inputs)):
-        raise NothingSelected(f"{path}: there is nothing to check: no parameter, and no input of real numbers")
-    plan = replace(draft.plan, entries=tuple(_entry(entry, point) for entry in overrides.entries))
-    return Case(path, draft.name, draft.seed, draft.dtype, network, point, draft.checks, plan, draft.locations)
+        frozen = " that is not frozen" if point.frozen else ""
+        raise NothingSelected(f"{path}: there is nothing to check: no parameter{frozen}, and no input of real numbers")
+    plan = replace(draft.plan, entries=tuple(_entry(entry, point, draft.parameters) for entry in overrides.entries))
+    return Case(
+        path, draft.name, draft.seed, draft.dtype, network, point, draft.checks, plan, draft.locations,
+        draft.parameters.left_out(point.parameters), draft.objective,
+    )  # fmt: skip
 
 
 def validate(path: str, text: str, catalogue: Catalogue) -> tuple[list[Problem], list[str]]:
@@ -95,7 +101,7 @@ def validate(path: str, text: str, catalogue: Catalogue) -> tuple[list[Problem],
 
 @dataclass(frozen=True)
 class _Draft:
-    """What was understood of a spec."""
+    """What was understood of a spec. `written` are the layers' own names, by those of their places."""
 
     name: str
     seed: int
@@ -104,6 +110,9 @@ class _Draft:
     plan: GradientPlan
     builder: Builder
     locations: Mapping[str, Location]
+    written: Mapping[str, str]
+    parameters: ParameterPlan
+    objective: str
 
 
 def _read(reading: Reading, text: str, overrides: Overrides) -> _Draft | None:
@@ -114,23 +123,31 @@ def _read(reading: Reading, text: str, overrides: Overrides) -> _Draft | None:
         return None
     options = options_of(Spec)
     nodes = read_keys(root, options, _SPEC, problems)
-    plain = {"name": _default_name(path), "seed": Spec.seed, "dtype": Spec.dtype}
+    plain = {"name": _default_name(path), "seed": Spec.seed, "dtype": Spec.dtype, "objective": Spec.objective}
     plain |= convert_each({key: nodes[key] for key in plain if key in nodes}, options, problems)
     if "name" in nodes and not (plain["name"].strip() and plain["name"].isprintable()):
         problems.add(nodes["name"].place, f"`name` must be a string that can be printed, got {show(plain['name'])}")
     checks, plan = read_checks(nodes.get("checks"), problems)
     seed, plan = _overridden(plain["seed"], plan, overrides)
     arrays = read_data(nodes.get("data"), seed, plain["dtype"], path, problems)
-    graph = read_network(nodes.get("network"), arrays, reading)
+    modules = read_modules(nodes.get("modules"), arrays, reading)
+    graph = read_network(nodes.get("network"), arrays, modules, reading)
     losses = read_loss(nodes.get("loss"), graph, reading)
-    weights = read_weights(nodes.get("parameters"), path, problems)
-    builder = Builder(arrays, weights, seed, plain["dtype"], reading)
-    unknown = {item.name for item in graph.items if not builder.add(item)}
+    parameters = read_parameters(nodes.get("parameters"), path, problems)
+    builder = Builder(arrays, parameters, seed, plain["dtype"], reading)
+    within_limits = require_limits(graph, modules, problems)
+    for item in graph.items if within_limits else ():
+        builder.add(item)
     add_terms(losses, graph, builder, reading)
     graph.require_all_used()
-    if weights is not None and graph.items:
-        weights.require_all_taken(unknown)
-    return _Draft(plain["name"], seed, plain["dtype"], checks, plan, builder, _locations(path, graph, losses))
+    require_all_used(graph, modules, problems)
+    if graph.items and within_limits:
+        parameters.require_all_fit(builder.parameters, builder.unknown)
+    locations = _locations(path, graph, losses) if within_limits else {}
+    written = {name: own for name, own, _ in graph.layers()} if within_limits else {}
+    return _Draft(
+        plain["name"], seed, plain["dtype"], checks, plan, builder, locations, written, parameters, plain["objective"]
+    )  # fmt: skip
 
 
 def _default_name(path: str) -> str:
@@ -139,6 +156,8 @@ def _default_name(path: str) -> str:
 
 def _locations(path: str, graph: Graph, losses: list[LossItem]) -> dict[str, Location]:
     places = {item.name: item.place for item in graph.items}
+    for name, written, item in graph.layers():
+        places |= {written: item.place, name: item.place}
     if losses:
         places[LOSS] = losses[0].unit.place
     places |= {item.name: item.unit.place for item in losses}
@@ -158,11 +177,19 @@ def _overridden(seed: int, plan: GradientPlan, overrides: Overrides) -> tuple[in
     return seed, replace(plan, **said)
 
 
-def _entry(written: str, point: Point) -> tuple[str, tuple[int, ...]]:
+def _entry(written: str, point: Point, plan: ParameterPlan) -> tuple[str, tuple[int, ...]]:
     """`head.weight[3, 5]` -> ("head.weight", (3, 5)); UsageError where there is no such entry."""
     known = point.differentiable((*point.parameters, *point.inputs))
     match = _ENTRY.fullmatch(written.strip())
     name = match["name"] if match else written.strip()
+    if name in point.frozen:
+        raise UsageError(
+            f"{name} is frozen: it receives no gradient; leave it out of `freeze` to check {written.strip()}"
+        )
+    if name in plan.tied:
+        other, transposed = plan.tied[name]
+        turned = " transposed" if transposed else ""
+        raise UsageError(f"{name} is tied: it is {other}{turned}; name an entry of {other}")
     if name not in known:
         hint = did_you_mean(name, known) or f"; there are {quoted(known)}"
         raise UsageError(f"no parameter and no input of real numbers is called {show(name)}{hint}")

@@ -14,14 +14,17 @@ from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS
 from gradcheck.spec._fills import ALWAYS, FILLS, SOURCES
 from gradcheck.spec._grammar import (
     CHECKS,
+    MODULE,
     NAME,
     NAME_SCHEMA,
     ArrayOptions,
     Data,
     ItemOptions,
+    ModuleOptions,
     Parameters,
     Spec,
     TermOptions,
+    UseOptions,
 )
 from gradcheck.spec._options import options_of
 
@@ -38,7 +41,7 @@ _RULES: dict[str, Schema] = {
 def json_schema() -> Schema:
     """The schema of a spec, with the layers and losses that ship with gradcheck."""
     catalogue = Catalogue()
-    layers = _units(catalogue, "layers", ItemOptions)
+    layers = {**_units(catalogue, "layers", ItemOptions), MODULE: _object(UseOptions, ItemOptions)}
     losses = _units(catalogue, "losses", TermOptions)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -63,7 +66,15 @@ def json_schema() -> Schema:
             },
             "term": _unit(catalogue, "losses", losses, TermOptions),
             "checks": _checks(),
-            "parameters": _object(Parameters),
+            "parameters": {**_object(Parameters), "minProperties": 1},
+            "ties": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}},
+            "modules": {
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": NAME_SCHEMA,
+                "additionalProperties": {"if": {"type": "array"}, "then": _ref("network"), "else": _ref("module")},
+            },
+            "module": _object(ModuleOptions),
             **{f"layers.{name}": schema for name, schema in layers.items()},
             **{f"losses.{name}": schema for name, schema in losses.items()},
         },

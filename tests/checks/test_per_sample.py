@@ -10,6 +10,7 @@ from support import case, check
 from gradcheck.findings import CheckResult, SpecReport
 from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
+from gradcheck.layers.multi_head_attention import MultiHeadAttention
 from gradcheck.layers.relu import Relu
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses._base import Loss
@@ -54,6 +55,13 @@ def test_sentences_say_how_closely_and_at_what_cost() -> None:
     assert "4 times the partial derivatives" in words
     assert "128 instead of 32" in words
     assert result(report).measured["partial_derivatives"] == {"batch": 32, "per_sample": 128}
+
+
+def test_gradient_that_is_nothing_but_rounding_does_not_count_as_a_difference() -> None:
+    """The bias of the keys has the true gradient zero: batch and samples differ by all that they say about it."""
+    report = check(MultiHeadAttention(1), x=normal(3, 2, 2), checks=ON)
+    assert verdict(report, "per_sample") == "pass"
+    assert max(result(report).measured["largest_difference"].values()) < 1e-13
 
 
 def test_time_it_takes_is_told_in_a_note_and_not_in_the_report() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from gradcheck.findings import Counts, Finding, Report, SpecReport
+from gradcheck.findings import Counts, Finding, LayerRow, Report, Row, SpecReport
 from gradcheck.report import full
 
 Written = Callable[..., str]
@@ -192,3 +192,29 @@ def test_kinks_that_cannot_be_told_are_only_counted(failing: SpecReport, written
     text = written(full, of(replace(failing, parameters=(replace(first, kinks=()), *others))))
     assert "slopes allowed.\n" in text
     assert "For example" not in text
+
+
+def test_frozen_and_shared_parameters_and_an_objective_to_be_maximized(passing: SpecReport, written: Written) -> None:
+    weight = passing.parameters[0]
+    uses = ("tower_1.linear_1.weight", "other.linear_1.weight")
+    spec = replace(
+        passing,
+        objective="maximize",
+        parameters=(
+            replace(weight, name="tower.linear_1.weight", uses=uses),
+            replace(weight, name="embedding.weight", uses=("embedding.weight", "head.weight (transposed)")),
+            Row("code.weight", (5, 8), 40, 0, "not_applicable", reason="frozen: a constant", frozen=True),
+        ),
+        network=(*passing.network, LayerRow("other", "linear", "", ((32, 8),), 8, 40)),
+    )
+    text = " ".join(written(full, of(spec)).split())
+    assert "it is to be maximized: gradients are those of the loss, and a step goes along them" in text
+    assert "code.weight (5, 8) 0 of 40 - - - frozen" in text
+    assert "Not checked (code.weight): frozen: a constant." in text
+    assert "tower stands in 2 places (tower_1 and other): the gradient of each of its parameters is the sum." in text
+    assert (
+        "embedding.weight stands in 2 places, and its gradient is the sum: embedding.weight and head.weight (t" in text
+    )
+    assert "other linear (32, 8) 8 + 40 shared" in text
+    assert "Every entry agrees" in text
+    assert "maximized" not in written(full, of(passing))

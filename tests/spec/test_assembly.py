@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from gradcheck import Layer, Loss
 
-class Add(Layer):
+class Plus(Layer):
     def forward(self, a, b):
         return a + b, None
     def backward(self, dy, cache):
@@ -37,7 +37,7 @@ class Pair(Loss):
     def backward(self, upstream, cache):
         return upstream, -upstream
 
-class Split(Layer):
+class Cut(Layer):
     def forward(self, x):
         return (x[:, :2], x[:, 2:]), None
     def backward(self, dy, cache):
@@ -136,15 +136,15 @@ def failed(read: Callable[..., Case]) -> Callable[..., PluginFailure]:
 
 
 def test_several_inputs(read: Callable[..., Case]) -> None:
-    case = read("relu: {inputs: input}", "tanh: {inputs: input}", "add: {inputs: [relu_1, tanh_1]}")
-    assert case.network.node("add_1").inputs == ("relu_1", "tanh_1")
-    assert not case.network.node("add_1").trusted
+    case = read("relu: {inputs: input}", "tanh: {inputs: input}", "plus: {inputs: [relu_1, tanh_1]}")
+    assert case.network.node("plus_1").inputs == ("relu_1", "tanh_1")
+    assert not case.network.node("plus_1").trusted
     assert case.network.node("relu_1").trusted
 
 
 def test_the_first_layer_takes_all_inputs_in_their_order(read: Callable[..., Case]) -> None:
     data = "data: {batch_size: 4, inputs: {b: {shape: [5]}, a: {shape: [5]}}, targets: {shape: [5]}}\n"
-    assert read("add", data=data).network.node("add_1").inputs == ("b", "a")
+    assert read("plus", data=data).network.node("plus_1").inputs == ("b", "a")
 
 
 def test_any_number_of_inputs(read: Callable[..., Case]) -> None:
@@ -169,35 +169,33 @@ def test_what_a_layer_draws_is_no_input(read: Callable[..., Case]) -> None:
 
 
 def test_several_outputs(read: Callable[..., Case]) -> None:
-    case = read(
-        "split", "relu: {inputs: split_1.1}", loss="{mse: {inputs: relu_1}}", data=DATA.replace("[5]}}", "[3]}}")
-    )
-    assert case.network.node("split_1").outputs == ("split_1.0", "split_1.1")
-    assert case.network.node("relu_1").inputs == ("split_1.1",)
+    case = read("cut", "relu: {inputs: cut_1.1}", loss="{mse: {inputs: relu_1}}", data=DATA.replace("[5]}}", "[3]}}"))
+    assert case.network.node("cut_1").outputs == ("cut_1.0", "cut_1.1")
+    assert case.network.node("relu_1").inputs == ("cut_1.1",)
     data = DATA.replace("inputs: {shape: [5]}", "inputs: {shape: [4]}").replace(
         "targets: {shape: [5]}", "targets: {shape: [2]}"
     )
-    assert read("split", "add", data=data).network.node("add_1").inputs == ("split_1.0", "split_1.1")
-    assert read("split", "add: {inputs: [split_1]}", data=data).network.node("add_1").inputs == (
-        "split_1.0",
-        "split_1.1",
+    assert read("cut", "plus", data=data).network.node("plus_1").inputs == ("cut_1.0", "cut_1.1")
+    assert read("cut", "plus: {inputs: [cut_1]}", data=data).network.node("plus_1").inputs == (
+        "cut_1.0",
+        "cut_1.1",
     )
 
 
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        (["add"], "3:5: `add_1` takes 2 inputs, got 1: input; say with `inputs` which it takes"),
+        (["plus"], "3:5: `plus_1` takes 2 inputs, got 1: input; say with `inputs` which it takes"),
         (["scale: {inputs: [input, input]}"],
          "3:5: `scale_1` cannot take 2: input, input; say with `inputs` which it takes"),
         (["linear: {out_features: 5, inputs: [input, input]}"],
          "3:5: `linear_1` takes 1 input, got 2: input, input; say with `inputs` which it takes"),
         (["masked: {inputs: [input, input, input]}"],
          "3:5: `masked_1` takes 1 to 2 inputs, got 3: input, input, input; say with `inputs` which it takes"),
-        (["split", "relu"],
-         "4:5: `relu_1` takes 1 input, got 2: split_1.0, split_1.1; say with `inputs` which it takes"),
-        (["split", "relu: {inputs: split_1.2}"],
-         "4:20: `relu_1` takes `split_1.2`, but `split_1` has 2 outputs, numbered from 0; choose one of them"),
+        (["cut", "relu"],
+         "4:5: `relu_1` takes 1 input, got 2: cut_1.0, cut_1.1; say with `inputs` which it takes"),
+        (["cut", "relu: {inputs: cut_1.2}"],
+         "4:20: `relu_1` takes `cut_1.2`, but `cut_1` has 2 outputs, numbered from 0; choose one of them"),
     ],
 )  # fmt: skip
 def test_the_wrong_number_of_inputs(refused: Callable[..., list[str]], items: list[str], message: str) -> None:

@@ -212,11 +212,12 @@ def _cheaply(
     keywords = node.keywords(stage.arrays)
     change = changed.get(node.inputs[0])
     if change is None:
-        local = next((name for name, key in node.parameters.items() if key == moves.name), None)
-        if local is None or not node.says("perturbed"):
+        owned = [name for name, key in node.parameters.items() if key == moves.name]
+        if len(owned) != 1 or not node.says("perturbed"):
             return None
+        index = moves.index()[::-1] if owned[0] in node.transposed else moves.index()
         with guarded(node.name, "perturbed", node.trusted):
-            return node.layer.perturbed(local, moves.index(), steps, x, y, **keywords)
+            return node.layer.perturbed(owned[0], index, steps, x, y, **keywords)
     if not isinstance(change, Columns):
         return None
     if node.layer.elementwise and node.says("elementwise"):

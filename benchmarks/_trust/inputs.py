@@ -1,0 +1,79 @@
+"""What a drawn layer takes: activations of one shape, or, by a row of the table, inputs of the net drawn for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _trust.recipes import arity
+from gradcheck.layers._base import Layer
+from gradcheck.naming import spec_name
+
+Array = NDArray[Any]
+Rng = np.random.Generator
+Shape = tuple[int, ...]
+#: The activation that the layer stands on, and any activation.
+THIS, ANY = "this", "any"
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A new input of the net. `shared`: one array for all samples."""
+
+    array: Array
+    shared: bool = False
+
+
+Source = str | Fresh
+
+
+def sources(rng: Rng, layer: Layer, shape: Shape) -> tuple[Source, ...]:
+    """What a layer on an activation of this shape takes. ShapeError where it does not fit on it."""
+    recipe = _INPUTS.get(spec_name(type(layer)))
+    if recipe is not None:
+        return recipe(rng, layer, shape)
+    return (THIS, *[ANY] * (arity(layer, shape) - 1))
+
+
+def _of_lstm(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
+    """A sequence, half of the time with an initial state."""
+    layer.check(shape)
+    states = [Fresh(rng.standard_normal((shape[0], layer.hidden_size))) for _ in range(2)]
+    return (THIS, *states) if rng.random() < 0.5 else (THIS,)
+
+
+def _of_attention(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
+    """Queries that are keys and values too, or keys and values of another length; half of the time with a mask."""
+    layer.check(shape, shape, shape)
+    lead, features = shape[:-2], shape[-1]
+    keys, values = (THIS, THIS), shape[-2]
+    if rng.random() < 0.5:
+        values = int(rng.integers(1, 6))
+        keys = (Fresh(rng.standard_normal((*lead, values, features))), Fresh(rng.standard_normal((*lead, values, 3))))
+    return (THIS, *keys, *_mask(rng, lead, shape[-2], values))
+
+
+def _of_heads(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
+    """One sequence, or all that attention takes."""
+    layer.check(shape)
+    return (THIS,) if rng.random() < 0.4 else _of_attention(rng, layer, shape)
+
+
+def _mask(rng: Rng, lead: Shape, queries: int, keys: int) -> tuple[Fresh, ...]:
+    """No mask; or one of booleans, of integers or of numbers to add, for each sample or for all."""
+    shared = bool(rng.random() < 0.3)
+    scores = rng.standard_normal((*lead, queries, keys)[len(lead) if shared else 0 :])
+    kinds = [scores, scores > -0.5, (scores > 0).astype(int)]
+    return (Fresh(kinds[int(rng.integers(3))], shared),) if rng.random() < 0.5 else ()
+
+
+#: Layer -> what it takes, where that is not activations of one shape.
+_INPUTS: dict[str, Callable[[Rng, Any, Shape], tuple[Source, ...]]] = {
+    "lstm": _of_lstm,
+    "multi_head_attention": _of_heads,
+    "scaled_dot_product_attention": _of_attention,
+}

@@ -25,8 +25,8 @@ from gradcheck.layers._normalised import (
 class BatchNorm(Layer):
     """Each channel with mean 0 and variance 1 over the batch, then an affine map of it.
 
-    forward     y  = w z + b                          x, y, z (N, C, ...)   weight w (C,)   bias b (C,)
-                z  = (x − μ) / s,  s = √(σ² + ε)      μ, σ², s (C,)   mean and variance over every axis but 1
+    forward     y  = w z + b,  z = (x − μ) / s        x, y, z (N, C, ...)   weight w (C,)   bias b (C,)
+                s  = √(σ² + ε)                        μ, σ², s (C,)   mean and variance over every axis but 1
 
     backward    dx = (dz − ⟨dz⟩ − z ⟨dz z⟩) / s       dx, dz (N, C, ...)   dz = w dy,  ⟨ ⟩ the mean over the same axes
                 dw = Σ dy z                           dw (C,)   summed over every axis but 1
@@ -64,6 +64,7 @@ class BatchNorm(Layer):
     def forward(
         self,
         x: Array,
+        *,
         weight: Array | None = None,
         bias: Array | None = None,
         running_mean: Array | None = None,

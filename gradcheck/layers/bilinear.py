@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Array, Layer, Shape
+from gradcheck.layers._several_inputs import two
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Bilinear(Layer):
 
     def check(self, *x_shapes: Shape) -> None:
         """Two inputs that differ at most in the last axis, which is not that of the batch."""
-        a, b = x_shapes
+        a, b = two(x_shapes)
         if len(a) < 2 or a[:-1] != b[:-1]:
             raise ShapeError(f"needs inputs (N, ..., I) and (N, ..., J), got {a} and {b}")
 

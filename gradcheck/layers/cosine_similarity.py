@@ -9,9 +9,9 @@ import numpy as np
 from msgspec import Meta
 
 from gradcheck import complex_safe as cs
-from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Array, Layer, Shape
 from gradcheck.layers._inner_axis import require_inner_axis
+from gradcheck.layers._several_inputs import require_equal_shapes, two
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,8 @@ class CosineSimilarity(Layer):
 
     def check(self, *x_shapes: Shape) -> None:
         """Two inputs of one shape, and an axis that exists and is not that of the batch."""
-        a, b = x_shapes
-        if a != b:
-            raise ShapeError(f"needs inputs of equal shapes, got {a} and {b}")
+        a, b = two(x_shapes)
+        require_equal_shapes((a, b))
         require_inner_axis(self.dim, a)
 
     def forward(self, a: Array, b: Array) -> tuple[Array, Any]:

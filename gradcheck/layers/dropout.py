@@ -32,7 +32,7 @@ class Dropout(Layer):
         """The mask (N, ...), False with probability p; none without training."""
         return {"mask": rng.random(x_shapes[0]) >= self.p} if self.training else {}
 
-    def forward(self, x: Array, mask: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, x: Array, *, mask: Array | None = None) -> tuple[Array, Any]:
         """y = m x / (1 − p)."""
         return self._masked(x, mask), mask
 

@@ -10,6 +10,7 @@ import numpy as np
 from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Array, Layer, Shape
 from gradcheck.layers._inner_axis import require_inner_axis
+from gradcheck.layers._several_inputs import two
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Gather(Layer):
 
     def check(self, *x_shapes: Shape) -> None:
         """The axis exists, is not that of the batch, and is the only one in which the inputs differ."""
-        x, i = x_shapes
+        x, i = two(x_shapes)
         require_inner_axis(self.dim, x)
         axis = self.dim % len(x)
         if len(i) != len(x) or i[:axis] != x[:axis] or i[axis + 1 :] != x[axis + 1 :]:

@@ -24,8 +24,8 @@ from gradcheck.layers._normalised import (
 class InstanceNorm(Layer):
     """Each channel of each sample with mean 0 and variance 1, then an affine map where there is one.
 
-    forward     y  = w z + b                          x, y, z (N, C, L, ...)   weight w (C,)   bias b (C,)
-                z  = (x − μ) / s,  s = √(σ² + ε)      μ, σ², s (N, C)   mean and variance over the axes from 2 on
+    forward     y  = w z + b,  z = (x − μ) / s        x, y, z (N, C, L, ...)   weight w (C,)   bias b (C,)
+                s  = √(σ² + ε)                        μ, σ², s (N, C)   mean and variance over the axes from 2 on
 
     backward    dx = (dz − ⟨dz⟩ − z ⟨dz z⟩) / s       dx, dz (N, C, L, ...)   dz = w dy,  ⟨ ⟩ the mean over these axes
                 dw = Σ dy z                           dw (C,)   summed over every axis but 1
@@ -51,7 +51,7 @@ class InstanceNorm(Layer):
         """Weight (C,) around 1 and bias (C,) around 0, with `affine`."""
         return drawn_affine(rng, x_shapes[0][1:2], self.bias) if self.affine else {}
 
-    def forward(self, x: Array, weight: Array | None = None, bias: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, x: Array, *, weight: Array | None = None, bias: Array | None = None) -> tuple[Array, Any]:
         """y = w z + b, z = (x − μ) / s."""
         z, s = normalised(x, tuple(range(2, x.ndim)), self.eps)
         return affine_by_channel(z, weight, bias), (z, s, weight)

@@ -20,8 +20,8 @@ Size = Annotated[int, Meta(ge=1)]
 class LayerNorm(Layer):
     """The last axes with mean 0 and variance 1, then an affine map of every place in them.
 
-    forward     y  = w z + b                          x, y, z (N, ..., *F)   weight w (*F)   bias b (*F)
-                z  = (x − μ) / s,  s = √(σ² + ε)      μ, σ², s (N, ...)   mean and variance over the axes F
+    forward     y  = w z + b,  z = (x − μ) / s        x, y, z (N, ..., *F)   weight w (*F)   bias b (*F)
+                s  = √(σ² + ε)                        μ, σ², s (N, ...)   mean and variance over the axes F
 
     backward    dx = (dz − ⟨dz⟩ − z ⟨dz z⟩) / s       dx, dz (N, ..., *F)   dz = w dy,  ⟨ ⟩ the mean over the axes F
                 dw = Σ dy z                           dw (*F)   summed over every axis before F
@@ -47,7 +47,7 @@ class LayerNorm(Layer):
         """Weight (*F) around 1 and bias (*F) around 0."""
         return drawn_affine(rng, self._shape, self.bias) if self.elementwise_affine else {}
 
-    def forward(self, x: Array, weight: Array | None = None, bias: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, x: Array, *, weight: Array | None = None, bias: Array | None = None) -> tuple[Array, Any]:
         """y = w z + b, z = (x − μ) / s."""
         z, s = normalised(x, self._axes, self.eps)
         y = z if weight is None else weight * z

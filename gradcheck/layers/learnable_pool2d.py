@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.layers._base import Array, Layer, Shape
+from gradcheck.layers._normalised import affine_by_channel, affine_by_channel_backward, drawn_affine
 from gradcheck.layers._windows import MarginPair, Pair, Windows, pair
 
 
@@ -39,19 +40,18 @@ class LearnablePool2d(Layer):
 
     def init(self, rng: np.random.Generator, *x_shapes: Shape) -> dict[str, Array]:
         """Weight (C,) around 1 and bias (C,) around 0."""
-        channels = x_shapes[0][1]
-        return {"weight": rng.uniform(0.5, 1.5, channels), "bias": rng.uniform(-0.5, 0.5, channels)}
+        return drawn_affine(rng, x_shapes[0][1:2], bias=True)
 
     def forward(self, x: Array, weight: Array, bias: Array) -> tuple[Array, Any]:
         """y = w a + b, a = Σ X / D."""
         a = reduce(np.add, self._windows.places(x)) / self._windows.size
-        return weight[:, None, None] * a + bias[:, None, None], (x.shape, a, weight)
+        return affine_by_channel(a, weight, bias), (x.shape, a, weight)
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """dX = w dy / D, given back to the pixels; dw = Σ dy a, db = Σ dy."""
         x_shape, a, weight = cache
-        dX = weight[:, None, None] * dy / self._windows.size
-        gradients = {"weight": (dy * a).sum(axis=(0, 2, 3)), "bias": dy.sum(axis=(0, 2, 3))}
+        da, gradients = affine_by_channel_backward(dy, a, weight, bias=True)
+        dX = da / self._windows.size
         return self._windows.give_back([dX] * self._windows.size, x_shape), gradients
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Array, Layer, Shape
+from gradcheck.layers._several_inputs import two
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Matmul(Layer):
 
     def check(self, *x_shapes: Shape) -> None:
         """Two stacks of matrices, equally many, that can be multiplied."""
-        a, b = x_shapes
+        a, b = two(x_shapes)
         inner = b[-1 if self.transpose_b else -2] if len(b) > 2 else None
         if len(a) < 3 or a[:-2] != b[:-2] or a[-1] != inner:
             second = "(N, ..., J, K)" if self.transpose_b else "(N, ..., K, J)"

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Array, Layer, Shape
+from gradcheck.layers._normalised import along_channels
 from gradcheck.maths import side
 
 
@@ -42,20 +43,15 @@ class Prelu(Layer):
 
     def forward(self, x: Array, weight: Array) -> tuple[Array, Any]:
         """y = x where x > 0, else w x."""
-        return np.where(x.real > 0, x, _by_channel(weight, x) * x), (x, weight)
+        return np.where(x.real > 0, x, along_channels(weight, x.ndim) * x), (x, weight)
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """dx = dy where x > 0, else w dy; dw = Σ dy x where x < 0."""
         x, weight = cache
         dw = np.where(x < 0, dy * x, 0).reshape(*x.shape[:2], -1).sum(axis=(0, 2))
-        dx = np.where(x > 0, dy, _by_channel(weight, x) * dy)
+        dx = np.where(x > 0, dy, along_channels(weight, x.ndim) * dy)
         return dx, {"weight": dw if weight.size > 1 else dw.sum(keepdims=True)}
 
     def branches(self, x: Array, weight: Array) -> Array:
         """1 where x > 0, 0 where x < 0, -1 where x = 0 (0 if w = 1: a straight line)."""
-        return np.where(_by_channel(weight, x) == 1, 0, side(x))
-
-
-def _by_channel(weight: Array, x: Array) -> Array:
-    """w, so that axis 1 of x is multiplied by it."""
-    return weight.reshape(-1, *[1] * (x.ndim - 2))
+        return np.where(along_channels(weight, x.ndim) == 1, 0, side(x))

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Array, Layer, Shape
+from gradcheck.layers._normalised import drawn_affine
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -46,9 +47,9 @@ class RmsNorm(Layer):
 
     def init(self, rng: np.random.Generator, *x_shapes: Shape) -> dict[str, Array]:
         """Weight (S), uniform from 0.5 to 1.5."""
-        return {"weight": rng.uniform(0.5, 1.5, self._tail(x_shapes[0]))} if self.elementwise_affine else {}
+        return drawn_affine(rng, self._tail(x_shapes[0]), bias=False) if self.elementwise_affine else {}
 
-    def forward(self, x: Array, weight: Array | None = None) -> tuple[Array, Any]:
+    def forward(self, x: Array, *, weight: Array | None = None) -> tuple[Array, Any]:
         """y = w z, z = x / r."""
         rows = self._rows(x, x.shape)
         r = np.sqrt((rows**2).mean(axis=-1, keepdims=True) + self.eps)

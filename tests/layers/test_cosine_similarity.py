@@ -44,7 +44,11 @@ class TestLaws(LayerLaws):
         (SecondForgotten(), PAIR, ("b",)),
     )
     refused = (
-        (CosineSimilarity(), ((3, 4), (3, 5)), "needs inputs of equal shapes, got (3, 4) and (3, 5)"),
+        (
+            CosineSimilarity(),
+            ((3, 4), (3, 5)),
+            "needs inputs of equal shapes, as nothing is broadcast, got (3, 4) and (3, 5)",
+        ),
         (CosineSimilarity(2), ((3, 4), (3, 4)), "needs one of the axes 1, -1 for an input (3, 4), got axis 2"),
     )
 

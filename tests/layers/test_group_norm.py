@@ -13,8 +13,8 @@ from gradcheck.layers.group_norm import GroupNorm
 
 class StatisticsHeldConstant(GroupNorm):
     def backward(self, dy, cache):
-        _, sigma, weight = cache
-        dx = self._groups(dy * weight.reshape(-1, *[1] * (dy.ndim - 2))) / sigma
+        _, s, weight = cache
+        dx = self._groups(dy * weight.reshape(-1, *[1] * (dy.ndim - 2))) / s
         return dx.reshape(dy.shape), super().backward(dy, cache)[1]
 
 

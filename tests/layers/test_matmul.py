@@ -49,6 +49,7 @@ class TestLaws(LayerLaws):
         (TransposeForgotten(transpose_b=True), SQUARES, ("b",)),
     )
     refused = (
+        (Matmul(), ((2, 3, 4),), "needs two inputs, got 1"),
         (Matmul(), ((2, 3), (2, 3)), "needs inputs (N, ..., I, K) and (N, ..., K, J), got (2, 3) and (2, 3)"),
         (
             Matmul(),

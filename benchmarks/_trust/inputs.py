@@ -46,6 +46,14 @@ def _of_lstm(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
     return (THIS, *states) if rng.random() < 0.5 else (THIS,)
 
 
+def _of_recurrence(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
+    """A sequence, half of the time with an initial state, of both directions where there are two."""
+    layer.check(shape)
+    directions = [2] if layer.bidirectional else []
+    state = Fresh(rng.standard_normal((shape[0], *directions, layer.hidden_size)))
+    return (THIS, state) if rng.random() < 0.5 else (THIS,)
+
+
 def _of_attention(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
     """Queries that are keys and values too, or keys and values of another length; half of the time with a mask."""
     layer.check(shape, shape, shape)
@@ -109,8 +117,10 @@ _INPUTS: dict[str, Callable[[Rng, Any, Shape], tuple[Source, ...]]] = {
     "bilinear": _of_bilinear,
     "cosine_similarity": _of_cosine,
     "gather": _of_gather,
+    "gru": _of_recurrence,
     "lstm": _of_lstm,
     "matmul": _of_matmul,
     "multi_head_attention": _of_heads,
+    "rnn": _of_recurrence,
     "scaled_dot_product_attention": _of_attention,
 }

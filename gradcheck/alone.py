@@ -136,6 +136,8 @@ class Alone:
             if beside.contains(analytic, self._rounding(beside, own, unit)).flat[some].any():
                 interval, tied = vjp(local, operand, ties=True), True
                 right = interval.contains(analytic, self._rounding(interval, own, unit))
+        if _chained(part):
+            right = right | interval.kink
         return _Found(analytic, interval, right, self._rounding(interval, own, unit), local, tied)
 
     def _rounding(self, interval: Interval, own: Array | float, unit: float) -> Array:
@@ -144,6 +146,8 @@ class Alone:
 
     def _together(self, part: Node | Term) -> dict[str, bool]:
         """Each operand by itself; then all that are right by themselves, as a tie may be one between them."""
+        if _chained(part):
+            return {}
         found = {operand: self._find(part, operand) for operand in self.operands(part)}
         at_kinks = {operand: one for operand, one in found.items() if (one.interval.kink & one.right).any()}
         holds = {operand: _adds_up({operand: one}) for operand, one in at_kinks.items()}
@@ -188,6 +192,11 @@ class Alone:
             complex_safe=part.name not in self.unsafe,
             smooth=part.trusted and _branches(part)(arrays) is None,
         )
+
+
+def _chained(part: Node | Term) -> bool:
+    """Whether the layer says that units of its own feed others: then nothing can be told at their borders."""
+    return isinstance(part, Node) and part.layer.chained
 
 
 def _names(part: Node | Term) -> tuple[str, ...]:

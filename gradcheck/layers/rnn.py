@@ -42,6 +42,7 @@ class Rnn(Recurrent):
     return_state: bool = False
 
     gates = "h"
+    chained = True
 
     def branches(self, x: Array, h0: Array | None = None, **parameters: Array) -> Array | None:
         """With relu: 1 where a > 0, 0 where a < 0, -1 where a = 0, for every step and direction: (N, T, H)."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from laws import drawn, normal
+from laws import assert_caught, drawn, normal
+from layer_laws import checked
 from recurrent_laws import RecurrentLaws
 
 from gradcheck.layers.rnn import Rnn
@@ -83,3 +84,11 @@ def test_branches_are_those_of_every_step():
     assert (taken[0] == -1).all()
     assert (taken[1] >= 0).all()
     assert Rnn(2).branches(x, **drawn(Rnn(2), x)) is None
+
+
+def test_zeros_that_go_round_are_kinks_and_hide_no_mistake_elsewhere():
+    """relu(u t) and relu(−v t) feed one unit: at t = 0 every slope of the output may have one sign, and 0 is right."""
+    x = np.array([[0.0, 1, -1, 2], [3, -3, 0, 0], [0, 0, 0, 0]])[:, :, None]
+    report = checked(Rnn(2, "relu", bias=False), (x,), checks=["gradient"])
+    assert (report.verdict, report.counts.fail) == ("kink", 0)
+    assert_caught(checked(StateDetached(2, "relu", bias=False), (x,), checks=["gradient"]), "state_detached_1")

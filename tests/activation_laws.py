@@ -47,7 +47,7 @@ class ActivationLaws:
 
     def net(self, layer: Layer) -> tuple[Layer, ...]:
         """The layer behind one with parameters."""
-        return (Linear(4), *([Softplus()] if self.positive else []), layer)
+        return (Linear(3), *([Softplus()] if self.positive else []), layer)
 
     def value(self, layer: Any, x: float) -> float:
         """y at one scalar."""
@@ -64,7 +64,7 @@ class ActivationLaws:
     @pytest.mark.parametrize("law", laws.ALL, ids=laws.name)
     def test_law(self, law):
         for layer in self.layers:
-            law(layer, self.normal(3, 4))
+            law(layer, self.normal(2, 3))
 
     def test_is_its_scalar_formula_at_any_size(self):
         x = np.array(self.points).reshape(2, -1)

@@ -33,7 +33,7 @@ class GatesSwapped(Gru):
         return (d_z, d_r, d_n), d_kept, rest
 
 
-X = normal(2, 3, 2)
+X, SHORT = normal(2, 3, 2), normal(2, 2, 1)
 
 
 def sigma(a):
@@ -43,15 +43,14 @@ def sigma(a):
 class TestLaws(RecurrentLaws):
     kind = Gru
     cases = (
-        (Gru(2), (X,)),
-        (Gru(2, return_state=True), (X, normal(2, 2))),
-        (Gru(1, bidirectional=True, return_state=True), (X, normal(2, 2, 1))),
+        (Gru(2, bias=False, return_state=True), (SHORT, normal(2, 2))),
+        (Gru(1, bidirectional=True), (SHORT,)),
     )
     mistakes = (
-        (ResetGateForgotten(2), (X,), ("weight_hn", "bias_hn")),
-        (UpdateGateTheOtherWay(2), (X,), ("weight_in",)),
-        (OldStateForgotten(2), (X,), ("input",)),
-        (GatesSwapped(2), (X,), ("weight_ir", "weight_iz")),
+        (ResetGateForgotten(1, bias=False), (SHORT,), ("weight_hn",)),
+        (UpdateGateTheOtherWay(1, bias=False), (SHORT,), ("weight_in",)),
+        (OldStateForgotten(1, bias=False), (SHORT,), ("input",)),
+        (GatesSwapped(1, bias=False), (SHORT,), ("weight_ir", "weight_iz")),
     )
     refused = ((Gru(5), ((3, 0, 4),), "needs a sequence (N, T, features), got (3, 0, 4)"),)
 

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+#: More than the square of a complex step, which is 1e-30 or shorter.
+_LEFT_BEHIND = 1e-50
 
 
 def sigmoid(x: Array) -> Array:
@@ -101,6 +103,11 @@ def piece(x: Array, *borders: float) -> NDArray[np.int8]:
     """Which piece of a function each entry is on: how many of the borders its real part is above; -1 on a border."""
     above = sum((x.real > border).astype(np.int8) for border in borders)
     return np.where(np.isin(x.real, borders), -1, above).astype(np.int8)
+
+
+def real_part(x: Array) -> Array:
+    """The real part; 0 where it is no more than a complex step leaves behind: (ih)² = −h² is not a negative number."""
+    return np.where(np.abs(x.real) < _LEFT_BEHIND, 0, x.real) if x.dtype.kind == "c" else x
 
 
 def within(domain: Array, function: Callable[[Array], Array], x: Array, otherwise: Any) -> Array:

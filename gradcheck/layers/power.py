@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck import complex_safe as cs
 from gradcheck.layers._base import Array, Layer
-from gradcheck.maths import within
+from gradcheck.maths import real_part, within
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Power(Layer):
         """y = xᵖ."""
         p = self.exponent
         at_zero = x if p == 1 else np.asarray(0 if p > 0 else 1 if p == 0 else np.inf, x.real.dtype)
-        return np.where(x.real == 0, at_zero, _power(x, p)), x
+        return np.where(real_part(x) == 0, at_zero, _power(x, p)), x
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """dx = dy p xᵖ⁻¹."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.layers._base import Array, Layer
-from gradcheck.maths import side, within
+from gradcheck.maths import real_part, side, within
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Sqrt(Layer):
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         """y = √x, NaN where x < 0: a complex root there would be a function of its own."""
-        y = within(x.real > 0, np.sqrt, x, np.where(x.real == 0, x.real, np.nan))
+        real = real_part(x)
+        y = within(real > 0, np.sqrt, x, np.where(real == 0, real, np.nan))
         return y, y
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:

@@ -26,7 +26,7 @@ class LoweredByTwo(Power):
 
 
 class TestLaws(ActivationLaws):
-    layers = (Power(2.5), Power(3), Power(-1.5), Power(0.3), Power(1), Power(0), Power(-2))
+    layers = (Power(2.5), Power(3), Power(-1.5), Power(0.3))
     mistakes = (ExponentForgotten(3), ExponentNotLowered(2.5), LoweredByTwo(1.5))
     points = (1e-9, 1e-3, 0.7, 1.0, 1.5, 19.9, 50.0, 800.0)
     positive = True

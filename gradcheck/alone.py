@@ -162,6 +162,8 @@ class Alone:
             if beside.contains(analytic, self._rounding(beside, own, unit)).flat[some].any():
                 interval, tied = vjp(local, operand, ties=True), True
                 right = interval.contains(analytic, self._rounding(interval, own, unit))
+        if _chained(part):
+            right = right | interval.kink
         return _Found(analytic, interval, right, self._rounding(interval, own, unit), local, tied)
 
     def _is_elementwise(self, part: Node | Term) -> bool:
@@ -173,6 +175,8 @@ class Alone:
 
     def _together(self, part: Node | Term) -> dict[str, bool]:
         """Each operand by itself; then all that are right by themselves, as a tie may be one between them."""
+        if _chained(part):
+            return {}
         found = {operand: self._find(part, operand) for operand in self.operands(part)}
         at_kinks = {operand: one for operand, one in found.items() if (one.interval.kink & one.right).any()}
         holds = {operand: _adds_up({operand: one}) for operand, one in at_kinks.items()}
@@ -247,6 +251,11 @@ def _unit_by_unit(local: Local, operand: str) -> Interval:
         part.reshape(shape) for part in (found.low, found.high, found.bar, found.size, found.kink)
     )
     return Interval(low, high, bar, size, kink)
+
+
+def _chained(part: Node | Term) -> bool:
+    """Whether the layer says that units of its own feed others: then nothing can be told at their borders."""
+    return isinstance(part, Node) and part.layer.chained
 
 
 def _names(part: Node | Term) -> tuple[str, ...]:

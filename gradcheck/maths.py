@@ -7,12 +7,15 @@ f(x + ih) = f(x) + i h f′(x) to the last digits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+#: More than the square of a complex step, which is 1e-30 or shorter.
+_LEFT_BEHIND = 1e-50
 
 
 def sigmoid(x: Array) -> Array:
@@ -109,3 +112,19 @@ def side(x: Array, *, smooth: bool = False) -> NDArray[np.int8]:
     Where it is zero: -1, a border without a derivative; 0 if the function is `smooth`, its slopes being equal there.
     """
     return np.where((x.real == 0) & (not smooth), -1, x.real > 0).astype(np.int8)
+
+
+def piece(x: Array, *borders: float) -> NDArray[np.int8]:
+    """Which piece of a function each entry is on: how many of the borders its real part is above; -1 on a border."""
+    above = sum((x.real > border).astype(np.int8) for border in borders)
+    return np.where(np.isin(x.real, borders), -1, above).astype(np.int8)
+
+
+def real_part(x: Array) -> Array:
+    """The real part; 0 where it is no more than a complex step leaves behind: (ih)² = −h² is not a negative number."""
+    return np.where(np.abs(x.real) < _LEFT_BEHIND, 0, x.real) if x.dtype.kind == "c" else x
+
+
+def within(domain: Array, function: Callable[[Array], Array], x: Array, otherwise: Any) -> Array:
+    """function(x) inside the domain, which contains 1, and `otherwise` outside, where it is not evaluated."""
+    return np.where(domain, function(np.where(domain, x, 1)), otherwise)

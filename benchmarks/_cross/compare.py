@@ -128,6 +128,9 @@ def _theirs(row: Row, draw: Draw, ours: _Pass) -> _Pass:
     y = _several(row(torch, draw.unit, *inputs, **named, **reduction))
     if weight is not None:
         y = (weight.reshape(-1, *[1] * (y[0].ndim - 1)) * y[0],)
+    outputs = getattr(draw.unit, "output_weight", None)
+    if outputs is not None:
+        y = (torch.tensor(outputs, dtype=y[0].dtype) * y[0],)
     torch.autograd.backward(y, [torch.tensor(dy) for dy in ours.upstream])
     found = {**_numbered(tuple(inputs)), **learned}
     gradients = {name: None if leaf.grad is None else leaf.grad.numpy() for name, leaf in found.items()}

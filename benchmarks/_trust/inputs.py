@@ -49,6 +49,14 @@ def _of_lstm(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
     return (THIS, *states) if rng.random() < 0.5 else (THIS,)
 
 
+def _of_recurrence(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
+    """A sequence, half of the time with an initial state, of both directions where there are two."""
+    layer.check(shape)
+    directions = [2] if layer.bidirectional else []
+    state = Fresh(rng.standard_normal((shape[0], *directions, layer.hidden_size)))
+    return (THIS, state) if rng.random() < 0.5 else (THIS,)
+
+
 def _of_attention(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
     """Queries that are keys and values too, or keys and values of another length; half of the time with a mask."""
     layer.check(shape, shape, shape)
@@ -74,9 +82,48 @@ def _mask(rng: Rng, lead: Shape, queries: int, keys: int) -> tuple[Fresh, ...]:
     return (Fresh(kinds[int(rng.integers(3))], shared),) if rng.random() < 0.5 else ()
 
 
+def _of_bilinear(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
+    """A second input of another size; now and then the same one."""
+    other = (*shape[:-1], int(rng.integers(1, 6)))
+    layer.check(shape, other)
+    return (THIS, THIS) if rng.random() < 0.2 else (THIS, Fresh(rng.standard_normal(other)))
+
+
+def _of_matmul(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
+    """A second matrix for each of the first; now and then the same one, where it can be multiplied by itself."""
+    inner, columns = shape[-1], int(rng.integers(1, 6))
+    other = (*shape[:-2], *((columns, inner) if layer.transpose_b else (inner, columns)))
+    layer.check(shape, other)
+    itself = layer.transpose_b and rng.random() < 0.3
+    return (THIS, THIS) if itself else (THIS, Fresh(rng.standard_normal(other)))
+
+
+def _of_cosine(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
+    """A second input of the same shape: of an input and itself the cosine is 1, whatever backward says."""
+    layer.check(shape, shape)
+    return (THIS, Fresh(rng.standard_normal(shape)))
+
+
+def _of_gather(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
+    """Places to gather from, some of them more than once."""
+    layer.check(shape, shape)
+    chosen = list(shape)
+    chosen[layer.dim] = int(rng.integers(1, 6))
+    return (THIS, Fresh(rng.integers(0, shape[layer.dim], chosen)))
+
+
+#: Layers that take positive numbers -> layers that give them: one of these stands before each of those.
+PRECEDED = {"log": ("softplus", "exp"), "power": ("softplus", "exp"), "sqrt": ("softplus", "exp", "square")}
+
 #: Layer -> what it takes, where that is not activations of one shape.
 _INPUTS: dict[str, Callable[[Rng, Any, Shape], tuple[Source, ...]]] = {
+    "bilinear": _of_bilinear,
+    "cosine_similarity": _of_cosine,
+    "gather": _of_gather,
+    "gru": _of_recurrence,
     "lstm": _of_lstm,
+    "matmul": _of_matmul,
     "multi_head_attention": _of_heads,
+    "rnn": _of_recurrence,
     "scaled_dot_product_attention": _of_attention,
 }

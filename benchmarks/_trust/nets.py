@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from _trust.inputs import THIS, Fresh, sources
+from _trust.inputs import PRECEDED, THIS, Fresh, sources
 from _trust.planting import real_only
 from _trust.recipes import (
     DATA_NAMES,
@@ -49,8 +49,10 @@ REAL = "real"
 _ATTEMPTS, _TRIES = 400, 40
 #: Activations beyond this would overflow in float32 sooner or later: not what is measured here.
 _GREATEST = 1e6
-#: Ranges of the sizes of one sample: features, a sequence of features, an image.
-_SPACES: tuple[tuple[tuple[int, int], ...], ...] = (((5, 15),), ((2, 6), (3, 10)), ((1, 4), (5, 11), (5, 11)))
+#: Ranges of the sizes of one sample: features, a sequence of features, an image, a volume.
+_SPACES: tuple[tuple[tuple[int, int], ...], ...] = (
+    ((5, 15),), ((2, 6), (3, 10)), ((1, 4), (5, 11), (5, 11)), ((1, 2), (2, 4), (3, 5), (3, 5)),
+)  # fmt: skip
 #: The same for one of integers, and the share of the nets that start from such a sample.
 _INTEGER_SPACE, _INTEGER_SHARE = ((3, 8),), 0.12
 #: How often a layer with several inputs takes another activation than the last one for each of them, if any fits.
@@ -231,6 +233,9 @@ class _Drawing:
 
     def _add_layer(self, kinds: list[str]) -> None:
         for kind in kinds:
+            before = [name for name in PRECEDED.get(kind, ()) if name in self.units.layers]
+            if before:
+                self._added(str(self.rng.choice(before)))
             for _ in range(_TRIES if options(self.units.layers[kind]) else 1):
                 if self._added(kind):
                     return

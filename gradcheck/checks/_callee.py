@@ -70,7 +70,7 @@ class Callee:
         make = change or (lambda name, array: array.copy())
         words: dict[str, Any] = {local: make(key, self.arrays[key]) for local, key in self._named.items()}
         if isinstance(self.part, Node):
-            words |= {local: self.part.turned(local, words[local]) for local in self.part.transposed}
+            words = {local: self.part.turned(local, array) for local, array in words.items()}
         if self.reduction is not None:
             words["reduction"] = self.reduction
         return Given(tuple(make(name, self.arrays[name]) for name in self.inputs), words)

@@ -200,7 +200,8 @@ def _asleep(
 
 def _outside(dead: DeadUnits, effects: Mapping[str, Array]) -> bool:
     """Whether anything but the dead units changes."""
-    return any((effect & ~(dead.over(effect) & (name == dead.output))).any() for name, effect in effects.items())
+    alive = (effect & ~dead.over(effect) if name == dead.output else effect for name, effect in effects.items())
+    return any(effect.any() for effect in alive)
 
 
 def _revived(stage: Stage, dead: DeadUnits) -> Mapping[str, Array]:

@@ -23,8 +23,8 @@ def describe(
     if divisor is None:
         return ""
     said = term.divisor_name(reduction, arrays, losses_shape)
-    factors = losses_shape[:1] if reduction == "batch_mean" else losses_shape
-    if term.elementwise and not said and divisor == np.prod(factors):
+    factors = _factors(term, reduction, divisor, said, losses_shape)
+    if factors:
         return _product(divisor, factors)
     names = [said] if said else fitting(divisor, term, arrays, losses_shape)
     return f"{number(divisor)}{' = ' + names[0] if names else ''}"
@@ -34,15 +34,25 @@ def counted(
     term: Term, reduction: str, divisor: float, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
 ) -> str:
     """What a reduction divides by, as it ends a sentence: `96 elements`, `5 valid (not NaN) targets`."""
-    if term.elementwise and getattr(term.loss, "divisor", None) is None:
-        if reduction == "batch_mean" or len(losses_shape) == 1:
-            return f"{number(divisor)} samples"
+    said = term.divisor_name(reduction, arrays, losses_shape)
+    factors = _factors(term, reduction, divisor, said, losses_shape)
+    if len(factors) == 1:
+        return f"{number(divisor)} samples"
+    if factors:
         alike = losses_shape == arrays[term.predictions[0]].shape
         return f"{number(divisor)} {'elements' if alike else 'positions'}"
-    name = next(iter(fitting(divisor, term, arrays, losses_shape)), "")
+    name = said or next(iter(fitting(divisor, term, arrays, losses_shape)), "")
     if name.startswith("the sum of "):
         return f"{number(divisor)} that are {name}"
     return f"{number(divisor)} {name.removeprefix('the ')}".strip()
+
+
+def _factors(
+    term: Term, reduction: str, divisor: float, said: str, losses_shape: tuple[int, ...]
+) -> tuple[int, ...]:  # fmt: skip
+    """The sizes whose product an elementwise loss divides by; none where it divides by something else, or says what."""
+    factors = losses_shape[:1] if reduction == "batch_mean" else losses_shape
+    return factors if term.elementwise and not said and divisor == np.prod(factors) else ()
 
 
 def fitting(value: float, term: Term, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]) -> list[str]:

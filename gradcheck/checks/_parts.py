@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import contraction_bound, unusable
+from gradcheck.checks._base import contraction_bound, nearest_to_loss, unusable
 from gradcheck.checks._questioning import unrepeatable
 from gradcheck.evidence import Evidence
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, on_other_pieces
 from gradcheck.gradients.numeric.probe import size
-from gradcheck.network import Trace
+from gradcheck.network import Term, Trace
 
 Array = NDArray[Any]
 _INNER_TERMS = 64
@@ -98,6 +98,22 @@ class Parts:
         """Σ|gₖ|."""
         return self._joined(name, [part.magnitude(name) for part in self.each], weights)
 
+    def where_lost(
+        self, term: Term, wrong: Wrong, batch: Analytic | None, divisor: float, weights: Sequence[float] | None = None
+    ) -> str:
+        """The layer that turns gradients that are the sum of their parts into others.
+
+        batch  the gradients of the batch; None where it is not the backward that disagrees
+        """
+
+        def disagrees(layer: str, name: str) -> bool:
+            if batch is None:
+                return False
+            found = self.evidence.seen(name, batch.contributions[layer, name])
+            return not np.all(np.abs(found - self.share(layer, name, weights) / divisor) <= wrong[name][2])
+
+        return nearest_to_loss(self.evidence, term, wrong, disagrees)
+
     def at_kink(self) -> str:
         """The first layer or term of which a part is on another piece than in the batch; empty if there is none."""
         traces = [part.trace for part in self.each]
@@ -148,22 +164,6 @@ def disagreeing(
         if not np.all(np.abs(found - together) <= allowed):
             wrong[name] = found, together, allowed
     return wrong
-
-
-def wrong_shares(
-    evidence: Evidence, batch: Analytic, parts: Parts, divisor: float, wrong: Wrong,
-    weights: Sequence[float] | None = None,
-) -> Callable[[str, str], bool]:  # fmt: skip
-    """Whether what one layer adds to a gradient of the batch is not Σ wₖ of its parts / D: a layer, a wrong name -> it.
-
-    wrong  what `disagreeing` has found for the same batch, parts and divisor
-    """
-
-    def disagrees(layer: str, name: str) -> bool:
-        found = evidence.seen(name, batch.contributions[layer, name])
-        return not np.all(np.abs(found - parts.share(layer, name, weights) / divisor) <= wrong[name][2])
-
-    return disagrees
 
 
 def not_cut(evidence: Evidence, alone: str) -> str:

@@ -33,9 +33,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import Outcome, finding, nearest_to_loss, number, of_term, without_weight
+from gradcheck.checks._base import Outcome, finding, number, of_term, without_weight
 from gradcheck.checks._divisors import counted
-from gradcheck.checks._parts import Parts, Wrong, disagreeing, not_cut, place, wrong_shares
+from gradcheck.checks._parts import Parts, Wrong, disagreeing, not_cut, place
 from gradcheck.checks._recipes import Recipe, partitions, right, wrong
 from gradcheck.errors import LayerFailure
 from gradcheck.evidence import Evidence, reductions
@@ -103,7 +103,7 @@ def _cut(evidence: Evidence, term: Term, words: str, cut: Parts, told: int) -> t
     facts: dict[str, Any] = {"name": words, "samples": list(cut.sizes)}
     apart = disagreeing(evidence, cut.batch, cut.rounding, cut, 1.0)
     if apart:
-        layer = nearest_to_loss(evidence, term, apart, wrong_shares(evidence, cut.batch, cut, 1.0, apart))
+        layer = cut.where_lost(term, apart, cut.batch, 1.0)
         return facts, [_finding(evidence, layer, "sum", cut, apart, told)]
     for reduction in reductions(term):
         if term.elementwise and (reduction != term.reduction or words != "uneven"):
@@ -115,8 +115,7 @@ def _cut(evidence: Evidence, term: Term, words: str, cut: Parts, told: int) -> t
         divided = Parts(evidence, position, cut.sizes, reduction)
         apart = disagreeing(evidence, divided.batch, divided.rounding, divided, whole, divisors)
         if apart:
-            shares = wrong_shares(evidence, divided.batch, divided, whole, apart, divisors)
-            layer = nearest_to_loss(evidence, term, apart, shares)
+            layer = divided.where_lost(term, apart, divided.batch, whole, divisors)
             return facts, [_finding(evidence, layer, reduction, cut, apart, told, divisors)]
     return {**facts, **_recipes(evidence, term, cut)}, []
 

@@ -35,13 +35,12 @@ from numpy.typing import NDArray
 from gradcheck.checks._base import (
     Outcome,
     finding,
-    nearest_to_loss,
     number,
     of_term,
     without_weight,
 )
 from gradcheck.checks._leakage import leaks
-from gradcheck.checks._parts import Parts, Wrong, bound, disagreeing, not_cut, place, scale, wrong_shares
+from gradcheck.checks._parts import Parts, Wrong, bound, disagreeing, not_cut, place, scale
 from gradcheck.checks._shares import in_words, shares
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
@@ -113,9 +112,7 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
         witness = next((side for side, names in wrong.items() if names), None)
         if witness and not findings:
             weights = shares(total, wrong[witness], (*evidence.names, *wrong[witness]), divisor)
-            layer = _where_lost(
-                evidence, term, wrong[witness], (batch, total, divisor) if witness == "analytic" else None
-            )
+            layer = total.where_lost(term, wrong[witness], batch if witness == "analytic" else None, divisor)
             found = _finding(evidence, layer, reduction, divisor, told + 1, wrong[witness], witness)
             if weights:
                 found = replace(found, message=f"{found.message}; {in_words(weights)}")
@@ -169,14 +166,6 @@ def _greatest(
         difference = float(np.max(np.abs(divisor * found - expected), initial=0.0))
         greatest = max(greatest, difference / size if size else difference)
     return greatest
-
-
-def _where_lost(evidence: Evidence, term: Term, wrong: Wrong, analytic: tuple[Analytic, Parts, float] | None) -> str:
-    """The layer that turns gradients that are the sum of their samples' into others.
-
-    analytic  the batch's gradients, those of its samples, and the divisor, where it is the backward that disagrees
-    """
-    return nearest_to_loss(evidence, term, wrong, wrong_shares(evidence, *analytic, wrong) if analytic else None)
 
 
 def _finding(

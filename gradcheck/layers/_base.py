@@ -31,6 +31,10 @@ class Layer(ABC):
     #: One input, no parameters, and y[i] depends on x[i] alone: forward may be called on any part of x.
     elementwise: ClassVar[bool] = False
 
+    #: Some of the units that `branches` is about feed others of them, as in a recurrence: where several meet a border
+    #: at once, the slopes of the outputs do not bound what a right backward may say, and entries there are excused.
+    chained: ClassVar[bool] = False
+
     def init(self, rng: np.random.Generator, *x_shapes: Shape) -> dict[str, Array]:
         """Draw the parameters, by name. One shape per input, batch axis included."""
         return {}

@@ -10,6 +10,13 @@ from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Array, Shape
 
 
+def two(x_shapes: Sequence[Shape]) -> tuple[Shape, Shape]:
+    """The shapes of two inputs. ShapeError where there are more or fewer."""
+    if len(x_shapes) != 2:
+        raise ShapeError(f"needs two inputs, got {len(x_shapes)}")
+    return x_shapes[0], x_shapes[1]
+
+
 def require_equal_shapes(x_shapes: Sequence[Shape]) -> None:
     """Raise ShapeError unless all inputs have one shape: nothing is broadcast."""
     if len(set(x_shapes)) > 1:

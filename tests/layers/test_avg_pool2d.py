@@ -19,6 +19,7 @@ LAYERS = {
     "overlapping": (AvgPool2d((3, 2), stride=(1, 1)), laws.normal(2, 1, 4, 5)),
     "padding counted": (AvgPool2d((2, 3), stride=(1, 2), padding=(1, 0)), laws.normal(2, 1, 4, 5)),
     "padding not counted": (AvgPool2d((2, 3), (2, 1), 1, count_include_pad=False), laws.normal(2, 1, 3, 4)),
+    "hanging over the edge": (AvgPool2d((2, 3), (3, 2), (0, 1), ceil_mode=True), laws.normal(2, 1, 3, 4)),
     "one by one": (AvgPool2d(1, stride=(2, 1)), laws.normal(2, 1, 3, 4)),
 }
 
@@ -114,7 +115,7 @@ def poolings(draw: st.DrawFn) -> tuple[AvgPool2d, Any]:
     """A layer, and images that hold at least its window."""
     kernel = draw(pairs(1, 3))
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
-    layer = AvgPool2d(kernel, draw(st.none() | pairs(1, 3)), padding, draw(st.booleans()))
+    layer = AvgPool2d(kernel, draw(st.none() | pairs(1, 3)), padding, draw(st.booleans()), draw(st.booleans()))
     sizes = [k + draw(st.integers(0, 3)) for k in kernel]
     return layer, laws.normal(draw(st.integers(1, 2)), 2, *sizes, seed=draw(st.integers(0, 99)))
 
@@ -159,7 +160,11 @@ def reference(layer: AvgPool2d) -> Any:
                 row, column = p * sh + i - ph, q * sw + j - pw
                 if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]:
                     seen.append((n, c, row, column))
-            count = kh * kw if layer.count_include_pad else len(seen)
+            rows, columns = (
+                min(w * s + k, size + 2 * a) - w * s
+                for w, s, k, size, a in ((p, sh, kh, x.shape[2], ph), (q, sw, kw, x.shape[3], pw))
+            )
+            count = rows * columns if layer.count_include_pad else len(seen)
             for pixel in seen:
                 y[n, c, p, q] += x[pixel] / count
                 dx[pixel] += dy[n, c, p, q] / count
@@ -179,7 +184,7 @@ def test_says_what_torch_says(layer: AvgPool2d, x: Any) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
     def function(x: Any) -> Any:
-        options = layer.kernel_size, layer.stride, layer.padding, False, layer.count_include_pad
+        options = layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad
         return torch.nn.functional.avg_pool2d(x, *options)
 
     laws.assert_matches_torch(layer, function, x)

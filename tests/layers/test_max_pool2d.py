@@ -19,6 +19,7 @@ LAYERS = {
     "overlapping": (MaxPool2d((3, 2), stride=(1, 1)), laws.normal(2, 1, 4, 5)),
     "padding": (MaxPool2d((2, 3), stride=(1, 2), padding=(1, 0)), -np.abs(laws.normal(2, 1, 4, 5))),
     "dilation": (MaxPool2d((2, 3), 1, (1, 1), (3, 2)), laws.normal(2, 1, 5, 6)),
+    "hanging over the edge": (MaxPool2d((2, 3), None, (0, 1), ceil_mode=True), laws.normal(2, 1, 3, 4)),
     "one by one": (MaxPool2d(1, stride=(2, 1)), laws.normal(2, 1, 3, 4)),
 }
 
@@ -138,7 +139,7 @@ def poolings(draw: st.DrawFn) -> tuple[MaxPool2d, Any]:
     """A layer, and images of few different values (so that there are ties) that hold at least its window."""
     kernel, dilation = draw(pairs(1, 3)), draw(pairs(1, 2))
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
-    layer = MaxPool2d(kernel, draw(st.none() | pairs(1, 3)), padding, dilation)
+    layer = MaxPool2d(kernel, draw(st.none() | pairs(1, 3)), padding, dilation, draw(st.booleans()))
     sizes = [d * (k - 1) + 1 + draw(st.integers(0, 3)) for k, d in zip(kernel, dilation, strict=True)]
     x = laws.normal(draw(st.integers(1, 2)), 2, *sizes, seed=draw(st.integers(0, 99)))
     return layer, np.round(x, draw(st.integers(0, 8)))
@@ -196,7 +197,7 @@ def test_says_what_loops_say(layer: MaxPool2d, x: Any) -> None:
 )
 def test_says_what_torch_says(layer: MaxPool2d, x: Any) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    options = layer.kernel_size, layer.stride, layer.padding, layer.dilation
+    options = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode
     laws.assert_matches_torch(layer, lambda x: torch.nn.functional.max_pool2d(x, *options), x)
 
 

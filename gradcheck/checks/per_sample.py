@@ -43,7 +43,7 @@ from gradcheck.checks._base import (
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, on_other_pieces
-from gradcheck.gradients.numeric.probe import size
+from gradcheck.gradients.numeric.draws import size
 from gradcheck.network import Term, Trace
 
 Array = NDArray[Any]

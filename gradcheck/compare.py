@@ -193,7 +193,7 @@ def row_along(
         max_abs_error=float(np.max(distance[smooth], initial=0.0)),
         max_rel_error=float(np.max(excess(distance, size)[smooth], initial=0.0)),
         error_bar=float(np.max(comparison.bar[smooth], initial=0.0)),
-        detectable=None if seen is None else max(seen, comparison.rtol),
+        detectable=None if seen is None else max(float(seen), comparison.rtol),
         directions={"drawn": len(verdict), "pass": counted[PASS], "fail": counted[FAIL]},
         method=method,
         reason=reason,

@@ -24,12 +24,13 @@ from gradcheck.gradients.analytic import (
     spread_along,
 )
 from gradcheck.gradients.numeric.coupling import coupling
+from gradcheck.gradients.numeric.draws import Draws, along, apart, norm, size
 from gradcheck.gradients.numeric.estimate import Estimate, estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Plateau, Question, Rungs, best_two, climb, ladder_steps
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
-from gradcheck.gradients.numeric.probe import Draws, Probe, along, apart, norm, size, sweep_of
+from gradcheck.gradients.numeric.probe import Probe, rounded, sweep_of
 from gradcheck.gradients.numeric.safety import unsafe
 from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of
 from gradcheck.gradients.numeric.sweep import Stage
@@ -217,8 +218,11 @@ class Evidence:
         question = self.asked
         steps = ladder_steps(self.stage.arrays[name])
         scheme = SCHEMES["central"]
-        sweep: Sweep = climb if self.probe is None else sweep_of(self.probe.draws)
-        return best_two(sweep(self.stage, name, entries, scheme, question, steps, self.watch), scheme)
+        if self.probe is None:
+            return best_two(climb(self.stage, name, entries, scheme, question, steps, self.watch), scheme)
+        sweep = sweep_of(self.probe.draws)
+        rungs = sweep(self.stage, name, entries, scheme, question, steps, self.watch)
+        return best_two(rounded(self.stage.arrays[name], rungs), scheme)
 
     def entries(self) -> Evidence:
         """The same evidence without its directions, for entries that are asked for one by one with `again`."""

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from gradcheck.gradients.analytic import gradient
 from gradcheck.gradients.numeric.coupling import coupling
-from gradcheck.gradients.numeric.estimate import Estimate, estimate
+from gradcheck.gradients.numeric.draws import Draws, along
+from gradcheck.gradients.numeric.estimate import Estimate, estimate, step_for
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Question
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
+from gradcheck.gradients.numeric.rays import climb_along
 from gradcheck.gradients.numeric.schemes import SCHEMES
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.pipeline import run_case
@@ -63,8 +65,22 @@ def whole(case: Case) -> str:
     return run_case(case, "").report.verdict
 
 
+def probe(known: Ready, count: int) -> list[Array]:
+    """Backward, then the slopes of every parameter and input along directions of its own, as a run probes them."""
+    point = known.case.point
+    analytic = gradient(known.case.network, point)
+    stage = Stage(known.case.network, point, known.coupled, known.observables, analytic.trace.arrays)
+    draws, found = Draws(count, seed=0), []
+    for name in (*point.parameters, *point.inputs):
+        rays = draws.rays(name, stage.arrays[name].shape)
+        step = np.array([step_for(SCHEMES["complex"], stage.arrays[name])])
+        numeric = climb_along(stage, rays, SCHEMES["complex"], known.question, step, known.watch).values[-1]
+        found.append(numeric - [along(analytic.gradients[name], ray.signs) for ray in rays])
+    return found
+
+
 def direction(known: Ready) -> Any:
-    """Backward, then the slope along one direction of all parameters by `directions` of the module `PROBE`."""
+    """Backward, then the slope along one direction of all parameters together, which is what the peers take, too."""
     point = known.case.point
     analytic = gradient(known.case.network, point)
     stage = Stage(known.case.network, point, known.coupled, known.observables, analytic.trace.arrays)

@@ -15,7 +15,7 @@ from _versus.timing import Contestant, Ratio, Timing, race, ratio
 from _versus.workloads import SPECS, of_case, spec_case
 from gradcheck.spec.read import Overrides
 
-UNIT, RUN = "numpy forward + backward (the unit)", "gradcheck, two directions"
+UNIT, PROBE, RUN = "numpy forward + backward (the unit)", "gradcheck, two directions", "gradcheck, whole pipeline"
 _DIRECTIONS = 2
 _PAGE = resource.getpagesize()
 
@@ -24,10 +24,10 @@ _PAGE = resource.getpagesize()
 class Scale:
     """One network.
 
-    seconds     of the first run, from the spec to the verdict
+    seconds     of the first run of it, from the spec to the verdict
     memory      the greatest that the process has taken during it, beyond what it had before, in bytes
     network     bytes of its parameters and activations
-    timings     the unit, and checking it
+    timings     the unit; backward and two directions of every tensor; the whole run, with its error bars and proofs
     """
 
     parameters: int
@@ -35,12 +35,18 @@ class Scale:
     memory: int
     network: int
     verdict: str
-    timings: tuple[Timing, Timing]
+    timings: tuple[Timing, Timing, Timing]
 
     @property
     def units(self) -> Ratio:
+        """How many times as long as the unit the directions take."""
+        unit, probe, _ = self.timings
+        return ratio(probe, unit)
+
+    @property
+    def run_units(self) -> Ratio:
         """How many times as long as the unit the run takes."""
-        unit, run = self.timings
+        unit, _, run = self.timings
         return ratio(run, unit)
 
 
@@ -53,6 +59,7 @@ def not_built() -> str:
 def measured(task: tuple[str, int]) -> Scale:
     """(spec, rounds). In a process of its own, as a process never gives its greatest memory back."""
     spec, rounds = task
+    ours.whole(spec_case(SPECS / "a.yaml"))  # loads what every run loads, which is no part of a network's memory
     before, started = _memory(), perf_counter()
     asked: Any = {"directions": _DIRECTIONS}
     case = spec_case(SPECS / spec, Overrides(**asked))
@@ -62,9 +69,11 @@ def measured(task: tuple[str, int]) -> Scale:
     found = of_case(spec, case)
     arrays = case.network.forward(case.point).arrays
     unit = partial(BY_HAND[found.structure], found.x, found.target, *found.arrays.values())
-    timings = race([Contestant(UNIT, unit), Contestant(RUN, partial(ours.whole, case))], rounds)
+    probe = partial(ours.probe, ours.ready(case), _DIRECTIONS)
+    racing = (Contestant(UNIT, unit), Contestant(PROBE, probe), Contestant(RUN, partial(ours.whole, case)))
+    timings = race(racing, rounds)
     network = sum(array.nbytes for array in arrays.values())
-    return Scale(found.entries, seconds, taken, network, verdict, (timings[0], timings[1]))
+    return Scale(found.entries, seconds, taken, network, verdict, (timings[0], timings[1], timings[2]))
 
 
 def _memory() -> int:

@@ -65,11 +65,19 @@ def scale(found: Sequence[Scale]) -> Table:
     """Great networks, by directions."""
     table = _table(
         "Great networks by directions",
-        ("parameters", "verdict", "first run, s", "in forward + backward", "memory, MiB", "times the network"),
+        (
+            "parameters",
+            "verdict",
+            "first run, s",
+            "run / unit",
+            "directions / unit",
+            "memory, MiB",
+            "times the network",
+        ),
     )
     for one in found:
         table.add_row(
-            f"{one.parameters:,}", one.verdict, f"{one.seconds:.3g}", str(one.units),
+            f"{one.parameters:,}", one.verdict, f"{one.seconds:.3g}", str(one.run_units), str(one.units),
             f"{one.memory / 2**20:.0f}", f"{one.memory / one.network:.2g}",
         )  # fmt: skip
     return table

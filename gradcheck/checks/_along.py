@@ -16,8 +16,9 @@ from gradcheck.alone import Alone, Judgement
 from gradcheck.checks._at_kinks import AtKinks
 from gradcheck.compare import Comparison
 from gradcheck.evidence import Evidence
+from gradcheck.gradients.numeric.draws import Draws
 from gradcheck.gradients.numeric.estimate import Estimate
-from gradcheck.gradients.numeric.probe import LEAST, Draws
+from gradcheck.gradients.numeric.probe import LEAST
 from gradcheck.network import Node, Term
 
 Array = NDArray[Any]

@@ -14,7 +14,7 @@ from gradcheck.checks._base import contraction_bound, nearest_to_loss, unusable
 from gradcheck.checks._questioning import unrepeatable
 from gradcheck.evidence import Evidence
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, on_other_pieces
-from gradcheck.gradients.numeric.probe import size
+from gradcheck.gradients.numeric.draws import size
 from gradcheck.network import Term, Trace
 
 Array = NDArray[Any]

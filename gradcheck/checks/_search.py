@@ -20,7 +20,7 @@ from gradcheck.evidence import Evidence
 from gradcheck.findings import Entry
 from gradcheck.gradients.numeric import bisection
 from gradcheck.gradients.numeric.bisection import Measure
-from gradcheck.gradients.numeric.probe import along
+from gradcheck.gradients.numeric.draws import along
 from gradcheck.gradients.numeric.rays import Ray, climb_along
 from gradcheck.gradients.numeric.schemes import SCHEMES
 from gradcheck.network import Node, Term

@@ -2,7 +2,8 @@
 
 ## What it is
 Every entry of every parameter and input: the analytic gradient, which the layers' backward passes give, against the
-numeric one, which comes from forward alone. Each entry is judged by an error bar of its own.
+numeric one, which comes from forward alone. Each entry is judged by an error bar of its own. Tensors that are too large
+for that are probed along random directions, and what is wrong in them is found by bisection.
 
 ## Why it is bad
 A wrong gradient still trains: more slowly, to a worse minimum, or only for some inputs. It looks like a bad learning

@@ -90,8 +90,8 @@ class Walk:
         return self.gradients
 
     def _at(self, name: str, array: Array) -> Array:
+        self.units.setdefault(name, self.base)
         if name not in self.gradients:
-            self.units.setdefault(name, self.base)
             self.gradients[name] = np.zeros_like(array)
         return self.gradients[name]
 

@@ -143,9 +143,10 @@ def spread_along(
     """
     moved_by = {name: np.zeros(() if name in probed else g.shape) for name, g in base.gradients.items()}
     for change in changes(network, point, base, draws):
-        for name, pair in change.items():
+        while change:  # it is as large as the network, and the next one is on its way: nothing of it is kept
+            name, pair = change.popitem()
             moved_by[name] = np.maximum(moved_by[name], (apart if name in probed else _distance)(*pair))
-        change.clear()  # it is as large as the network, and the next one is on its way
+            del pair
     wide = base
     if wider_type(point.arrays) is np.float64:
         with suppress(Exception):

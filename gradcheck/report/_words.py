@@ -279,13 +279,25 @@ def conclusion(spec: SpecReport) -> str:
     return " ".join(filter(None, sentences))
 
 
+def directions_at_kinks(spec: SpecReport) -> str:
+    """What became of the directions that met a kink; empty if there are none."""
+    *_, met = _along(spec)
+    if not met:
+        return ""
+    return (
+        f"{plural(met, 'direction')} met a kink (a relu at 0, a tie in a maximum), where there is no derivative, so "
+        "each layer on the path was judged alone: backward says one of the slopes allowed."
+    )
+
+
 def brief(spec: SpecReport) -> str:
     """The verdict on a spec without failures, in half a line."""
     c = spec.counts
     passed, _, _, met = _along(spec)
     kinks = f", {c.kink + met:,} on a kink" if c.kink + met else ""
     what = plural(passed, "direction") if spec.drawn else plural(c.passed, "entry")
-    return f"{what} agree {_how_closely(spec)}{kinks}."
+    agree = "agrees" if what.startswith("1 ") else "agree"
+    return f"{what} {agree} {_how_closely(spec)}{kinks}."
 
 
 def _how_closely(spec: SpecReport) -> str:

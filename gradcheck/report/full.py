@@ -218,6 +218,8 @@ def _show_rows(page: _Page, spec: SpecReport) -> None:
     _show_seen(page, spec)
     if spec.counts.kink:
         _show_kinks(page, spec)
+    if met := words.directions_at_kinks(spec):
+        page.say(met, indent=2)
 
 
 def _show_seen(page: _Page, spec: SpecReport) -> None:

@@ -10,7 +10,7 @@ from core_nets import BlackRelu, blamed, double, errors, normal, notes, plug, re
 from support import case, check
 
 from gradcheck.findings import SpecReport
-from gradcheck.gradients.numeric.probe import Draws
+from gradcheck.gradients.numeric.draws import Draws
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.relu import Relu
 from gradcheck.layers.tanh import Tanh

@@ -20,19 +20,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from hashlib import shake_128
-from itertools import accumulate
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
+from gradcheck.gradients.numeric.draws import Draws, along, size
 from gradcheck.gradients.numeric.estimate import Estimate, step_for
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import LEAST_ORDER, Question, Rungs, best_two, ladder_steps
-from gradcheck.gradients.numeric.rays import Ray, climb_along
+from gradcheck.gradients.numeric.rays import climb_along, joined
 from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme
 from gradcheck.gradients.numeric.sweep import Stage
 
@@ -42,41 +40,12 @@ _UNIT = float(np.finfo(np.float64).eps) / 2
 LEAST = 2
 #: A complex step whose truncation, h² f‴ / 6, is nothing beside that of the one that was asked for.
 _SHORT = 2.0**-20
+#: Standard deviations of the rounding of x + h v that a bar leaves room for.
+_DEVIATIONS = 6
 #: Along so many of them it is measured how slopes change when every number moves by one unit in the last place.
 _MOVED = 1
 #: A complex step that is tiny beside any number a network is likely to have.
 _TINY = 2.0**-200
-#: Numbers that are added up before the sums are: products of more would be written out in memory.
-_BLOCK = 2**16
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Directions drawn from a seed: draw k of a tensor depends on the seed, its name and k alone."""
-
-    count: int
-    seed: int
-
-    def ray(self, name: str, shape: tuple[int, ...], draw: int) -> Ray:
-        """One direction of a tensor."""
-        return Ray({name: self._signs(name, draw, prod(shape)).reshape(shape)})
-
-    def joint(self, shapes: Mapping[str, tuple[int, ...]], draw: int) -> Ray:
-        """One direction of several tensors together."""
-        ends = list(accumulate(prod(shape) for shape in shapes.values()))
-        parts = np.split(self._signs(" ".join(shapes), draw, ends[-1]), ends[:-1])
-        return Ray({name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)})
-
-    def _signs(self, name: str, draw: int, count: int) -> Array:
-        """1 and -1, as the bits of a hash say: the same on every machine."""
-        drawn = shake_128(f"{self.seed} {draw} {name}".encode()).digest(-(-count // 8))
-        bits = np.unpackbits(np.frombuffer(drawn, dtype=np.uint8), count=count)
-        return np.asarray(2 * bits.view(np.int8) - 1)
-
-    def rays(self, name: str, shape: tuple[int, ...], draws: Sequence[int] | Array | None = None) -> list[Ray]:
-        """Some of the directions of a tensor, by default all."""
-        wanted = range(self.count) if draws is None else draws
-        return [self.ray(name, shape, int(draw)) for draw in wanted]
 
 
 @dataclass(frozen=True)
@@ -118,46 +87,8 @@ def directions(
     ]
 
 
-def apart(found: Array, other: Array) -> float:
-    """‖found - other‖, block by block: nothing of their size is written out."""
-    flat, beside = found.reshape(-1), other.reshape(-1)
-    total = 0.0
-    for start in range(0, flat.size, _BLOCK):
-        block = flat[start : start + _BLOCK] - beside[start : start + _BLOCK]
-        total = float(np.hypot(total, norm(block.astype(np.float64, copy=False))))
-    return total
-
-
 def _any(kink: Array) -> Array:
     return np.asarray(kink.any(axis=0))
-
-
-def along(gradient: Array, signs: Array) -> float:
-    """Σ g v in float64, block by block."""
-    flat, moves = gradient.reshape(-1), signs.reshape(-1)
-    if flat.size <= _BLOCK:
-        return float(np.dot(flat, moves.astype(np.float64)))
-    starts = range(0, flat.size, _BLOCK)
-    return float(np.sum([along(flat[start : start + _BLOCK], moves[start : start + _BLOCK]) for start in starts]))
-
-
-def size(gradient: Array) -> float:
-    """Σ|g| in float64."""
-    flat = gradient.reshape(-1)
-    if flat.size <= _BLOCK:
-        return float(np.abs(flat).sum(dtype=np.float64))
-    blocks = (np.abs(flat[start : start + _BLOCK]) for start in range(0, flat.size, _BLOCK))
-    return float(sum(float(np.sum(block, dtype=np.float64)) for block in blocks))
-
-
-def norm(gradient: Array) -> float:
-    """‖g‖, the root mean square of Σ g v over all directions v."""
-    greatest = float(np.max(np.abs(gradient), initial=0.0))
-    if not 0 < greatest < np.inf:
-        return greatest
-    flat = gradient.reshape(-1)
-    blocks = (flat[start : start + _BLOCK] / greatest for start in range(0, flat.size, _BLOCK))
-    return greatest * float(np.sqrt(sum(float(np.dot(block, block)) for block in blocks)))
 
 
 #: What `climb_along` does for some draws of a tensor, wherever it is done; it takes what `ladder.climb` takes.
@@ -165,16 +96,31 @@ Sweep = Callable[..., Rungs]
 
 
 def sweep_of(draws: Draws) -> Sweep:
-    """`climb` for directions: the entries are draws of the named tensor."""
+    """`climb` for directions: the entries are draws of the named tensor, evaluated one by one, wherever it is done."""
 
     def climb(
         stage: Stage, name: str, entries: Array, scheme: Scheme, question: Question, steps: Array,
         watch: KinkWatch | None = None, tick: Callable[[int], None] | None = None,
     ) -> Rungs:  # fmt: skip
-        rays = draws.rays(name, stage.arrays[name].shape, entries)
-        return climb_along(stage, rays, scheme, question, steps, watch, tick)
+        parts = []
+        for draw in entries:
+            ray = draws.ray(name, stage.arrays[name].shape, int(draw))
+            parts.append(climb_along(stage, [ray], scheme, question, steps, watch))
+            if tick is not None:
+                tick(len(parts))
+        return joined(parts)
 
     return climb
+
+
+def rounded(array: Array, rungs: Rungs) -> Rungs:
+    """With what the rounding of x + h v may add, u max|x| / h of each entry: at random, so of all together as of ‖g‖.
+
+    ‖g‖ is the usual size of the slopes; the greatest is taken for it, as a single one may happen to be small.
+    """
+    greatest = float(np.max(np.abs(array), initial=0.0))
+    usual = np.max(np.where(np.isfinite(rungs.values), np.abs(rungs.values), 0.0), axis=1, keepdims=True)
+    return replace(rungs, noise=rungs.noise + _DEVIATIONS * _UNIT * greatest * usual / rungs.steps[:, None])
 
 
 @dataclass(frozen=True)
@@ -216,7 +162,7 @@ class Probe:
             return self._spread_out(name, scheme, h, wanted, rungs, rungs.values[-1], error, rungs.kink[-1])
         h = step or step_for(scheme, stage.arrays[name])
         steps = np.array([2 * h, h]) if step else ladder_steps(stage.arrays[name])
-        rungs = sweep(stage, name, wanted, scheme, question, steps, watch, tick)
+        rungs = rounded(stage.arrays[name], sweep(stage, name, wanted, scheme, question, steps, watch, tick))
         if step:
             truncation = 2 * np.abs(rungs.values[1] - rungs.values[0]) / (2.0**LEAST_ORDER - 1)
             return self._spread_out(

@@ -24,8 +24,7 @@ from gradcheck.gradients.numeric.sweep import CHUNK, Stage
 from gradcheck.network import Node
 
 Array = NDArray[Any]
-_UNIT = float(np.finfo(np.float64).eps) / 2
-#: Standard deviations of noise, and of the rounding of x + h v, that a bar leaves room for.
+#: Standard deviations of the forward's noise that a bar leaves room for.
 _DEVIATIONS = 6
 #: Rays that are evaluated together, at most: their activations lie in memory side by side.
 _TOGETHER = 64
@@ -85,7 +84,7 @@ def climb_along(
         parts.append(_climb(stage, group, scheme, question, steps, watch))
         if tick is not None:
             tick(sum(part.values.shape[1] for part in parts))
-    return parts[0] if len(parts) == 1 else _joined(parts)
+    return joined(parts)
 
 
 def _groups(stage: Stage, rays: Sequence[Ray]) -> Iterator[Sequence[Ray]]:
@@ -96,7 +95,11 @@ def _groups(stage: Stage, rays: Sequence[Ray]) -> Iterator[Sequence[Ray]]:
         yield rays[start : start + together]
 
 
-def _joined(parts: Sequence[Rungs]) -> Rungs:
+def joined(parts: Sequence[Rungs]) -> Rungs:
+    """The rungs of all rays, from those of some at a time."""
+    if len(parts) == 1:
+        return parts[0]
+
     def over(pieces: Sequence[Array]) -> Array:
         return np.concatenate(pieces, axis=-1)
 
@@ -126,26 +129,19 @@ def _climb(
         derivative = scheme.combine([columns for columns, _ in evaluated], step)
         values[k] = derivative @ question.objective
         kink[k] = evaluated[0][1] if len(evaluated) == 1 else np.any([met for _, met in evaluated], axis=0)
-    noise = np.zeros_like(values) if scheme.is_complex else _noise(stage, rays, scheme, question, steps, values)
+    noise = np.zeros_like(values) if scheme.is_complex else _noise(stage, rays, scheme, question, steps)
     magnitude = np.abs(derivative) @ np.abs(question.objective)
     reduced = {key: derivative @ weights for key, weights in question.others.items()}
     return Rungs(steps, values, noise, kink, magnitude, reduced)
 
 
-def _noise(stage: Stage, rays: Sequence[Ray], scheme: Scheme, question: Question, steps: Array, values: Array) -> Array:
-    """6 ε ‖w‖ / h, and what the rounding of x + h v adds, u max|x| / h for each entry: at random, so as ‖g‖ does.
-
-    ‖g‖ is the root mean square of the slopes along all directions; of those that there are the greatest is taken.
-    """
-    found = np.zeros(values.shape)
+def _noise(stage: Stage, rays: Sequence[Ray], scheme: Scheme, question: Question, steps: Array) -> Array:
+    """6 ε ‖w‖ / h."""
+    found = np.zeros((len(steps), len(rays)))
     for k, ray in enumerate(rays):
         reached = stage.observables.of(stage.network.reached(ray.moves))
         deviation = float(np.sqrt(np.sum((question.objective * question.noise * reached) ** 2)))
-        greatest = max(float(np.max(np.abs(stage.arrays[name]), initial=0.0)) for name in ray.moves)
-        alike = [j for j, other in enumerate(rays) if other.moves.keys() == ray.moves.keys()]
-        slope = np.max(np.abs(values[:, alike]), axis=1)
-        rounding = _UNIT * greatest * np.where(np.isfinite(slope), slope, 0.0)
-        found[:, k] = _DEVIATIONS * (scheme.noise_gain() * deviation + rounding) / steps
+        found[:, k] = _DEVIATIONS * scheme.noise_gain() * deviation / steps
     return found
 
 

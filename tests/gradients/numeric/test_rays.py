@@ -46,7 +46,8 @@ NETS: dict[str, Case] = {
 
 
 def question(stage: Stage) -> Question:
-    return Question(np.random.default_rng(1).standard_normal(stage.observables.width), {}, np.zeros(1))
+    weights = np.random.default_rng(1).standard_normal(stage.observables.width)
+    return Question(weights, {}, np.full(stage.observables.width, 1e-16))
 
 
 def signs(stage: Stage, name: str, seed: int = 0) -> Any:

@@ -275,7 +275,7 @@ def conclusion(spec: SpecReport) -> str:
     if spec.verdict == "refused":
         return f"This spec was not run: {plural(len(spec.errors), 'problem')}."
     guilty = [finding for finding in roots(spec) if finding.severity == "error"]
-    sentences = [_agreement(spec), _equivalences(spec), _guilt(guilty)]
+    sentences = [_agreement(spec), _guilt(guilty), _equivalences(spec)]
     return " ".join(filter(None, sentences))
 
 

@@ -165,7 +165,7 @@ def test_nothing_is_selected_where_there_is_nothing_to_differentiate() -> None:
 
 def test_a_mistake_wins_over_nothing_selected() -> None:
     with pytest.raises(SpecError):
-        read(f"checks: {{gradient: false, reduction: false, per_sample: false}}\nname: 3\n{SPEC}")
+        read(f"checks: {{{', '.join(f'{name}: false' for name in EQUIVALENCES)}, gradient: false}}\nname: 3\n{SPEC}")
 
 
 def test_the_users_weights_take_the_place_of_drawn_ones(tmp_path: Path) -> None:

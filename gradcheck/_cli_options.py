@@ -15,6 +15,8 @@ from gradcheck._cli_select import code_prefix
 from gradcheck.errors import UsageError
 
 _ENTRY = re.compile(r".+\[(\s*[0-9]+\s*,)*(\s*[0-9]+\s*)?\]", re.DOTALL)
+#: As in a spec; named here because the module that reads specs takes its time to be imported.
+MOST_DIRECTIONS = 10**4
 #: `auto` and the schemes, named here because the module that holds them imports numpy.
 METHODS = ("auto", "complex", "central", "five_point", "forward", "richardson")
 
@@ -54,6 +56,18 @@ def jobs(text: str) -> int:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not re.fullmatch(r"0*[1-9][0-9]{0,3}", text):
         raise click.BadParameter(f"the number of workers is {text!r}; expected a whole number from 1, or auto.")
+    return int(text)
+
+
+def directions(text: str) -> int | str:
+    """How many directions: a whole number from 0, or `auto`."""
+    if text == "auto":
+        return text
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > MOST_DIRECTIONS:
+        raise click.BadParameter(
+            f"the number of directions is {text!r}; expected a whole number from 0 (every entry) to "
+            f"{MOST_DIRECTIONS:,}, or auto."
+        )
     return int(text)
 
 

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -15,18 +15,27 @@ from typing import Any
 from gradcheck import checks as _checks
 from gradcheck.catalogue import Catalogue
 from gradcheck.findings import CODES
+from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS, Loss
+from gradcheck.losses._weighted import Pointwise
 
 _FORMULAS = ("forward", "backward")
+_FACTS = ("domain", "divisors")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A layer or a loss in words. `options` as a spec writes them; `formulas` are the paragraphs with the formulas."""
+    """A layer or a loss in words.
+
+    options   as a spec writes them
+    formulas  the paragraphs with the formulas
+    facts     what else is to be known of a loss, a paragraph each: its domain, reductions and divisors
+    """
 
     name: str
     summary: str
     formulas: tuple[str, ...]
     options: tuple[str, ...]
+    facts: tuple[str, ...] = ()
 
     @property
     def formula(self) -> str:
@@ -83,7 +92,22 @@ def _unit(name: str, kind: Any) -> Unit:
     paragraphs = re.split(r"\n\s*\n", _doc(kind))
     formulas = tuple(text for text in paragraphs if text.startswith(_FORMULAS))
     fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
-    return Unit(name, paragraphs[0].splitlines()[0], formulas, tuple(map(_option, fields)))
+    options = tuple(map(_option, sorted(fields, key=lambda field: field.kw_only is True)))
+    facts = [text for text in paragraphs if text.startswith(_FACTS)]
+    return Unit(name, paragraphs[0].splitlines()[0], formulas, options, (*facts, *_reductions(kind, facts)))
+
+
+def _reductions(kind: Any, facts: Sequence[str]) -> Iterator[str]:
+    """Of a loss, its weights and reductions, and what they divide by where its docstring does not say."""
+    if not issubclass(kind, Loss):
+        return
+    if hasattr(kind, "mean_over"):
+        of_outputs = " × output_weight" if issubclass(kind, Pointwise) else ""
+        yield f"weights     w = sample_weight (N,) × mask (0 or 1){of_outputs}, those that are given"
+    if not kind.reductions and not any(fact.startswith("divisors") for fact in facts):
+        weights = ", or with mean_over the sum of their weights" if hasattr(kind, "mean_over") else ""
+        yield f"divisors    mean: the number of losses{weights}; batch_mean: the samples"
+    yield f"reductions  {', '.join(kind.reductions or ELEMENTWISE_REDUCTIONS)}"
 
 
 def _option(field: dataclasses.Field[Any]) -> str:
@@ -96,6 +120,6 @@ def _option(field: dataclasses.Field[Any]) -> str:
 
 def _paragraph(unit: Unit) -> str:
     lines = [f"{unit.name}: {unit.summary}"]
-    lines += [f"    {line}" for formula in unit.formulas for line in formula.splitlines()]
+    lines += [f"    {line}" for text in (*unit.formulas, *unit.facts) for line in text.splitlines()]
     lines.append(f"    options     {', '.join(unit.options) or 'none'}")
     return "\n".join(lines)

@@ -11,14 +11,14 @@ where several entries share a kink (a tie) also in the direction in which they m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.gradients.analytic import Analytic, own_rounding
-from gradcheck.gradients.numeric.joint import adds_up, directions
+from gradcheck.gradients.numeric.joint import Along, adds_up, along, directions
 from gradcheck.gradients.numeric.local import Interval, Local, vjp
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.network import Node, Term
@@ -26,6 +26,10 @@ from gradcheck.network import Node, Term
 Array = NDArray[Any]
 #: So many entries that a black box seems to have wrong are asked at points beside, where ties are broken.
 _PROBED = 32
+#: What a layer's backward may round in an entry, in units of roundoff of it, where not every entry is asked.
+_ALONG = 64
+#: Numbers that may come out of a layer while every entry of one of its operands is asked for by itself.
+_AFFORDABLE = 2**31
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Alone:
     def __init__(self, stage: Stage, analytic: Analytic, unsafe: Mapping[str, str]) -> None:
         self.stage, self.analytic, self.unsafe = stage, analytic, unsafe
         self.arrays = {
-            name: array.astype(np.float64) if array.dtype.kind == "f" else array
+            name: array.astype(np.float64, copy=False) if array.dtype.kind == "f" else array
             for name, array in analytic.trace.arrays.items()
         }
         self._known: dict[tuple[str, str], Judgement] = {}
@@ -100,6 +104,27 @@ class Alone:
                 found.analytic, found.interval, found.right, together, found.interval.bar + found.rounding, found.tied
             )
         return self._known[key]
+
+    def along(self, part: Node | Term, operand: str, direction: Array) -> Along:
+        """The layer's gradient for one operand along a direction of it, held against its own forward.
+
+        An evaluation or a few, however large the operand is. What its backward may round is taken to be that of its
+        greatest numbers: the upstream gradient is what it is, and the direction knows nothing of rounding.
+        """
+        analytic = self._contribution(part, operand)
+        upstream = self._upstream(part)
+        if not all(np.isfinite(dy).all() for dy in upstream):
+            anything = np.full(1, np.inf)
+            unknown = Interval(-anything, anything, np.zeros(1), np.zeros(1), np.zeros(1, dtype=bool))
+            return Along(np.zeros(1), unknown, np.zeros(1))
+        local = self._local(part, upstream)
+        give = np.abs(direction) * _ALONG * self.analytic.units[operand] * np.abs(analytic)
+        return along(local, {operand: direction}, {operand: analytic}, {operand: give})
+
+    def is_affordable(self, part: Node | Term, operand: str) -> bool:
+        """Whether every entry of an operand may be asked for by itself: a copy of the layer's outputs for each."""
+        outputs = sum(dy.size for dy in self._upstream(part))
+        return self._is_elementwise(part) or self.arrays[operand].size * outputs <= _AFFORDABLE
 
     def operands(self, part: Node | Term) -> tuple[str, ...]:
         """What the layer's backward gives a gradient for: its inputs, then its parameters, unless they are frozen."""
@@ -127,7 +152,8 @@ class Alone:
             return _Found(analytic, interval, np.ones(analytic.shape, dtype=bool), 0 * analytic, None)
         local = self._local(part, upstream)
         own, unit = 10 * self._own_rounding(part, operand), self.analytic.units[operand]
-        interval = vjp(local, operand)
+        large = self.arrays[operand].size * sum(dy.size for dy in upstream) > _AFFORDABLE
+        interval = _unit_by_unit(local, operand) if large and self._is_elementwise(part) else vjp(local, operand)
         right = interval.contains(analytic, self._rounding(interval, own, unit))
         tied = False
         if not right.all() and not local.smooth and local.branches(local.arrays) is None:
@@ -139,6 +165,9 @@ class Alone:
         if _chained(part):
             right = right | interval.kink
         return _Found(analytic, interval, right, self._rounding(interval, own, unit), local, tied)
+
+    def _is_elementwise(self, part: Node | Term) -> bool:
+        return isinstance(part, Node) and part.layer.elementwise and part.says("elementwise")
 
     def _rounding(self, interval: Interval, own: Array | float, unit: float) -> Array:
         """What this layer's backward may round, given what it receives: that is rounded already, and does not count."""
@@ -192,6 +221,36 @@ class Alone:
             complex_safe=part.name not in self.unsafe,
             smooth=part.trusted and _branches(part)(arrays) is None,
         )
+
+
+def _unit_by_unit(local: Local, operand: str) -> Interval:
+    """The interval for every entry of an elementwise layer: each sees itself alone, so they are samples of one."""
+    shape = local.arrays[operand].shape
+
+    def apart(array: Array) -> Array:
+        return array.reshape(-1, 1)
+
+    def whole(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        x = arrays[operand]
+        return {operand: x.reshape(x.size // local.arrays[operand].size * shape[0], *shape[1:])}
+
+    def branches(arrays: Mapping[str, Array]) -> Array | None:
+        found = local.branches(whole(arrays))
+        return None if found is None else apart(found)
+
+    units = replace(
+        local,
+        forward=lambda arrays: [apart(np.asarray(y)) for y in local.forward(whole(arrays))],
+        branches=branches,
+        arrays={operand: apart(local.arrays[operand])},
+        upstream=tuple(apart(dy) for dy in local.upstream),
+        coupled=False,
+    )
+    found = vjp(units, operand)
+    low, high, bar, size, kink = (
+        part.reshape(shape) for part in (found.low, found.high, found.bar, found.size, found.kink)
+    )
+    return Interval(low, high, bar, size, kink)
 
 
 def _chained(part: Node | Term) -> bool:

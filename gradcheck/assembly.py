@@ -92,6 +92,7 @@ class Assembly:
         try:
             with guarded(term.name, "check", term.trusted):
                 term.loss.check(*[self.arrays[p].shape for p in term.predictions], **data)
+                term.loss.check_values(*[self._rounded(self.arrays[p]) for p in term.predictions])
             losses, _ = term.apply(self.arrays)
         except ShapeError as error:
             raise ShapeError(f"{spec_name(type(term.loss))} {error}; {self._origin(term.predictions)}") from None

@@ -46,6 +46,8 @@ _METHODS = {
         "backward": (2, "backward(self, upstream, cache)"),
     },
 }
+#: What `divisor` is offered beside what forward takes.
+_OF_DIVISOR = ("reduction", "losses_shape")
 #: Those of them that take more: one more for each further input, and parameters and data by name.
 _OPEN_ENDED = ("forward", "init", "constants")
 
@@ -277,7 +279,7 @@ def _require_reductions(kind: Any, refuse: Refuse) -> None:
     if not callable(kind.divisor):
         refuse("has a `divisor` that is not a method; expected divisor(self, target, reduction)")
     divisor = _called_on_an_instance(kind, "divisor")
-    unknown = [name for name in _required(divisor) if name not in (*forward.parameters, "reduction")]
+    unknown = [name for name in _required(divisor) if name not in (*forward.parameters, *_OF_DIVISOR)]
     if unknown and not anything:
         found = inspect.signature(kind.divisor)
         refuse(f"has divisor{found}; it takes by name what forward takes, which has no `{unknown[0]}`")

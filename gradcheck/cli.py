@@ -19,6 +19,7 @@ from gradcheck import __version__, _cli_sweep
 from gradcheck._cli_options import (
     METHODS,
     codes,
+    directions,
     entry,
     executor,
     formats,
@@ -132,8 +133,13 @@ _specs = click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @click.option("--rtol", type=number("rtol", zero=True), metavar="R",
               help="Let entries pass that differ by less than R |numeric|.  [default: 0]")  # fmt: skip
 @click.option("--seed", type=seed, metavar="N", help="Draw data and parameters with this seed.  [default: the spec's]")
+@click.option("--directions", type=directions, metavar="K",
+              help="Probe every tensor along K random directions, whatever its size, and name wrong entries by "
+              "bisection; 0 sweeps every entry; auto does so unless that takes too long, and says which.  "
+              "[default: the spec's, or auto]")  # fmt: skip
 @click.option("--entry", "entries", type=entry, multiple=True, metavar="NAME[I,J]",
-              help="Check only this entry, such as 'head.weight[3,5]'. Repeatable.")  # fmt: skip
+              help="Check only this entry, such as 'head.weight[3,5]', whatever --directions says. "
+              "Repeatable.")  # fmt: skip
 @click.option("--dump", type=output_file, metavar="FILE.npz",
               help="Save the analytic and numeric gradients and their error bars. One spec only.")  # fmt: skip
 @click.option("-j", "--jobs", type=jobs, metavar="N",
@@ -161,7 +167,7 @@ def _run(specs: tuple[str, ...], fmt: str, reports: tuple[tuple[str, Path], ...]
         Request(
             paths=paths,
             plugins=options["plugins"],
-            overrides={name: options[name] for name in ("seed", "method", "step", "rtol", "entries")},
+            overrides={name: options[name] for name in ("seed", "method", "step", "rtol", "directions", "entries")},
             selection=Selection(*(tuple(code for group in options[o] for code in group) for o in ("select", "ignore"))),
             fmt=fmt,
             reports=reports,

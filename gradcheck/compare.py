@@ -47,6 +47,10 @@ class Comparison:
     noticeable  the gradient that would move the loss noticeably if the tensor moved by its own size
     defined     whether the loss is finite at the point: then a numeric value that is not says only that no step stays
                 in the domain
+    usual       the usual size of the values, where it is known otherwise: of slopes along directions, ‖g‖. What must be
+                told apart is relative to it then, as a single slope may happen to be small
+
+    Along directions there is one number for each of them: then the tensor here is that of the draws.
     """
 
     analytic: Array
@@ -58,6 +62,7 @@ class Comparison:
     noticeable: float = np.inf
     rtol: float = 0.0
     defined: bool = True
+    usual: float = 0.0
 
     @property
     def distance(self) -> Array:
@@ -69,7 +74,7 @@ class Comparison:
     @property
     def told_apart(self) -> Array:
         """w."""
-        return told_apart(self.numeric, self.resolution)
+        return np.maximum(told_apart(self.numeric, self.resolution), self.resolution * self.usual)
 
     @property
     def vacuous(self) -> bool:
@@ -161,6 +166,37 @@ def row(name: str, comparison: Comparison, verdict: Array, method: str, reason: 
         method=method,
         reason=reason,
         untested=int(np.sum(untested(comparison, verdict))),
+    )
+
+
+def row_along(
+    name: str, comparison: Comparison, verdict: Array, shape: tuple[int, ...], method: str, reason: str = ""
+) -> Row:
+    """The row of a tensor that was probed along directions: no entry of it was checked.
+
+    detectable  the smallest relative mistake in one entry of usual size (the root mean square) that would have been
+                seen along the direction that shows most
+    """
+    counted = [int(np.sum(verdict == k)) for k in range(4)]
+    smooth = verdict != KINK
+    distance, size = comparison.distance, np.maximum(np.abs(comparison.numeric), comparison.usual)
+    entries = int(np.prod(shape))
+    entry = comparison.usual / np.sqrt(max(entries, 1))
+    clear = smooth & (comparison.bar < comparison.usual)
+    seen = float(np.min(comparison.bar[clear])) / entry if clear.any() and entry else None
+    return Row(
+        name=name,
+        shape=shape,
+        entries=entries,
+        checked=0,
+        verdict=worst_verdict([_NAMES[k] for k in range(4) if counted[k]], "not_applicable"),
+        max_abs_error=float(np.max(distance[smooth], initial=0.0)),
+        max_rel_error=float(np.max(excess(distance, size)[smooth], initial=0.0)),
+        error_bar=float(np.max(comparison.bar[smooth], initial=0.0)),
+        detectable=None if seen is None else max(seen, comparison.rtol),
+        directions={"drawn": len(verdict), "pass": counted[PASS], "fail": counted[FAIL]},
+        method=method,
+        reason=reason,
     )
 
 

@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck._course import SWEPT, Course, course
 from gradcheck.errors import LayerFailure, NothingSelected, UsageError
-from gradcheck.gradients.analytic import Analytic, Objective, Spread, gradient, greatest_rounding, spread
+from gradcheck.gradients._moves import moved
+from gradcheck.gradients.analytic import (
+    Analytic,
+    Objective,
+    Spread,
+    gradient,
+    greatest_rounding,
+    spread,
+    spread_along,
+)
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.gradients.numeric.estimate import Estimate, estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Plateau, Question, Rungs, best_two, climb, ladder_steps
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
+from gradcheck.gradients.numeric.probe import Draws, Probe, along, apart, norm, size, sweep_of
 from gradcheck.gradients.numeric.safety import unsafe
 from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of
 from gradcheck.gradients.numeric.sweep import Stage
@@ -34,6 +45,8 @@ RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
 _LONG_STEP = 2.0**-8
 #: How many times the smallest number that there is a rounding error at the bottom of a precision may grow on its way.
 _UNDERFLOW = 2.0**20
+#: How many times ‖δ‖ no Σ δ v ever is, with v at random: exp(-8²/2) is 10⁻¹⁴.
+_DEVIATIONS = 8
 Progress = Callable[[int, int, str], None]
 #: What `climb` does, wherever it is done.
 Sweep = Callable[..., Rungs]
@@ -50,6 +63,11 @@ class Evidence:
     schemes    by name, which scheme was chosen, and why if it is not the complex step
     unsafe     the layers whose complex step is not their derivative, and why
     replay     the command that repeats this run, without an entry
+    course     whether entries were looked at, or directions
+    probe      the directions; None where entries were looked at
+
+    Of a tensor that was probed along directions an estimate, its spread and its gradient have the draws in the entries'
+    place: one number for each.
     """
 
     case: Case
@@ -62,6 +80,8 @@ class Evidence:
     question: Question
     watch: KinkWatch
     replay: str
+    course: Course = SWEPT
+    probe: Probe | None = None
     _known: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -84,9 +104,30 @@ class Evidence:
         """Parameters and real inputs, in the order of the report."""
         return tuple(self.estimates)
 
+    @property
+    def failures(self) -> tuple[LayerFailure, ...]:
+        """What the backward passes did against the contract, but for parameters that are not to be checked."""
+        return tuple(f for f in self.analytic.failures if f.parameter not in self.case.skipped)
+
     def gradient(self, name: str) -> Array:
-        """The analytic gradient in float64."""
-        return np.asarray(self.analytic.gradients[name], dtype=np.float64)
+        """The analytic gradient in float64; along the draws where there are any."""
+        return self.once(("gradient", name), lambda: self.seen(name, self.analytic.gradients[name]))
+
+    def seen(self, name: str, gradient: Array, samples: slice = slice(None)) -> Array:
+        """A gradient of a tensor in float64; its slopes along the draws, Σ g v, where there are any.
+
+        samples  the gradient is that of these samples alone, where the tensor has samples
+        """
+        if self.probe is None or name not in self.estimates:
+            return np.asarray(gradient, dtype=np.float64)
+        rays = self.probe.draws.rays(name, self.stage.arrays[name].shape)
+        return np.array([along(gradient, ray.signs[samples]) for ray in rays])
+
+    def usual(self, name: str) -> float:
+        """‖g‖ of what backward says: the usual size of a slope along a direction; 0 where entries are looked at."""
+        if self.probe is None:
+            return 0.0
+        return self.once(("usual", name), lambda: norm(np.asarray(self.analytic.gradients[name])))
 
     def noticeable(self, name: str) -> float:
         """r Σ|loss| / |x|: the gradient by which a move of the tensor by its own size changes the loss by a part r.
@@ -132,14 +173,30 @@ class Evidence:
         return s if found is None else np.where(found.kink & ~found.inside, 0.0, s)
 
     def under(self, objective: Objective) -> tuple[Analytic, dict[str, float]]:
-        """The backward pass for another objective, and the greatest rounding of each of its gradients, by name."""
+        """The backward pass for another objective, and the greatest rounding of each of its gradients, by name.
+
+        Along directions, 0: there the rounding of the declared objective counts alone.
+        """
 
         def compute() -> tuple[Analytic, dict[str, float]]:
             network, point = self.case.network, self.case.point.cast(self.case.dtype)
             found = gradient(network, point, objective)
+            if self.probe is not None:
+                return found, dict.fromkeys(found.gradients, 0.0)
             return found, greatest_rounding(network, point, found, objective)
 
         return self.once(objective, compute)
+
+    @property
+    def asked(self) -> Question:
+        """The question of a second look: about the objective alone, by whatever scheme, so the noise must be known."""
+
+        def compute() -> Question:
+            known = np.isfinite(self.question.noise).all()
+            noise = self.question.noise if known else forward_noise(self.stage)
+            return replace(self.question, others={}, noise=noise)
+
+        return self.once("asked", compute)
 
     def once(self, key: Hashable, compute: Callable[[], Found]) -> Found:
         """What several checks ask for is computed once."""
@@ -149,16 +206,23 @@ class Evidence:
         return found
 
     def again(self, name: str, scheme: str, step: float | None, entries: Array) -> Estimate:
-        """Another numeric estimate of some entries (flat indices) by another scheme or step."""
-        question = replace(self.question, others={})
+        """Another numeric estimate of some entries (flat indices), or draws, by another scheme or step."""
+        question = self.asked
+        if self.probe is not None:
+            return self.probe.estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries)
         return estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries)
 
     def ladder(self, name: str, entries: Array) -> tuple[Plateau, Plateau]:
-        """The two best plateaus of central differences, extrapolated, for some entries (flat indices)."""
-        question = replace(self.question, others={})
+        """The two best plateaus of central differences, extrapolated, for some entries (flat indices), or draws."""
+        question = self.asked
         steps = ladder_steps(self.stage.arrays[name])
         scheme = SCHEMES["central"]
-        return best_two(climb(self.stage, name, entries, scheme, question, steps, self.watch), scheme)
+        sweep: Sweep = climb if self.probe is None else sweep_of(self.probe.draws)
+        return best_two(sweep(self.stage, name, entries, scheme, question, steps, self.watch), scheme)
+
+    def entries(self) -> Evidence:
+        """The same evidence without its directions, for entries that are asked for one by one with `again`."""
+        return replace(self, probe=None, _known={})
 
 
 def reductions(term: Term) -> tuple[str, ...]:
@@ -171,6 +235,7 @@ class Scene:
     """What every sweep of a case needs. It is the same wherever and however often it is prepared.
 
     schemes  by name of what is to be differentiated by, the scheme, and why if it is not the complex step
+    course   whether entries are looked at, or directions
     """
 
     case: Case
@@ -180,17 +245,60 @@ class Scene:
     unsafe: Mapping[str, str]
     question: Question
     watch: KinkWatch
+    course: Course = SWEPT
 
     def fresh(self) -> Scene:
         """The same with a stage that remembers nothing of earlier sweeps."""
         stage = self.stage
         return replace(self, stage=Stage(stage.network, stage.point, stage.coupled, stage.observables, stage.arrays))
 
-    def estimate(self, name: str, sweep: Sweep = climb, tick: Callable[[int], None] | None = None) -> Estimate:
-        """The numeric gradient of one tensor."""
-        scheme = SCHEMES[self.schemes[name][0]]
-        step = self.case.gradient.step
-        return estimate(self.stage, name, scheme, self.question, self.watch, step, tick=tick, sweep=sweep)
+    @property
+    def draws(self) -> Draws:
+        """The directions of every tensor."""
+        return Draws(self.course.directions, self.case.seed)
+
+    @property
+    def climb(self) -> Sweep:
+        """What evaluates the entries of a tensor, or the draws in their place."""
+        return sweep_of(self.draws) if self.course.directions else climb
+
+    def size(self, name: str) -> int:
+        """How many entries of a tensor are evaluated, or draws."""
+        if name in self.course.only:
+            return len(self.course.only[name])
+        return self.course.directions or self.stage.arrays[name].size
+
+    def probe(self) -> Probe | None:
+        """The directions, with what their bars are made of; None where entries are looked at."""
+        if not self.course.directions:
+            return None
+        magnitude = cache(lambda name: _magnitude_along(np.asarray(self.analytic.gradients[name])))
+        return Probe(self.draws, magnitude, partial(_nearby, self.stage))
+
+    def estimate(
+        self,
+        name: str,
+        sweep: Sweep | None = None,
+        tick: Callable[[int], None] | None = None,
+        probe: Probe | None = None,
+    ) -> Estimate:
+        """The numeric gradient of one tensor, along the draws of the probe where there is one."""
+        scheme, step = SCHEMES[self.schemes[name][0]], self.case.gradient.step
+        if probe is not None:
+            return probe.estimate(self.stage, name, scheme, self.question, self.watch, step, tick=tick, sweep=sweep)
+        return estimate(
+            self.stage, name, scheme, self.question, self.watch, step, self.course.only.get(name), tick, sweep or climb
+        )
+
+
+def _nearby(stage: Stage) -> Stage:
+    """The network with every number moved by one unit in the last place."""
+    return Stage(stage.network, stage.point.map(partial(moved, seed=1)), stage.coupled, stage.observables)
+
+
+def _magnitude_along(gradient: Array) -> float:
+    """Σ|g v|, or 8 ‖g‖ where that is less: no more is Σ δ v where |δ| ≤ |g| and v is random."""
+    return min(size(gradient), _DEVIATIONS * norm(gradient))
 
 
 def prepare(case: Case) -> Scene:
@@ -202,44 +310,58 @@ def prepare(case: Case) -> Scene:
     if not names:
         raise NothingSelected(f"{case.path}: there is neither a parameter nor a real input to differentiate by")
     chosen = {name: _scheme(case, name, reasons) for name in names}
-    question = _question(stage, analytic)
-    return Scene(
-        case, stage, analytic, chosen, reasons, question, KinkWatch(case.network, stage.arrays, analytic.trace.arrays)
-    )
+    measured = not all(SCHEMES[scheme].is_complex for scheme, _ in chosen.values())
+    question = _question(stage, analytic, measured)
+    watch = KinkWatch(case.network, stage.arrays, analytic.trace.arrays)
+    return Scene(case, stage, analytic, chosen, reasons, question, watch, course(case, stage, chosen))
 
 
 def gather(
     case: Case,
     replay: str,
     progress: Progress,
-    sweep: Sweep = climb,
+    sweep: Sweep | None = None,
     scene: Scene | None = None,
     left_out: Collection[str] = (),
 ) -> Evidence:
     """Hear both witnesses. UsageError where `complex` is demanded and a layer is not safe under it.
 
     progress  is called with (entries done, entries in all, name of the tensor)
-    sweep     evaluates all entries of a tensor at the usual step; that may have been done elsewhere
+    sweep     evaluates all entries (or draws) of a tensor at the usual step, where that has been done elsewhere
     scene     the case, prepared, where that was done already
     left_out  the tensors that nothing is to be said about
     """
     scene = (scene or prepare(case)).fresh()
-    case, arrays = scene.case, scene.stage.arrays
+    case, probe = scene.case, scene.probe()
     names = [name for name in scene.schemes if name not in left_out]
     estimates: dict[str, Estimate] = {}
-    total = sum(arrays[name].size for name in names)
+    total = sum(scene.size(name) for name in names)
     done = 0
     for name in names:
         tick = partial(_tick, progress, done, total, name)
         tick(0)
-        estimates[name] = scene.estimate(name, sweep, tick)
-        done += arrays[name].size
+        estimates[name] = scene.estimate(name, sweep, tick, probe)
+        done += scene.size(name)
     progress(total, total, "")
-    rounded = spread(case.network, case.point.cast(case.dtype), scene.analytic)
+    if probe is not None:
+        probe.forget()
     return Evidence(
-        case, scene.stage, scene.analytic, rounded, estimates, scene.schemes, scene.unsafe, scene.question,
-        scene.watch, replay,
+        case, scene.stage, scene.analytic, _spread(scene, probe), estimates, scene.schemes, scene.unsafe,
+        scene.question, scene.watch, replay, scene.course, probe,
     )  # fmt: skip
+
+
+def _spread(scene: Scene, probe: Probe | None) -> Mapping[str, Spread]:
+    """The rounding of the analytic side, entry by entry or along the draws."""
+    network, point = scene.case.network, scene.case.point.cast(scene.case.dtype)
+    if probe is None:
+        return spread(network, point, scene.analytic)
+
+    def slopes(name: str, gradient: Array) -> Array:
+        rays = probe.draws.rays(name, scene.stage.arrays[name].shape)
+        return np.array([along(gradient, ray.signs) for ray in rays])
+
+    return spread_along(network, point, scene.analytic, scene.schemes.keys(), apart, slopes)
 
 
 def _tick(progress: Progress, done: int, total: int, name: str, entries: int) -> None:
@@ -261,12 +383,15 @@ def _magnitude(term: Term, losses: Any, arrays: Mapping[str, Array]) -> float:
 
 
 def _names(case: Case) -> tuple[str, ...]:
-    asked = {name for name, _ in case.gradient.entries}
     names = (*case.point.parameters, *case.point.inputs)
-    return case.point.differentiable(n for n in names if (n in asked if asked else n not in case.left_out))
+    if case.gradient.entries:
+        asked = {name for name, _ in case.gradient.entries}
+        names = tuple(name for name in names if name in asked)
+    return case.point.differentiable(name for name in names if name not in case.skipped)
 
 
-def _question(stage: Stage, analytic: Analytic) -> Question:
+def _question(stage: Stage, analytic: Analytic, measured: bool) -> Question:
+    """What every sweep is asked; complex steps need no noise, which is not a number then."""
     weights = []
     others: dict[Any, Array] = {}
     for position, term in enumerate(stage.network.terms):
@@ -276,7 +401,8 @@ def _question(stage: Stage, analytic: Analytic) -> Question:
         alone = stage.observables.per_sample_weights(position)
         if alone is not None:
             others[position, "per_sample"] = alone
-    return Question(np.sum(weights, axis=0), others, forward_noise(stage))
+    noise = forward_noise(stage) if measured else np.full(stage.observables.width, np.nan)
+    return Question(np.sum(weights, axis=0), others, noise)
 
 
 def _weights(stage: Stage, position: int, losses_shape: tuple[int, ...], reduction: str) -> Array:

@@ -23,7 +23,15 @@ CODES = {
     "GC125": "frozen-gradient",
     "GC201": "reduction-ratio",
     "GC202": "reduction-value",
+    "GC203": "weight-normalisation",
     "GC301": "per-sample-sum",
+    "GC302": "sample-leakage",
+    "GC401": "accumulation-mismatch",
+    "GC402": "accumulation-uneven",
+    "GC501": "impure",
+    "GC502": "not-repeatable",
+    "GC503": "call-order",
+    "GC504": "not-linear-upstream",
     "GC505": "dtype",
     "GC601": "vacuous",
     "GC602": "dead-unit",
@@ -115,6 +123,10 @@ class Row:
 
     The errors, the bar and the worst entry are those of the entries that have a derivative: at a kink the numeric value
     depends on the scheme, and such entries are judged layer by layer instead. `worst` is at a kink only if all are.
+
+    Where the tensor was probed along directions, no entry was checked: `checked` and the counts are 0, the errors and
+    the bar are those of Σ g v, `detectable` is that of one entry of usual size, and `directions` says how many were
+    drawn, how many pass and how many fail. The others met a kink, or could not be decided.
     """
 
     name: str
@@ -137,6 +149,11 @@ class Row:
     uses: tuple[
         str, ...
     ] = ()  # beyond: where a parameter stands that stands in several places: `head.weight (transposed)`
+
+    @property
+    def examined(self) -> bool:
+        """Whether anything was compared: entries, or directions."""
+        return bool(self.checked or self.directions)
 
 
 @dataclass(frozen=True)
@@ -239,6 +256,7 @@ class SpecReport:
     replay: str = ""
     ignored: int = 0
     objective: str = "minimize"
+    course: str = ""  # whether every entry was swept, or tensors were probed along directions, and why
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -249,6 +267,11 @@ class SpecReport:
     def counts(self) -> Counts:
         """Entries by verdict, over all rows."""
         return sum((row.counts for row in self.rows), Counts())
+
+    @property
+    def drawn(self) -> int:
+        """Directions that were probed, over all rows."""
+        return sum(row.directions["drawn"] for row in self.rows if row.directions)
 
 
 @dataclass(frozen=True)

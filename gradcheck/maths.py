@@ -39,6 +39,12 @@ def softplus(x: Array) -> Array:
     return y
 
 
+def t_log_t(t: Array) -> Array:
+    """t log t of real numbers t ≥ 0, elementwise; 0 at 0."""
+    y: Array = t * np.log(np.where(t > 0, t, 1))
+    return y
+
+
 def softmax(x: Array, axis: int, where: Array | None = None) -> Array:
     """e^xⱼ / Σₖ e^xₖ along one axis; the shape of x.
 
@@ -78,6 +84,15 @@ def log_softmax(x: Array, axis: int) -> Array:
     np.put_along_axis(e, m, 0, axis)
     y: Array = z - np.log1p(e.sum(axis=axis, keepdims=True))
     return y
+
+
+def sum_of_others(x: Array, axis: int) -> Array:
+    """Σ_{k≠j} xₖ along one axis, in the place of xⱼ; without the cancellation of Σ x − xⱼ."""
+    z = np.moveaxis(x, axis, -1)
+    none = np.zeros_like(z[..., :1])
+    before = np.concatenate([none, z[..., :-1].cumsum(axis=-1)], axis=-1)
+    behind = np.concatenate([none, z[..., :0:-1].cumsum(axis=-1)], axis=-1)[..., ::-1]
+    return np.moveaxis(before + behind, -1, axis)
 
 
 def argmax(x: Array, axis: int) -> NDArray[np.intp]:

@@ -96,7 +96,7 @@ class Node:
 
     def says(self, name: str) -> bool:
         """Whether what the layer says beyond its three methods is about its own forward, not an inherited one."""
-        return _belongs_to_forward(type(self.layer), name)
+        return _belongs_to(type(self.layer), "forward", name)
 
     def branches(self, inputs: Sequence[Array], keywords: Mapping[str, Array]) -> Array | None:
         """The layer's `branches` at the given arrays; None where it does not say."""
@@ -142,7 +142,7 @@ class Term:
 
     def branches(self, predictions: Sequence[Array], arrays: Mapping[str, Array]) -> Array | None:
         """The loss's `branches` at the given predictions; None where it does not say."""
-        if not _belongs_to_forward(type(self.loss), "branches"):
+        if not _belongs_to(type(self.loss), "forward", "branches"):
             return None
         with guarded(self.name, "branches", self.trusted):
             return cast(
@@ -156,18 +156,34 @@ class Term:
             return 1.0
         declared = getattr(self.loss, "divisor", None)
         if declared is not None:
-            return self._declared_divisor(declared, reduction, arrays)
+            return self._declared_divisor(declared, reduction, arrays, losses_shape)
         if not self.elementwise:
             return None
         return float(np.prod(losses_shape) if reduction == "mean" else losses_shape[0])
 
-    def _declared_divisor(self, declared: Callable[..., Any], reduction: str, arrays: Mapping[str, Array]) -> float:
+    def divisor_name(self, reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]) -> str:
+        """What the loss itself calls its divisor; empty where it does not say, and the number speaks for itself."""
+        declared = getattr(self.loss, "divisor_name", None)
+        if declared is None or not _belongs_to(type(self.loss), "divisor", "divisor_name"):
+            return ""
+        with guarded(self.name, "divisor_name", self.trusted):
+            return str(self._told(declared, reduction, arrays, losses_shape))
+
+    def _told(
+        self, method: Callable[..., Any], reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
+    ) -> Any:
+        """Call a method that takes by name what forward takes, `reduction` and `losses_shape`."""
         offered: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
         offered |= dict(zip(positional_names(self.loss.forward), (arrays[p] for p in self.predictions), strict=False))
-        offered["reduction"] = reduction
-        taken = inspect.signature(declared).parameters
+        offered |= {"reduction": reduction, "losses_shape": losses_shape}
+        taken = inspect.signature(method).parameters
+        return method(**{name: value for name, value in offered.items() if name in taken})
+
+    def _declared_divisor(
+        self, declared: Callable[..., Any], reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
+    ) -> float:
         with guarded(self.name, "divisor", self.trusted):
-            divisor = float(declared(**{name: value for name, value in offered.items() if name in taken}))
+            divisor = float(self._told(declared, reduction, arrays, losses_shape))
         if not (np.isfinite(divisor) and divisor > 0):
             message = f"{self.name}: divisor returned {divisor:g} for `{reduction}`; expected a positive number"
             raise LayerFailure("GC202", self.name, "divisor", message)
@@ -326,12 +342,12 @@ class guarded:  # noqa: N801 - reads as a statement: with guarded(...)
         raise LayerFailure("GC901", self.node, self.phase, message) from error
 
 
-def _belongs_to_forward(kind: type, name: str) -> bool:
-    """Whether an attribute is defined at or below the class that defines forward: it was written for that forward."""
+def _belongs_to(kind: type, method: str, name: str) -> bool:
+    """Whether an attribute is defined at or below the class that defines a method: it was written for that method."""
     for base in kind.__mro__:
         if name in vars(base):
             return True
-        if "forward" in vars(base):
+        if method in vars(base):
             return False
     return False
 

@@ -20,7 +20,6 @@ from gradcheck.endings import Limit, out_of_time
 from gradcheck.errors import LayerFailure, SpecError
 from gradcheck.evidence import Evidence, Scene, Sweep, gather
 from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, SpecReport, worst_verdict
-from gradcheck.gradients.numeric.ladder import climb
 from gradcheck.naming import spec_name
 from gradcheck.network import Term
 from gradcheck.spec.case import Case
@@ -96,7 +95,7 @@ def run_case(
     case: Case,
     replay: str,
     progress: Progress | None = None,
-    sweep: Sweep = climb,
+    sweep: Sweep | None = None,
     scene: Scene | None = None,
     limit: Limit | None = None,
 ) -> Outcome:
@@ -106,6 +105,7 @@ def run_case(
     limit         which tensors were not reached before time ran out
     """
     outcomes: list[CheckOutcome] = []
+    way = ""
     names = scene.schemes if scene and limit else ()
     with np.errstate(all="ignore"):
         try:
@@ -116,6 +116,7 @@ def run_case(
         except LayerFailure as failure:
             outcomes = [_stopped("gradient", failure, case, replay)]
         else:
+            way = evidence.course.why if evidence else ""
             outcomes = [_run_check(name, evidence) for name in case.checks if evidence]
     if limit is not None:
         outcomes = _cut_short(outcomes, limit, case, replay)
@@ -123,6 +124,7 @@ def run_case(
     rows = tuple(row for outcome in outcomes for row in (*outcome.parameters, *outcome.inputs))
     gradients = {name: array for outcome in outcomes for name, array in outcome.gradients.items()}
     report = _report(case, replay, outcomes, results, rows, limit.unreached if limit else ())
+    report = replace(report, course=way if any(row.examined for row in rows) else "")
     return Outcome(report, gradients, tuple(note for outcome in outcomes for note in outcome.notes))
 
 
@@ -139,7 +141,7 @@ def _report(
     return SpecReport(
         path=case.path,
         name=case.name,
-        verdict=worst_verdict([*applicable, *(row.verdict for row in rows if row.checked)], "not_applicable"),
+        verdict=worst_verdict([*applicable, *(row.verdict for row in rows if row.examined)], "not_applicable"),
         seed=case.seed,
         parameters=_rows(case, case.point.all_parameters, rows, unreached),
         inputs=_rows(case, case.point.differentiable(case.point.inputs), rows, unreached),
@@ -200,9 +202,9 @@ def repeating(path: str, plugins: Collection[str], seed: int | None, overrides: 
     """What repeats a run: the spec, its plugins, the seed, and what the command line has set."""
     words = ["gradcheck run", quote(path)]
     words += [f"--plugin {quote(plugin)}" for plugin in plugins]
-    given = {"--step": overrides.step, "--rtol": overrides.rtol}
+    given = {"--step": overrides.step, "--rtol": overrides.rtol, "--directions": overrides.directions}
     words += [f"--seed {seed}"] if seed is not None else []
-    words += [f"{option} {value!r}" for option, value in given.items() if value is not None]
+    words += [f"{option} {value}" for option, value in given.items() if value is not None]
     return " ".join(words)
 
 
@@ -245,7 +247,7 @@ def _rows(case: Case, names: tuple[str, ...], rows: tuple[Row, ...], unreached: 
 
     def unchecked(name: str) -> Row:
         why = "time ran out" if name in unreached else reason
-        if name in case.left_out and "gradient" in case.checks and not case.gradient.entries:
+        if name in case.skipped and "gradient" in case.checks:
             why = "`check` does not name it"
         frozen = name in case.point.frozen
         why = "frozen: a constant of the objective, which receives no gradient" if frozen else why

@@ -177,7 +177,7 @@ class _Sweep:
         return next((failure.message for failure in self.evidence.analytic.failures), "backward is not finite here")
 
     def _climb(self) -> Rungs:
-        question = replace(self.evidence.question, others={})
+        question = self.evidence.asked
         scale = scale_of(self.array)
         steps = scale * _relative_steps(self.scheme)
         return climb(self.evidence.stage, self.name, self.flat, self.scheme, question, steps, self.watch)

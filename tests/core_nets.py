@@ -38,7 +38,7 @@ def graph(
     inputs: tuple[str, ...] = ("input",),
     seed: int = 7,
     dtype: str = "float64",
-    checks: Sequence[str] = ("gradient", "reduction", "per_sample", "vacuity"),
+    checks: Sequence[str] = ("contract", "gradient", "reduction", "per_sample", "accumulation", "vacuity"),
     trusted: bool = False,
     parameters: Mapping[str, Array] | None = None,
     **plan: Any,

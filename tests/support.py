@@ -24,7 +24,7 @@ def case(
     reduction: str = "mean",
     seed: int = 7,
     dtype: str = "float64",
-    checks: Sequence[str] = ("gradient", "reduction", "per_sample", "vacuity"),
+    checks: Sequence[str] = ("contract", "gradient", "reduction", "per_sample", "accumulation", "vacuity"),
     trusted: bool = False,
     parameters: Mapping[str, np.ndarray] | None = None,
     extra: Mapping[str, np.ndarray] | None = None,

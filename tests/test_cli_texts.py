@@ -10,6 +10,7 @@ import pytest
 
 from gradcheck import __version__
 from gradcheck._cli_texts import explain
+from gradcheck.catalogue import Catalogue
 from gradcheck.cli import main
 from gradcheck.findings import CODES
 
@@ -25,7 +26,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_list_layers(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "list", "layers")
-    assert text.startswith("avg_pool2d: Mean of each window")
+    assert "\navg_pool2d: Mean of each window" in text
     assert "\nlinear: Affine map of the last axis.\n    forward     y  = x W + b  " in text
     assert "\n    options     out_features (required), bias: true\n" in text
     assert "\nrelu: Rectified linear unit.\n" in text
@@ -58,10 +59,32 @@ def test_code_with_a_text_of_its_own(code: str, title: str, capsys: pytest.Captu
     assert shown(capsys, "explain", CODES[code]) == text
 
 
+def test_every_loss_is_listed_with_its_domain_reductions_and_divisors(capsys: pytest.CaptureFixture[str]) -> None:
+    paragraphs = shown(capsys, "list", "losses").strip().split("\n\n")
+    assert [text.partition(":")[0] for text in paragraphs] == Catalogue().names("losses")
+    for text in paragraphs:
+        facts = re.findall(r"^    (\w+)", text, re.MULTILINE)
+        assert {"forward", "backward", "domain", "divisors", "reductions", "options"} <= set(facts), text
+
+
+def test_list_losses_of_a_plugin(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plugin = tmp_path / "own.py"
+    body = (
+        "def forward(self, p, reduction): return p.sum(), p\n    def backward(self, u, cache): return u + 0 * cache\n"
+    )
+    plugin.write_text(f"from gradcheck import Loss\nclass Own(Loss):\n    reductions = ('sum',)\n    {body}", "utf-8")
+    listed = shown(capsys, "list", "losses", "--plugin", str(plugin))
+    assert "\nown: (no docstring)\n    reductions  sum\n    options     none\n" in listed
+
+
 def test_list_losses_and_checks(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "mse: Squared error.\n    forward     l  = w (p − t)²" in shown(capsys, "list", "losses")
+    losses = shown(capsys, "list", "losses")
+    assert "mse: Squared error.\n    forward     l  = w (p − t)²" in losses
+    assert "    options     beta: 1.0, mean_over: losses, output_weight: null\n" in losses
     checks = shown(capsys, "list", "checks")
-    assert checks.startswith("gradient: Is backward the derivative of forward?\n    GC100 unexplained-mismatch\n")
+    assert checks.startswith("accumulation: Do micro-batches add up to the gradient of the whole batch?\n    GC401 ")
+    assert "\n\ncontract: Does every forward and backward, called alone, keep the contract?\n    GC501 " in checks
+    assert "\n\ngradient: Is backward the derivative of forward?\n    GC100 unexplained-mismatch\n" in checks
 
 
 def test_explain(capsys: pytest.CaptureFixture[str]) -> None:

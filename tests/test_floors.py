@@ -23,7 +23,7 @@ FLOORS = (
     {"catalogue", "network"},
     {"assembly"},
     {"spec", "gradients"},
-    {"compare", "evidence", "alone"},
+    {"compare", "evidence", "alone", "_course"},
     {"checks", "diagnosis"},
     {"pipeline", "stepping"},
     {"report", "workers"},

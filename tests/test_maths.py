@@ -40,6 +40,12 @@ def test_softplus_and_its_derivative_are_exact_in_both_tails(x):
     np.testing.assert_allclose(step, exact_sigmoid(x), rtol=1e-15, atol=1e-300)
 
 
+@pytest.mark.parametrize("x", EXTREMES)
+def test_tanh_slope_is_exact_in_both_tails(x):
+    expected = 4 * exact_sigmoid(2 * x) * exact_sigmoid(-2 * x)
+    np.testing.assert_allclose(maths.tanh_slope(np.array([x])), expected, rtol=1e-15, atol=1e-300)
+
+
 def exact_log_softmax(row: list[float]) -> list[float]:
     with localcontext(prec=800):
         exponentials = [Decimal(x).exp() for x in row]
@@ -74,6 +80,29 @@ def test_softmax_normalises_along_its_axis_alone(axis):
     np.testing.assert_array_equal(y, moved)
 
 
+@pytest.mark.parametrize("size", [1.0, 800.0])
+def test_softmax_of_some_is_the_softmax_of_these_alone(size):
+    x = size * np.random.default_rng(3).normal(size=(4, 3))
+    where = np.array([[1, 1, 1], [0, 1, 1], [1, 0, 0], [0, 0, 0]], dtype=bool)
+    x[1, 0] = 1e300  # the greatest entry does not count
+    y = maths.softmax(x, 1, where=where)
+    for row, found, seen in zip(x, y, where, strict=True):
+        expected = np.zeros(3)
+        if seen.any():
+            expected[seen] = maths.softmax(row[seen], 0)
+        np.testing.assert_array_equal(found, expected)
+    step = maths.softmax(x + 1j * H * np.eye(3)[1], 1, where=where).imag / H
+    np.testing.assert_allclose(step, y * (np.eye(3)[1] - y[:, 1:2]), atol=3e-16)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_softmax_vjp_is_the_jacobian_times_the_upstream_gradient(row):
+    q, dy = np.exp(exact_log_softmax(row)), np.array([0.3, -2.0, 1.0])
+    jacobian = np.diag(q) - np.outer(q, q)
+    found = maths.softmax_vjp(q[None], dy[None], 1)
+    np.testing.assert_allclose(found, [jacobian @ dy], rtol=1e-14, atol=3e-16)
+
+
 @pytest.mark.parametrize("size", [50.0, 600.0])
 def test_a_complex_step_of_a_sure_softmax_keeps_the_tiny_derivative(size):
     tail = np.exp(-size)
@@ -90,8 +119,11 @@ def test_every_row_of_a_softmax_has_its_own_scale():
 
 FUNCTIONS = {
     "sigmoid": maths.sigmoid,
+    "tanh_slope": maths.tanh_slope,
     "softplus": maths.softplus,
     "softmax": lambda x: maths.softmax(x, -1),
+    "softmax of some": lambda x: maths.softmax(x, -1, where=np.arange(x.shape[-1]) != 1),
+    "softmax_vjp": lambda x: maths.softmax_vjp(x, x, -1),
     "log_softmax": lambda x: maths.log_softmax(x, -1),
 }
 
@@ -113,3 +145,17 @@ def test_side_marks_the_border_by_the_real_part():
     x = np.array([-2.0, -0.0, 0.0, 3.0]) + 1j
     assert maths.side(x).tolist() == [0, -1, -1, 1]
     assert maths.side(x, smooth=True).tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_a_sum_of_others_does_not_cancel(axis):
+    x = np.array([[1.0, 1e-30, 3e-30], [2.0, 1.0, 1e-20]])
+    others = maths.sum_of_others(x, axis)
+    for place in np.ndindex(*x.shape):
+        line = np.moveaxis(x, axis, -1)[place[1 - axis % 2]]
+        expected = np.delete(line, place[axis % 2]).sum()
+        assert others[place] == expected
+
+
+def test_t_log_t_is_zero_at_zero():
+    assert maths.t_log_t(np.array([0.0, 1.0, 2.0])).tolist() == [0, 0, 2 * np.log(2)]

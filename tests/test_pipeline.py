@@ -47,7 +47,8 @@ def test_report_says_all_that_was_run() -> None:
         "linear_2.bias",
     ]
     assert [r.name for r in report.inputs] == ["input"]
-    assert [check.check for check in report.checks] == ["gradient", "reduction", "per_sample", "vacuity"]
+    order = ("contract", "gradient", "reduction", "per_sample", "accumulation", "vacuity")
+    assert tuple(check.check for check in report.checks) == order
     assert (report.loss, report.batch_size, report.dtype) == ("mse (mean)", 5, "float64")
     assert report.counts == Counts(passed=35)
     assert not report.findings
@@ -72,7 +73,7 @@ def test_findings_come_in_the_order_of_the_checks_with_ids_of_their_own() -> Non
     halved = wrong(lambda dx, g: (dx, {**g, "weight": g["weight"] / 2 if len(dx) > 1 else g["weight"]}))
     report = check(Linear(3), halved, Linear(2), x=X)
     ids = [finding.id for finding in report.findings]
-    assert ids == ["gradient-1", "per_sample-1"], told(report)
+    assert ids == ["gradient-1", "per_sample-1", "accumulation-1"], told(report)
     assert len(set(ids)) == len(ids)
 
 
@@ -285,4 +286,4 @@ def test_text_that_is_no_spec_is_refused_with_every_problem() -> None:
 
 
 def test_checks_are_found_by_walking_their_folder() -> None:
-    assert check_names() == ["gradient", "per_sample", "reduction", "vacuity"]
+    assert check_names() == ["accumulation", "contract", "gradient", "per_sample", "reduction", "vacuity"]

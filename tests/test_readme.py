@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -91,10 +92,12 @@ def test_there_are_two_commands() -> None:
     assert second == "python -m pip install '.[test]' && python -m pytest -n auto"
 
 
-def test_the_shown_plugin_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shown_plugin_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    _, layer, loss = blocks("python")
-    Path("mine.py").write_text(f"{layer}\n\n{loss}", encoding="utf-8")
+    _, layer, bags, loss = blocks("python")
+    Path("mine.py").write_text(f"{layer}\n\n{bags}\n\n{loss}", encoding="utf-8")
     Path("mine.yaml").write_text(
         "data:\n"
         "  batch_size: 3\n"
@@ -107,6 +110,22 @@ def test_the_shown_plugin_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         encoding="utf-8",
     )
     assert main(["run", "mine.yaml", "--plugin", "mine.py"]) == 0
+    Path("bags.yaml").write_text(
+        "data:\n"
+        "  batch_size: 3\n"
+        "  inputs: {ids: {shape: [5], fill: integers, high: 10}, weights: {shape: [5]}}\n"
+        "  targets: {y: {shape: [4]}, total: {shape: [1]}}\n"
+        "network:\n"
+        "  - bags\n"
+        "loss:\n"
+        "  - mse: {inputs: bags_1.0, target: y}\n"
+        "  - mse: {inputs: bags_1.1, target: total}\n",
+        encoding="utf-8",
+    )
+    capsys.readouterr()
+    assert main(["run", "bags.yaml", "--plugin", "mine.py", "--format", "json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)["specs"]
+    assert [row["name"] for row in report["parameters"] + report["inputs"]] == ["bags_1.table", "weights"]
 
 
 def test_the_shown_grammar_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +134,8 @@ def test_the_shown_grammar_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shapes = {"conv2d_1.weight": (6, 1, 3, 3), "conv2d_1.bias": 6, "head.weight": (600, 10), "head.bias": 10}
     np.savez("weights.npz", **{name: np.ones(shape) for name, shape in shapes.items()})
     assert main(["validate", "digits.yaml"]) == 0
+    Path("graph.yaml").write_text(blocks("yaml")[2], encoding="utf-8")
+    assert main(["run", "graph.yaml"]) == 0
 
 
 def test_the_exit_codes_are_those_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,13 +19,13 @@ PLUGIN = """
 import numpy as np
 from gradcheck import Layer
 
-class Add(Layer):
+class Plus(Layer):
     def forward(self, a, b):
         return a + b, None
     def backward(self, dy, cache):
         return (dy, dy), {}
 
-class Sub(Layer):
+class Minus(Layer):
     def forward(self, a, b):
         return a - b, None
     def backward(self, dy, cache):
@@ -57,6 +57,16 @@ class Lookup(Layer):
         np.add.at(dweight, k, dy)
         return None, {"weight": dweight}
 
+class Offset(Lookup):
+    "Adds 1 to the gradient of its table, whatever the batch and the reduction are."
+    def init(self, rng, k_shape):
+        return {"weight": rng.standard_normal((6, 4))}
+    def forward(self, k, weight):
+        return weight[k], (k, weight.shape)
+    def backward(self, dy, cache):
+        _, gradients = super().backward(dy, cache)
+        return None, {"weight": gradients["weight"] + 1}
+
 class Squash(Layer):
     "Its backward takes tanh for its own derivative."
     def forward(self, x):
@@ -79,6 +89,14 @@ class Doubled(Layer):
     def backward(self, dy, cache):
         x, gain = cache
         return dy * gain, {"gain": 2 * (dy * x).sum(axis=0)}
+
+class Forgetful(Layer):
+    def init(self, rng, x_shape):
+        return {"gain": rng.standard_normal(x_shape[1:])}
+    def forward(self, x, gain):
+        return x * gain, gain
+    def backward(self, dy, gain):
+        return dy * gain, {}
 
 class Told(Layer):
     "Knows what is frozen, and heeds it."
@@ -130,7 +148,7 @@ modules:
 network:
   - module: {module: tower, inputs: a}
   - module: {module: tower, inputs: b}
-  - add: {inputs: [tower_1, tower_2]}
+  - plus: {inputs: [tower_1, tower_2]}
 loss: mse
 """
 RECURRENT = """\
@@ -149,6 +167,16 @@ network:
   - linear: {out_features: 6, name: head}
 loss: cross_entropy
 parameters: {tie: {head.weight: embedding.weight.T}}
+"""
+
+
+PARALLEL = """\
+data: {batch_size: 4, inputs: {a: {shape: [3]}, b: {shape: [2]}}, targets: {x: {shape: [2]}, y: {shape: [3]}}}
+network:
+  - linear: {out_features: 2, inputs: a, name: there}
+  - linear: {out_features: 3, inputs: b, name: back}
+loss: [mse: {inputs: there, target: x}, mse: {inputs: back, target: y}]
+parameters: {tie: {back.weight: there.weight.T}}
 """
 
 
@@ -176,7 +204,9 @@ def read(plugin: str) -> Callable[[str], Case]:
 
 
 @pytest.mark.parametrize("method", ["auto", "central"])
-@pytest.mark.parametrize("spec", [SIAMESE, RECURRENT, WORDS], ids=["siamese", "recurrent", "words"])
+@pytest.mark.parametrize(
+    "spec", [SIAMESE, RECURRENT, WORDS, PARALLEL], ids=["siamese", "recurrent", "words", "parallel"]
+)
 def test_networks_that_share_parameters_pass(run: Callable[..., Outcome], spec: str, method: str) -> None:
     report = run(spec, method=method).report
     assert report.verdict == "pass", told(report)
@@ -250,12 +280,12 @@ def test_layers_that_couple_samples_are_named_by_their_places(run: Callable[...,
     assert verdict(report, "gradient") == "pass", told(report)
     (result,) = [check for check in report.checks if check.check == "per_sample"]
     assert result.verdict == "not_applicable"
-    assert result.reason.startswith("tower_1.centred_1 and tower_2.centred_1 couples the samples")
+    assert result.reason.startswith("tower_1.centred_1 and tower_2.centred_1 couple the samples")
 
 
 def test_a_parameter_that_one_place_ignores_is_reached_through_the_other(run: Callable[..., Outcome]) -> None:
     """a - a of the same tower leaves nothing of it, but the other term sees it."""
-    spec = SIAMESE.replace("inputs: b}", "inputs: a}").replace("b: {shape: [3]}", "").replace("add:", "sub:")
+    spec = SIAMESE.replace("inputs: b}", "inputs: a}").replace("b: {shape: [3]}", "").replace("plus:", "minus:")
     spec = spec.replace("{a: {shape: [3]}, }", "{a: {shape: [3]}}")
     alone = run(spec).report
     assert ("GC601", "tower.linear_1.weight") in notes(alone) or ("GC603", "tower.linear_1.weight") in notes(alone)
@@ -314,6 +344,14 @@ parameters: {tie: {head.weight: first.weight}}
     assert blamed(run(wrong_owner).report) == [("first", "first.weight")]
 
 
+def test_equivalences_that_a_tied_parameter_breaks_are_the_guilt_of_the_place(run: Callable[..., Outcome]) -> None:
+    """Its other layer, which is nearer to the loss, is right."""
+    report = run(WORDS.replace("lookup", "offset")).report
+    codes = {"GC100", "GC201", "GC301", "GC401", "GC504"}
+    assert {found.code for found in errors(report)} == codes, told(report)
+    assert {layer for layer, _ in blamed(report)} == {"embedding"}, told(report)
+
+
 # Scope ----------------------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +408,8 @@ def test_only_what_is_named_is_checked(run: Callable[..., Outcome]) -> None:
     left_out = row(report, "tower.doubled_1.gain")
     assert (left_out.checked, left_out.verdict, left_out.reason) == (0, "not_applicable", "`check` does not name it")
     assert row(report, "a").checked == 12
+    assert run(with_gain("forgetful", "check: 'tower.linear*'")).report.verdict == "pass"
+    assert blamed(run(SIAMESE.replace("tanh", "forgetful")).report) == [("tower.forgetful_1", "tower.forgetful_1.gain")]
     asked = run(with_gain("doubled", "check: 'tower.linear*'"), entries=("tower.doubled_1.gain[0]",)).report
     assert row(asked, "tower.doubled_1.gain").counts.fail == 1
 

@@ -119,7 +119,12 @@ def test_corpus_is_complete() -> None:
     assert [path.stem for path in plugins] == [path.stem for path in WRONG]
     assert len(WRONG) >= 15
     silent = [spec.stem for spec in WRONG if expectations(spec).get("check gradient") == "pass"]
-    assert silent == ["divisor_n_instead_of_elements", "ignored_targets_counted", "mean_of_means"]
+    assert silent == [
+        "auxiliary_scaled_twice", "batch_of_one", "batch_statistic_in_loss", "cache_mutated", "class_weights_averaged",
+        "clipped_gradient", "divergence_over_elements", "divisor_n_instead_of_elements", "full_window_assumed",
+        "ignored_targets_counted", "input_mutated", "mean_of_means", "parameters_stepped", "upstream_ignored",
+        "upstream_mutated", "weights_by_number", "weights_normalised_by_n",
+    ], "the gradient check alone would have passed these"  # fmt: skip
 
 
 @pytest.mark.parametrize("spec", [*GOOD, *WRONG], ids=lambda path: path.stem)

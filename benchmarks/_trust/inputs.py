@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from _trust.recipes import arity
+from _trust.recipes import arity, more_inputs
 from gradcheck.layers._base import Layer
 from gradcheck.naming import spec_name
 
 Array = NDArray[Any]
 Rng = np.random.Generator
 Shape = tuple[int, ...]
-#: The activation that the layer stands on, and any activation.
+#: The activation that the layer stands on, and any activation that fits beside it.
 THIS, ANY = "this", "any"
+#: How often a layer that takes any number of inputs takes one more than it must.
+_MORE = 0.3
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ def sources(rng: Rng, layer: Layer, shape: Shape) -> tuple[Source, ...]:
     recipe = _INPUTS.get(spec_name(type(layer)))
     if recipe is not None:
         return recipe(rng, layer, shape)
-    return (THIS, *[ANY] * (arity(layer, shape) - 1))
+    further = arity(layer, shape) - 1 + int(more_inputs(layer) and rng.random() < _MORE)
+    return (THIS, *[ANY] * further)
 
 
 def _of_lstm(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:

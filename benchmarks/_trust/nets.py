@@ -7,9 +7,11 @@ real nets that make gradient checks difficult (zero backgrounds, zero biases, ti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,12 +21,14 @@ from _trust.inputs import PRECEDED, THIS, Fresh, sources
 from _trust.planting import real_only
 from _trust.recipes import (
     DATA_NAMES,
+    INTEGERS,
     NoRecipe,
     Sizes,
     Units,
     draw_unit,
     options,
     predictions,
+    reads_integers,
     reductions,
     takes,
     targets,
@@ -49,6 +53,10 @@ _GREATEST = 1e6
 _SPACES: tuple[tuple[tuple[int, int], ...], ...] = (
     ((5, 15),), ((2, 6), (3, 10)), ((1, 4), (5, 11), (5, 11)), ((1, 2), (2, 4), (3, 5), (3, 5)),
 )  # fmt: skip
+#: The same for one of integers, and the share of the nets that start from such a sample.
+_INTEGER_SPACE, _INTEGER_SHARE = ((3, 8),), 0.12
+#: How often a layer with several inputs takes another activation than the last one for each of them, if any fits.
+_OTHER_OPERANDS = 0.8
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Profile:
     depth: tuple[int, int] = (3, 8)
     batch: tuple[int, int] = (2, 9)
     activation: int = 1200
-    entries: tuple[int, int] = (150, 1500)
+    entries: tuple[int, int] = (200, 1500)
     traits: bool = True
 
 
@@ -142,8 +150,9 @@ class Net:
 def draw_net(units: Units, seed: int, index: int, profile: Profile = LARGE) -> Net:
     """The net of that index. NoRecipe names its featured layer and loss if nothing that was drawn goes with them."""
     rng = np.random.default_rng([seed, index])
-    turn, place = divmod(index, len(units.layers))
-    featured, loss = sorted(units.layers)[place], sorted(units.losses)[(turn + place) % len(units.losses)]
+    layers, losses = sorted(units.layers), sorted(units.losses)
+    featured = layers[index % len(layers)]
+    loss = losses[(index + index // math.lcm(len(layers), len(losses))) % len(losses)]
     reason = ""
     with np.errstate(all="ignore"):
         for _ in range(_ATTEMPTS):
@@ -163,13 +172,27 @@ class _Drawing:
 
     def __init__(self, units: Units, profile: Profile, rng: Rng, origin: tuple[int, int], featured: str) -> None:
         self.units, self.profile, self.rng, self.origin, self.featured = units, profile, rng, origin, featured
-        shape = self._shape()
         self.traits: list[str] = []
-        x = _INPUTS[self._trait(_INPUTS)][1](rng, rng.standard_normal(shape))
+        self.readers = [name for name, kind in sorted(units.layers.items()) if reads_integers(kind)]
         self.shared: frozenset[str] = frozenset()
+        x = self._integers() if self._starts_from_integers() else self._numbers()
         self.assembly = _assembly(*origin, {"input": x}, self.shared, "float64", {})
         self.activations = ["input"]
         self.steps: list[Step] = []
+
+    def _starts_from_integers(self) -> bool:
+        by_chance = bool(self.readers) and self.profile.traits and self.rng.random() < _INTEGER_SHARE
+        return self.featured in self.readers or by_chance
+
+    def _integers(self) -> Array:
+        sizes = Sizes(self.rng)
+        shape = (sizes.draw(*self.profile.batch), *[sizes.draw(*limits) for limits in _INTEGER_SPACE])
+        self.traits.append("integer input")
+        return self.rng.integers(0, INTEGERS, shape)
+
+    def _numbers(self) -> Array:
+        x: Array = self.rng.standard_normal(self._shape())
+        return _INPUTS[self._trait(_INPUTS)][1](self.rng, x)
 
     def _shape(self) -> tuple[int, ...]:
         """The shape of an input on which the featured layer can stand."""
@@ -178,23 +201,26 @@ class _Drawing:
             shape = (sizes.draw(*self.profile.batch), *[sizes.draw(*limits) for limits in _SPACES[place]])
             for _ in range(_TRIES):
                 with suppress(ShapeError):
-                    sources(self.rng, draw_unit(self.units.layers[self.featured], sizes), shape)
+                    sources(self.rng, draw_unit(self.units.layers[self.featured], sizes, shape), shape)
                     return shape
         raise _Misfit(f"{self.featured} fits on none of the inputs that are drawn here")
 
     def net(self, loss_name: str) -> Net:
         """The finished net, with the featured layer on a random place."""
         depth = int(self.rng.integers(self.profile.depth[0], self.profile.depth[1] + 1))
-        place = int(self.rng.integers(depth))
+        integers = self.assembly.arrays["input"].dtype.kind == "i"
+        place = 0 if self.featured in self.readers else int(self.rng.integers(integers, depth))
         for position in range(depth):
-            self._add_layer([self.featured] if position == place else self._candidates())
+            first = [str(name) for name in self.rng.permutation(self.readers)] if integers and not position else []
+            self._add_layer([self.featured] if position == place else first or self._candidates())
         weights = self._weights()
-        loss = draw_unit(self.units.losses[loss_name], Sizes(self.rng))
+        shape = self.assembly.arrays[self.activations[-1]].shape
+        loss = draw_unit(self.units.losses[loss_name], Sizes(self.rng), shape)
         reduction = str(self.rng.choice(reductions(loss)))
         weight = 10 ** self.rng.uniform(-8, 8) if self.profile.traits and self.rng.random() < 0.15 else 1.0
         self.traits += ["scaled loss"] if weight != 1 else []
         data = {name: self.assembly.arrays[name] for name in self.assembly.inputs}
-        chosen = self._predictions(loss)
+        chosen = self._in_domain(loss, self._predictions(loss))
         net = Net(*self.origin, data, tuple(self.steps), loss, reduction, chosen, weight, weights, shared=self.shared)
         net = self._with_target(net)
         net.case("float32")
@@ -220,7 +246,8 @@ class _Drawing:
         """Whether an instance of this kind fits on the last activation; if so it is there now."""
         arrays = self.assembly.arrays
         used = {size for name in (*self.activations, *self.assembly.parameters) for size in arrays[name].shape}
-        layer, name = draw_unit(self.units.layers[kind], Sizes(self.rng, used)), f"{kind}_{len(self.steps) + 1}"
+        previous, name = self.activations[-1], f"{kind}_{len(self.steps) + 1}"
+        layer = draw_unit(self.units.layers[kind], Sizes(self.rng, used), arrays[previous].shape)
         try:
             inputs, fresh = self._inputs(name, layer)
             shared = self.shared.union(key for key, new in fresh.items() if new.shared)
@@ -246,7 +273,7 @@ class _Drawing:
                 inputs.append(f"{name}_input_{place}")
                 fresh[inputs[-1]] = source
             else:
-                inputs.append(previous if source == THIS else str(self.rng.choice(self.activations)))
+                inputs.append(previous if source == THIS else self._operand(layer, previous))
         return tuple(inputs), fresh
 
     def _with(self, fresh: Mapping[str, Fresh], shared: frozenset[str]) -> Assembly:
@@ -256,6 +283,18 @@ class _Drawing:
         for step in self.steps:
             assembly.add(step.name, step.layer, step.inputs)
         return assembly
+
+    def _operand(self, layer: Layer, previous: str) -> str:
+        """An activation that fits beside the last one; seldom that one again."""
+        shapes = {name: self.assembly.arrays[name].shape for name in self.activations}
+        fitting = []
+        for name in self.activations:
+            with suppress(ShapeError):
+                layer.check(shapes[previous], shapes[name])
+                fitting.append(name)
+        others = [name for name in fitting if name != previous]
+        chosen = others if others and self.rng.random() < _OTHER_OPERANDS else fitting
+        return str(self.rng.choice(chosen or self.activations))
 
     def _weights(self) -> dict[str, Array]:
         """The parameters as a trait has changed them."""
@@ -275,30 +314,59 @@ class _Drawing:
         return trait
 
     def _predictions(self, loss: Loss) -> tuple[str, ...]:
-        """The last activation, and as many others of its shape as the loss takes."""
-        last = self.activations[-1]
-        arrays = self.assembly.arrays
-        alike = [name for name in self.activations if arrays[name].shape == arrays[last].shape]
-        return (last, *[str(name) for name in self.rng.choice(alike, predictions(loss) - 1)])
+        """The last activation, and as many others of its shape as the loss takes; all parameters for a penalty."""
+        if loss.of_parameters:
+            if not self.assembly.parameters:
+                raise _Misfit("the net has no parameters that could be penalised")
+            return tuple(self.assembly.parameters)
+        last, arrays, count = self.activations[-1], self.assembly.arrays, predictions(loss) - 1
+        others = [name for name in self.activations[:-1] if not np.array_equal(arrays[name], arrays[last])]
+        alike = [name for name in others if arrays[name].shape == arrays[last].shape]
+        if len(alike) < count:
+            raise _Misfit(f"{loss} takes more predictions of the shape {arrays[last].shape} than there are")
+        return (last, *[str(name) for name in self.rng.permutation(alike)[:count]])
+
+    def _in_domain(self, loss: Loss, chosen: tuple[str, ...]) -> tuple[str, ...]:
+        """Those activations, where the loss has no value at one of them behind a layer after which it has."""
+        known = [str(name) for name in self.rng.permutation(_HEADS) if name in self.units.layers]
+        for heads in product([None, *known], repeat=len(chosen)):
+            layers = [self.units.layers[head]() if head else None for head in heads]
+            arrays = [self.assembly.arrays[name] for name in chosen]
+            values = [layer.forward(x)[0] if layer else x for layer, x in zip(layers, arrays, strict=True)]
+            with suppress(ShapeError):
+                loss.check_values(*[np.asarray(y, dtype=np.float32) for y in values])
+                return tuple(self._behind(name, layer) for name, layer in zip(chosen, layers, strict=True))
+        raise _Misfit(f"nothing brings {', '.join(chosen)} into the domain of {loss}")
+
+    def _behind(self, name: str, layer: Layer | None) -> str:
+        """The name of the activation behind a layer, if there is one, that is put on another activation."""
+        if layer is None:
+            return name
+        node = self.assembly.add(f"{spec_name(type(layer))}_{len(self.steps) + 1}", layer, (name,))
+        self.steps.append(Step(node.name, layer, (name,)))
+        return node.name
 
     def _with_target(self, net: Net) -> Net:
-        """The net with a target that its loss takes, and sample weights now and then where it takes any."""
+        """The net with a target that its loss takes, and sample weights and a mask now and then."""
         prediction = net.assembled().arrays[net.predictions[0]]
         if not np.all(np.abs(prediction) < _GREATEST):
             raise _Misfit("the prediction is too large")
         data = dict(net.data)
         if takes(net.loss, "sample_weight") and self.rng.random() < 0.3:
             data["sample_weight"] = self.rng.uniform(-0.5, 2.0, len(prediction))
-        if not takes(net.loss, "target"):
-            return replace(net, data=data)
-        for target in targets(self.rng, prediction.shape):
-            if self._accepts(net.loss, prediction, {**data, "target": target}):
-                return replace(net, data={**data, "target": self._tied(target, prediction)})
+        if takes(net.loss, "mask") and self.rng.random() < 0.2:
+            data["mask"] = self.rng.integers(0, 2, len(prediction))
+        drawn = targets(self.rng, prediction.shape) if takes(net.loss, "target") else []
+        for found in [{**data, "target": target} for target in drawn] or [data]:
+            if self._accepts(net.loss, prediction, found):
+                tied = {name: self._tied(found[name], prediction) for name in found if name == "target"}
+                return replace(net, data={**found, **tied})
         raise _Misfit(f"no kind of target fits {net.loss} of {prediction.shape}")
 
     def _accepts(self, loss: Loss, prediction: Array, data: Mapping[str, Array]) -> bool:
+        shapes = [prediction.shape] * predictions(loss)
         try:
-            loss.check(prediction.shape, **{name: array for name, array in data.items() if name in DATA_NAMES})
+            loss.check(*shapes, **{name: array for name, array in data.items() if name in DATA_NAMES})
         except ShapeError:
             return False
         return True
@@ -338,6 +406,8 @@ def _on_grid(rng: Rng, x: Array, name: str = "") -> Array:
     return rounded
 
 
+#: Layers that bring numbers into the domain of a loss of probabilities, of their logarithms, or of positive numbers.
+_HEADS = ("sigmoid", "softmax", "log_softmax", "softplus")
 #: Trait -> its share of the nets, and what it does to the normal numbers that were drawn.
 _INPUTS: dict[str, tuple[float, Callable[..., Array]]] = {
     "normal input": (0.45, lambda rng, x: x),

@@ -1,16 +1,19 @@
 """Draws a layer or a loss of the catalogue with random options, by what the types of its options allow.
 
-No list of layers is kept here: an option is drawn from its type and its limits, and what does not fit on the shape in
-question is refused by the layer's own `check` and drawn again. So a layer that is added later is drawn as well; one
-that never fits, or that has an option of a type that is unknown here, is named by `NoRecipe`.
+No list of layers is kept here: an option is drawn from its type and its limits, a few from the shape of the input, and
+what does not fit on the shape in question is refused by the layer's own `check` and drawn again. So a layer that is
+added later is drawn as well; one that never fits, or that has an option of a type that is unknown here, is named by
+`NoRecipe`.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from contextlib import suppress
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from functools import cache
 from itertools import takewhile
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -20,6 +23,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from gradcheck.catalogue import Catalogue
+from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS, Loss
 from gradcheck.naming import spec_name
@@ -28,11 +32,21 @@ from gradcheck.network import positional_names
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 #: Options that are sizes of the output: drawn from these ranges, different from every size that the net has already.
-SIZES = {"out_features": (2, 13), "out_channels": (2, 6), "hidden_size": (2, 6)}
+SIZES = {
+    "out_features": (2, 13),
+    "out_channels": (2, 6),
+    "hidden_size": (2, 6),
+    "num_embeddings": (4, 9),
+    "embedding_dim": (2, 6),
+}
+#: Integers that are drawn as input lie below this: in every table of embeddings.
+INTEGERS = SIZES["num_embeddings"][0]
 #: How far above its least value a whole number is drawn, and the range of one without limits.
 _SPAN, _UNLIMITED = 2, (-3, 3)
 #: What losses take by name beside the predictions.
-DATA_NAMES = ("target", "sample_weight")
+DATA_NAMES = ("target", "sample_weight", "mask", "input_lengths", "target_lengths")
+#: Options of losses that have a number for each entry of an axis of the prediction: the option's own, or the last.
+_ALONG_AN_AXIS = ("output_weight", "class_weight", "pos_weight")
 
 
 class NoRecipe(Exception):  # noqa: N818 - a finding about this benchmark: a layer that it cannot draw
@@ -79,8 +93,11 @@ def options(kind: type[Any]) -> tuple[Field[Any], ...]:
     return fields(kind) if is_dataclass(kind) else ()
 
 
-def draw_unit(kind: Any, sizes: Sizes) -> Any:
-    """An instance with random options; half of the options that have a default keep it."""
+def draw_unit(kind: Any, sizes: Sizes, shape: Shape = ()) -> Any:
+    """An instance with random options; half of the options that have a default keep it.
+
+    shape  that of the input, for the options that depend on it
+    """
     hints = _hints(kind)
     given = {}
     for option in options(kind):
@@ -89,11 +106,60 @@ def draw_unit(kind: Any, sizes: Sizes) -> Any:
         if option.name in SIZES:
             given[option.name] = sizes.draw(*SIZES[option.name])
             continue
+        if option.name in FITTED and len(shape) > 1:
+            given[option.name] = FITTED[option.name](sizes.rng, shape[1:])
+            continue
         try:
             given[option.name] = _draw(hints[option.name], sizes.rng)
         except TypeError as error:
             raise NoRecipe(spec_name(kind), f"option `{option.name}`: {error}") from None
-    return kind(**given)
+    return _weighing(kind(**given), sizes.rng, shape)
+
+
+def _weighing(unit: Any, rng: np.random.Generator, shape: Shape) -> Any:
+    """The unit with as many output or class weights, where it has any, as a prediction of this shape has of them."""
+    axis = getattr(unit, "axis", -1)
+    if not -len(shape) <= axis < len(shape):
+        return unit
+    drawn = [name for name in _ALONG_AN_AXIS if isinstance(getattr(unit, name, None), tuple)]
+    weights = {name: tuple(rng.uniform(0.2, 2.0, shape[axis]).tolist()) for name in drawn}
+    return replace(unit, **weights) if weights else unit
+
+
+def _last_axes(rng: np.random.Generator, sample: Shape) -> int | Shape:
+    """The sizes of the last axes; of the last one alone now and then as a number."""
+    count = int(rng.integers(1, len(sample) + 1))
+    return sample[-1] if count == 1 and rng.random() < 0.5 else sample[-count:]
+
+
+def _other_shape(rng: np.random.Generator, sample: Shape) -> Shape:
+    """The prime factors of the size, gathered in one to three axes; one of these now and then as -1."""
+    shape = [1] * int(rng.integers(1, 4))
+    left, factor = math.prod(sample), 2
+    while left > 1:
+        if left % factor:
+            factor += 1
+            continue
+        shape[int(rng.integers(len(shape)))] *= factor
+        left //= factor
+    if rng.random() < 0.5:
+        shape[int(rng.integers(len(shape)))] = -1
+    return tuple(shape)
+
+
+def _sections(rng: np.random.Generator, sample: Shape) -> int | Shape:
+    """Sizes of the parts of one of the axes: one number for all, or each."""
+    size = int(rng.choice(sample))
+    cut = int(rng.integers(1, max(2, size)))
+    return cut if rng.random() < 0.5 else (cut, max(1, size - cut))
+
+
+#: Options that must fit the input: drawn from the shape of one sample.
+FITTED: dict[str, Callable[[np.random.Generator, Shape], Any]] = {
+    "normalized_shape": _last_axes,
+    "shape": _other_shape,
+    "split_size_or_sections": _sections,
+}
 
 
 @cache
@@ -153,6 +219,7 @@ _SCALARS: dict[Any, Callable[[np.random.Generator, tuple[Meta, ...]], Any]] = {
     bool: lambda rng, limits: bool(rng.random() < 0.5),
     int: _whole,
     float: _real,
+    str: lambda rng, limits: "*",
     type(None): lambda rng, limits: None,
 }
 
@@ -174,6 +241,31 @@ def arity(layer: Layer, shape: Shape) -> int:
         if len(inputs) == count or (not names and count == 2):
             return count
     raise NoRecipe(spec_name(type(layer)), "the number of its inputs is not clear from forward and init")
+
+
+def more_inputs(layer: Layer) -> bool:
+    """Whether forward takes any number of further inputs."""
+    kinds = [parameter.kind for parameter in inspect.signature(layer.forward).parameters.values()]
+    return inspect.Parameter.VAR_POSITIONAL in kinds
+
+
+def reads_integers(kind: type[Layer]) -> bool:
+    """Whether a layer takes an array of integers and refuses real numbers."""
+    ids = np.zeros((2, 3), int)
+    with suppress(NoRecipe, ShapeError):
+        layer = draw_unit(kind, Sizes(np.random.default_rng(0)), ids.shape)
+        if arity(layer, ids.shape) == 1:
+            return _takes_array(layer, ids) and not _takes_array(layer, ids.astype(float))
+    return False
+
+
+def _takes_array(layer: Layer, x: Array) -> bool:
+    rng = np.random.default_rng(0)
+    try:
+        layer.forward(x, **layer.init(rng, x.shape), **layer.constants(rng, x.shape))
+    except ShapeError:
+        return False
+    return True
 
 
 def _binds(method: Callable[..., Any], shapes: list[Shape]) -> bool:
@@ -200,14 +292,25 @@ def reductions(loss: Loss) -> tuple[str, ...]:
 
 
 def targets(rng: np.random.Generator, shape: Shape) -> list[Array]:
-    """One target of each kind for a prediction of this shape, in random order: reals, probabilities, signs, classes."""
+    """One target of each kind for predictions of this shape, in random order.
+
+    For each number reals, probabilities, bits and signs; a bit and a sign for each sample; classes, some of them
+    ignored, and distributions along each axis; a sequence of classes for each sample.
+    """
     found: list[Array] = [
         rng.standard_normal(shape),
         rng.random(shape),
         rng.integers(0, 2, shape),
         2 * rng.integers(0, 2, shape) - 1,
+        rng.integers(0, 2, shape[:1]),
+        2 * rng.integers(0, 2, shape[:1]) - 1,
     ]
     for axis in range(1, len(shape)):
         others = (*shape[:axis], *shape[axis + 1 :])
-        found.append(rng.integers(0, shape[axis], others))
+        classes = rng.integers(0, shape[axis], others)
+        ignored = rng.random(others) < 0.3
+        distributions = rng.random(shape)
+        found += [classes, np.where(ignored, -100, classes), distributions / distributions.sum(axis, keepdims=True)]
+    if len(shape) == 3 and shape[2] > 1:
+        found.append(rng.integers(1, shape[2], (shape[0], max(1, shape[1] // 2))))
     return [found[int(k)] for k in rng.permutation(len(found))]

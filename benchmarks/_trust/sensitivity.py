@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,16 +72,26 @@ def trial(task: tuple[int, int, int]) -> list[Catch]:
     rng = np.random.default_rng([seed, index, number])
     for attempt in range(100):
         net = draw_net(Units.of_catalogue(), seed + 1 + attempt, index, SMALL)
-        entry = _entry(run_case(net.case(setting.dtype, setting.method), ""), setting, rng)
+        case = net.case(setting.dtype, setting.method)
+        entry = _entry(run_case(case, ""), setting, rng, _taken_once(case))
         if entry is not None:
             return [_caught(net, setting, what, scale, *entry) for what, scale in KINDS]
     raise NoRecipe(setting.name, f"no entry of net {index} has a gradient to get wrong")
 
 
-def _entry(outcome: Outcome, setting: Setting, rng: np.random.Generator) -> tuple[str, tuple[int, ...], float] | None:
+def _taken_once(case: Case) -> list[str]:
+    """The parameters, and the inputs that one layer or term takes once: there a share is the whole gradient."""
+    nodes, terms = case.network.nodes, case.network.terms
+    taken = Counter([*(n for node in nodes for n in node.inputs), *(p for term in terms for p in term.predictions)])
+    return [*case.point.parameters, *(name for name in case.point.inputs if taken[name] == 1)]
+
+
+def _entry(
+    outcome: Outcome, setting: Setting, rng: np.random.Generator, allowed: Sequence[str]
+) -> tuple[str, tuple[int, ...], float] | None:
     """A random entry of a random tensor that has a gradient: not at a kink, not zero, not in a vacuous tensor."""
     found = outcome.gradients
-    names = [row.name for row in outcome.report.rows]
+    names = [row.name for row in outcome.report.rows if row.name in allowed]
     for name in rng.permutation(names):
         numeric, bar, verdict = (found[f"{name}/{part}"] for part in ("numeric", "bar", "verdict"))
         size = np.abs(numeric)

@@ -67,7 +67,8 @@ def direction(known: Ready) -> Any:
     """Backward, then the slope along one direction of all parameters by `directions` of the module `PROBE`."""
     point = known.case.point
     analytic = gradient(known.case.network, point)
-    return _directions()(_stage(known), known.question, point.parameters, analytic.gradients, count=1, seed=0)
+    stage = Stage(known.case.network, point, known.coupled, known.observables, analytic.trace.arrays)
+    return _directions()(stage, known.question, point.parameters, analytic.gradients, count=1, seed=0)
 
 
 def no_direction() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,14 +72,22 @@ def of_term(evidence: Evidence, term: Term) -> str:
     return f"{term.name}: " if len(evidence.case.network.terms) > 1 else ""
 
 
-def nearest_to_loss(evidence: Evidence, term: Term, wrong: list[str]) -> str:
-    """The layer nearest to a term of the loss that turns agreeing gradients into disagreeing ones; or the term."""
+def nearest_to_loss(
+    evidence: Evidence, term: Term, wrong: Collection[str], disagrees: Callable[[str, str], bool] | None = None
+) -> str:
+    """The layer nearest to a term of the loss that turns agreeing gradients into disagreeing ones; or the term.
+
+    wrong      the names of the arrays whose gradients disagree
+    disagrees  whether the share of one layer (or term) in such a gradient does: of an array that several layers take,
+               only some have to be wrong
+    """
     parts: tuple[Term | Node, ...] = (term, *reversed(evidence.case.network.nodes))
+    takers = []
     for part in parts:
         names = part.predictions if isinstance(part, Term) else (*part.inputs, *part.parameters.values())
-        if any(name in wrong for name in names):
-            return part.name
-    return term.name
+        takers += [(part.name, name) for name in names if name in wrong]
+    certain = (part for part, name in takers if disagrees is not None and disagrees(part, name))
+    return next(certain, takers[0][0] if takers else term.name)
 
 
 def replay(evidence: Evidence, name: str | None, index: tuple[int, ...] | None) -> str:
@@ -120,5 +128,5 @@ def without_weight(term: Term) -> str:
 
 def unusable(evidence: Evidence) -> str:
     """Why an identity of gradients cannot be asked: a backward that gave no usable gradient; empty if all did."""
-    failure = next(iter(evidence.analytic.failures), None)
+    failure = next(iter(evidence.failures), None)
     return f"the backward pass failed at {failure.node}" if failure else ""

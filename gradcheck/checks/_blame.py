@@ -19,7 +19,8 @@ from gradcheck.findings import Entry, Finding
 from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
-_CHECK = "gradient"
+#: Whose findings these are.
+CHECK = "gradient"
 #: How many times nearer to failing than every other layer one must be to be suspected alone.
 _STANDS_OUT = 3
 
@@ -54,7 +55,7 @@ class Blame:
     def findings(self) -> list[Finding]:
         """Every failing row has a finding of its own or is named as a consequence of one."""
         written = {node.name: node.written for node in self.network.nodes}
-        for failure in (*self.evidence.analytic.failures, *self.evidence.analytic.leaks):
+        for failure in (*self.evidence.failures, *self.evidence.analytic.leaks):
             mistake = (written.get(failure.node, failure.node), failure.code, failure.parameter)
             found = self._known(mistake) or self._of_failure(failure)
             self._add(failure.node, failure.parameter, found, failure.parameter is None, mistake)
@@ -92,8 +93,8 @@ class Blame:
             f"{entry.analytic:.6g}, its forward says {entry.numeric:.6g} ± {entry.error_bar:.1e}"
         )
         row = operand if operand in self.failing and operand in self.evidence.case.point.inputs else None
-        suspected = finding(self.evidence, _CHECK, self._next(), "GC100", part.name, message, row, entry)
-        self._add(part.name, operand, suspected, True, (_written(part), operand))
+        suspected = finding(self.evidence, CHECK, self._next(), "GC100", part.name, message, row, entry)
+        self._add(part.name, operand, suspected, True, self._mistake(part, operand))
 
     def _examine(self, part: Node | Term) -> None:
         """Ask a layer alone about each of its operands that can explain a failing row."""
@@ -108,11 +109,16 @@ class Blame:
             judged = self.alone.judge(part, operand)
             if not judged.passes:
                 is_parameter = operand in parameters
-                mistake = (_written(part), operand if is_parameter else self.alone.operands(part).index(operand))
+                mistake = self._mistake(part, operand)
                 found = self._known(mistake) or (
                     self._of_row(part.name, operand, None) if is_parameter else self._of_input(part, operand, judged)
                 )
                 self._add(part.name, operand, found, not is_parameter, mistake)
+
+    def _mistake(self, part: Node | Term, operand: str) -> tuple[Any, ...]:
+        """What a mistake about one operand is called in all places of the layer: an input by its position."""
+        is_parameter = isinstance(part, Node) and operand in part.parameters.values()
+        return _written(part), operand if is_parameter else self.alone.operands(part).index(operand)
 
     def _known(self, mistake: tuple[Any, ...]) -> Finding | None:
         """The finding that says the same of another place of the layer."""
@@ -146,7 +152,7 @@ class Blame:
 
     def _of_failure(self, failure: LayerFailure) -> Finding:
         return finding(
-            self.evidence, _CHECK, self._next(), failure.code, failure.node, failure.message, failure.parameter
+            self.evidence, CHECK, self._next(), failure.code, failure.node, failure.message, failure.parameter
         )
 
     def _of_input(self, part: Node | Term, operand: str, judged: Judgement) -> Finding:
@@ -158,7 +164,7 @@ class Blame:
         )
         row = operand if operand in self.failing and operand in self.evidence.case.point.inputs else None
         code = "GC114" if at_kinks else "GC100"
-        return finding(self.evidence, _CHECK, self._next(), code, part.name, message, row, entry)
+        return finding(self.evidence, CHECK, self._next(), code, part.name, message, row, entry)
 
     def _slopes(self, part: Node | Term, operand: str, judged: Judgement, entry: Entry) -> str:
         """The two slopes of the unit that has a kink at the entry; empty where there is none, or it cannot be told."""
@@ -184,7 +190,7 @@ class Blame:
             "entries are wrong"
         )
         code = "GC100" if finite else "GC115"
-        return finding(self.evidence, _CHECK, self._next(), code, layer, message, name, entry, consequence_of)
+        return finding(self.evidence, CHECK, self._next(), code, layer, message, name, entry, consequence_of)
 
     def _consequence(self, name: str) -> Finding:
         """A failing row whose own layer is right: wrong because of the guilty layer on its path nearest to the loss."""

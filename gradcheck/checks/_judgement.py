@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.alone import Alone
+from gradcheck.checks._along import directions_at_kinks
 from gradcheck.checks._at_kinks import entries_at_kinks
 from gradcheck.checks._bars import analytic_error
 from gradcheck.checks._second_look import SecondLook, look_again
@@ -24,7 +25,8 @@ class Judgement(NamedTuple):
     """What is known about the gradient.
 
     alone     every layer by itself, when asked
-    compared  by tensor, the comparison and the verdicts of its entries, as `compare.verdicts` gives them
+    compared  by tensor, the comparison and the verdicts of its entries, or of its directions, as `compare.verdicts`
+              gives them
     """
 
     alone: Alone
@@ -42,17 +44,18 @@ def judgement(evidence: Evidence) -> Judgement:
 
 
 def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Array]:
-    """The comparison of one tensor and the verdicts of its entries."""
+    """The comparison of one tensor and the verdicts of its entries, or of its directions."""
     found = evidence.estimates[name]
     selected = _selected(evidence, name)
     bar = found.error + analytic_error(evidence, name, found) + evidence.underflow
     comparison = Comparison(
         evidence.gradient(name), found.value, found.error + evidence.underflow, bar, selected,
         RESOLUTION[evidence.case.dtype], rtol=evidence.case.gradient.rtol, defined=evidence.defined,
+        usual=evidence.usual(name),
     )  # fmt: skip
     if comparison.vacuous:
         comparison = replace(comparison, noticeable=evidence.noticeable(name))
-    suspicious = np.flatnonzero(~comparison.passes & np.isfinite(comparison.analytic))
+    suspicious = np.flatnonzero(~comparison.passes & np.isfinite(comparison.analytic) & found.checked)
     nothing = np.zeros(selected.shape, dtype=bool)
     look = SecondLook(comparison, (), nothing, nothing)
     if suspicious.size:
@@ -60,7 +63,8 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     comparison = look.comparison
     beside = (found.inside | look.adopted) & (comparison.bar <= comparison.told_apart)
     found = replace(found, kink=found.kink & ~beside)
-    at_kink = entries_at_kinks(evidence, alone, name, found, comparison)
+    at_kinks = directions_at_kinks if evidence.course.is_short else entries_at_kinks
+    at_kink = at_kinks(evidence, alone, name, found, comparison)
     if at_kink.unseen.any():
         sharp = found.error + 4 * evidence.analytic.units[name] * found.magnitude + evidence.underflow
         comparison = replace(
@@ -73,7 +77,7 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
 
 def _selected(evidence: Evidence, name: str) -> Array:
     shape = evidence.estimates[name].value.shape
-    if not evidence.case.gradient.entries:
+    if evidence.probe is not None or not evidence.case.gradient.entries:
         return np.ones(shape, dtype=bool)
     selected = np.zeros(shape, dtype=bool)
     for owner, index in evidence.case.gradient.entries:

@@ -12,7 +12,7 @@ from gradcheck.checks import _dead_units, _never_reached
 from gradcheck.checks._base import finding
 from gradcheck.checks._dead_units import DeadUnits, dead_units
 from gradcheck.checks._never_reached import where_influence_ends
-from gradcheck.compare import FAIL, Comparison, untested
+from gradcheck.compare import FAIL, PASS, Comparison, untested
 from gradcheck.evidence import Evidence
 from gradcheck.findings import Finding
 
@@ -28,7 +28,7 @@ def vacuity(evidence: Evidence, check: str, compared: Mapping[str, tuple[Compari
 
     compared  by tensor, the comparison and the verdicts of its entries
     """
-    zero = {name: untested(*both) for name, both in compared.items()}
+    zero = {name: _zero(evidence, name, *both) for name, both in compared.items()}
     notes: list[tuple[str, str, str, str | None]] = []
     for name, (comparison, verdict) in compared.items():
         if not comparison.vacuous or (verdict == FAIL).any() or not comparison.selected.any():
@@ -46,14 +46,22 @@ def vacuity(evidence: Evidence, check: str, compared: Mapping[str, tuple[Compari
     ]
 
 
+def _zero(evidence: Evidence, name: str, comparison: Comparison, verdict: Array) -> Array:
+    """The entries in which nothing was tested. Along directions that agree, those of which backward says zero."""
+    if evidence.probe is None:
+        return untested(comparison, verdict)
+    return np.asarray((evidence.analytic.gradients[name] == 0) & bool((verdict == PASS).all()))
+
+
 def _without_gradient(evidence: Evidence, name: str, comparison: Comparison) -> tuple[str, str]:
     """The code for a tensor without a gradient, and why nothing was tested."""
     end = where_influence_ends(evidence, name)
     if end:
         return "GC603", f"no loss depends on it, here or elsewhere: {end}"
     bar = float(np.max(comparison.bar[comparison.selected]))
+    where = "along every direction that was drawn" if evidence.probe is not None else "in every entry"
     return "GC601", (
-        f"the gradient is zero within its error bar ({bar:.1e}) in every entry, so a backward that says zero passes "
+        f"the gradient is zero within its error bar ({bar:.1e}) {where}, so a backward that says zero passes "
         "whatever its rule is"
     )
 

@@ -2,8 +2,10 @@
 
 ## What it is
 A minibatch loss is one scalar, and its gradient the sum of the gradients gᵢ of single samples: batch(sum) = Σ gᵢ and
-batch(mean) = Σ gᵢ / D, with gᵢ the gradient of the sum-reduced loss of sample i alone and D the whole batch's divisor.
-Judged by rounding alone: |g - Σ gᵢ| ≤ γ_K Σ|gᵢ| + 10 s.
+batch(mean) = Σ gᵢ / D, with gᵢ the gradient of the sum-reduced loss of sample i alone and D the whole batch's divisor
+(GC301). Judged by rounding alone: |g - Σ gᵢ| ≤ γ_K Σ|gᵢ| + 10 s. Where it does not hold, a regression of the batch's
+gradient on those of its samples shows the weight that each really got. And layer by layer, an upstream gradient in some
+samples may not reach the others, where forward keeps samples apart (GC302).
 
 ## Why it is bad
 Then the samples do not count as one thinks: some twice, some not at all, or each weighted by the group it is in. Large
@@ -22,7 +24,8 @@ Sum over the batch axis in backward wherever forward broadcasts over it. Divide 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -31,33 +34,34 @@ from numpy.typing import NDArray
 
 from gradcheck.checks._base import (
     Outcome,
-    contraction_bound,
     finding,
-    nearest_to_loss,
     number,
     of_term,
-    unusable,
     without_weight,
 )
+from gradcheck.checks._leakage import leaks
+from gradcheck.checks._parts import Parts, Wrong, bound, disagreeing, not_cut, place, scale
+from gradcheck.checks._shares import in_words, shares
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
-from gradcheck.gradients.analytic import Analytic, Objective, gradient, on_other_pieces
+from gradcheck.gradients.analytic import Analytic, Objective, gradient
 from gradcheck.network import Term
 
 Array = NDArray[Any]
 NAME = "per_sample"
-CODES = ("GC301",)
-_INNER_TERMS = 64
-Wrong = dict[str, tuple[Array, Array, Array]]
+CODES = ("GC301", "GC302")
 
 
 def run(evidence: Evidence) -> Outcome:
     """Every term of the loss by itself."""
-    reason = _not_applicable(evidence)
+    reason = not_cut(evidence, "the batch has one sample, which is its own sum")
+    leaking = _leaking(evidence)
+    results = [CheckResult(NAME, "GC302", "fail", measured={"layers": [found.layer for found in leaking]})] * bool(
+        leaking
+    )
     if reason:
-        return Outcome((CheckResult(NAME, "GC301", "not_applicable", reason),))
-    results: list[CheckResult] = []
-    findings: list[Finding] = []
+        return Outcome((CheckResult(NAME, "GC301", "not_applicable", reason), *results), tuple(leaking))
+    findings = list(leaking)
     notes: list[str] = []
     for position, term in enumerate(evidence.case.network.terms):
         reason = without_weight(term)
@@ -73,45 +77,17 @@ def run(evidence: Evidence) -> Outcome:
     return Outcome(tuple(results), tuple(findings), notes=tuple(notes))
 
 
-def _not_applicable(evidence: Evidence) -> str:
-    if evidence.case.point.batch_size == 1:
-        return "the batch has one sample, which is its own sum"
-    if evidence.stage.coupled:
-        names = " and ".join(sorted(evidence.stage.coupled))
-        return f"{names} couples the samples of a batch (measured), so a sample alone has another gradient"
-    return unusable(evidence)
-
-
-class Sum:
-    """Σ gᵢ over batches of one: for parameters the sum, for what has samples on axis 0 the rows put together."""
-
-    def __init__(self, evidence: Evidence, position: int) -> None:
-        point = evidence.case.point.cast(evidence.case.dtype)
-        network = evidence.case.network
-        objective = Objective(position, "sum")
-        start = perf_counter()
-        self.batch: Analytic = gradient(network, point, objective)
-        self.batch_seconds = perf_counter() - start
-        start = perf_counter()
-        self.samples = [gradient(network, point.take([i]), objective) for i in range(point.batch_size)]
-        self.samples_seconds = perf_counter() - start
-        self.batched = evidence.stage.samples
-        self.rounding = evidence.under(objective)[1]
-
-    def gradient(self, name: str) -> Array:
-        """Put together in float64, so that only the rounding of the gradients themselves counts."""
-        each = [np.asarray(sample.gradients[name], dtype=np.float64) for sample in self.samples]
-        return np.concatenate(each) if name in self.batched else np.sum(each, axis=0)
-
-    def magnitude(self, name: str) -> Array:
-        """Σ|gᵢ|."""
-        each = [np.abs(np.asarray(sample.gradients[name], dtype=np.float64)) for sample in self.samples]
-        return np.concatenate(each) if name in self.batched else np.sum(each, axis=0)
+def _leaking(evidence: Evidence) -> list[Finding]:
+    """What one sample's gradient reaches of another, layer by layer: that needs no sum, and no layer to be right."""
+    return [
+        finding(evidence, NAME, k, "GC302", leak.part, str(leak)) for k, leak in enumerate(leaks(evidence), start=1)
+    ]
 
 
 def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding], str]:
-    total = Sum(evidence, position)
-    at_kink = on_other_pieces(evidence.case.network, total.batch.trace, [sample.trace for sample in total.samples])
+    total = Parts(evidence, position, [1] * evidence.case.point.batch_size)
+    batch_seconds = _seconds(evidence, position)
+    at_kink = total.at_kink()
     if at_kink:
         reason = (
             f"{at_kink} lies on a kink within rounding: a sample alone is on another piece than in its batch, and the "
@@ -122,68 +98,41 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
     shape = np.shape(evidence.analytic.trace.losses[position])
     worst: dict[str, float] = {}
     findings: list[Finding] = []
+    apart: dict[str, Any] = {}
     for reduction in reductions(term):
         divisor = term.divisor(reduction, arrays, shape)
         if divisor is None:
             continue
         batch, rounding = evidence.under(Objective(position, reduction))
         wrong = {
-            "analytic": _disagreeing(evidence, batch, rounding, total, divisor),
+            "analytic": disagreeing(evidence, batch, rounding, total, divisor),
             "numeric": _disagreeing_numeric(evidence, position, reduction, divisor),
         }
         worst[reduction] = _greatest(evidence, batch, rounding, total, divisor)
         witness = next((side for side, names in wrong.items() if names), None)
         if witness and not findings:
-            findings.append(_finding(evidence, term, reduction, divisor, told + 1, wrong[witness], witness))
+            weights = shares(total, wrong[witness], (*evidence.names, *wrong[witness]), divisor)
+            layer = total.where_lost(term, wrong[witness], batch if witness == "analytic" else None, divisor)
+            found = _finding(evidence, layer, reduction, divisor, told + 1, wrong[witness], witness)
+            if weights:
+                found = replace(found, message=f"{found.message}; {in_words(weights)}")
+            findings.append(found)
+            apart = {"disagreeing": _where(total, wrong[witness], evidence.names), "weights": weights}
     cost = _cost(evidence, total)
     of = of_term(evidence, term)
     measured = {
         "term": term.name,
         "largest_difference": worst,
+        **apart,
         "partial_derivatives": {"batch": cost[0], "per_sample": cost[1]},
         "sentences": [of + words for words in _sentences(worst, cost, evidence.case.point.batch_size, not findings)],
     }
-    times = total.samples_seconds / total.batch_seconds if total.batch_seconds else float("nan")
+    times = total.seconds / batch_seconds if batch_seconds else float("nan")
     note = (
         f"{of}per-sample backpropagation: {evidence.case.point.batch_size} times the partial derivatives "
         f"({cost[1]:,} instead of {cost[0]:,}), {times:.1f} times the time of one batch"
     )
     return CheckResult(NAME, "GC301", worst_verdict(["fail"] if findings else []), measured=measured), findings, note
-
-
-def _bound(evidence: Evidence, total: Sum, name: str, rounding: float) -> Array:
-    """γ_K Σ|gᵢ| + 10 s, for the sum-reduced loss; s the tensor's greatest, because each side rounds in its own way.
-
-    rounding  that of the batch's gradient, times its divisor
-    """
-    measured = max(total.rounding[name], rounding)
-    spread = max(float(np.max(evidence.rounding(name), initial=0.0)) * _scale(evidence), measured)
-    gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
-    bound: Array = gamma * total.magnitude(name) + 10 * spread + evidence.underflow
-    return bound
-
-
-def _scale(evidence: Evidence) -> float:
-    """What turns a gradient of the declared objective into one of the sums: the greatest D / weight."""
-    network, arrays = evidence.case.network, evidence.stage.arrays
-    scales = [1.0]
-    for term, losses in zip(network.terms, evidence.analytic.trace.losses, strict=True):
-        divisor = term.divisor(term.reduction, arrays, np.shape(losses)) or float(evidence.case.point.batch_size)
-        scales.append(abs(divisor / term.weight) if term.weight else 1.0)
-    return max(scales)
-
-
-def _disagreeing(
-    evidence: Evidence, batch: Analytic, rounding: Mapping[str, float], total: Sum, divisor: float
-) -> Wrong:
-    """Of parameters, inputs and activations, those whose batch gradient is not Σ gᵢ / D."""
-    wrong = {}
-    for name, gradient_of_batch in batch.gradients.items():
-        found, alone = np.asarray(gradient_of_batch, dtype=np.float64), total.gradient(name) / divisor
-        bound = _bound(evidence, total, name, divisor * rounding[name]) / divisor
-        if not np.all(np.abs(found - alone) <= bound):
-            wrong[name] = found, alone, bound
-    return wrong
 
 
 def _disagreeing_numeric(evidence: Evidence, position: int, reduction: str, divisor: float) -> Wrong:
@@ -194,13 +143,15 @@ def _disagreeing_numeric(evidence: Evidence, position: int, reduction: str, divi
         if summed is None:
             continue
         found, alone = estimate.reduced[position, reduction], summed / divisor
-        bound = 2 * _scale(evidence) / divisor * estimate.error
-        if np.any(np.abs(found - alone) > bound):  # not where a step has left the domain of the forward
-            wrong[name] = found, alone, bound
+        allowed = 2 * scale(evidence) / divisor * estimate.error
+        if np.any(np.abs(found - alone) > allowed):  # not where a step has left the domain of the forward
+            wrong[name] = found, alone, allowed
     return wrong
 
 
-def _greatest(evidence: Evidence, batch: Analytic, rounding: Mapping[str, float], total: Sum, divisor: float) -> float:
+def _greatest(
+    evidence: Evidence, batch: Analytic, rounding: Mapping[str, float], total: Parts, divisor: float
+) -> float:
     """The greatest difference among parameters and inputs, relative to the greatest gradient of its tensor.
 
     A tensor whose gradient is nothing but rounding has no size that a difference could be held against.
@@ -209,37 +160,55 @@ def _greatest(evidence: Evidence, batch: Analytic, rounding: Mapping[str, float]
     for name in evidence.names:
         expected = total.gradient(name)
         size = float(np.max(np.abs(expected), initial=0.0))
-        if 0 < size <= np.max(_bound(evidence, total, name, divisor * rounding[name])):
+        if 0 < size <= np.max(bound(evidence, total, name, divisor * rounding[name])):
             continue
-        difference = float(np.max(np.abs(divisor * np.asarray(batch.gradients[name], float) - expected), initial=0.0))
+        found = evidence.seen(name, batch.gradients[name])
+        difference = float(np.max(np.abs(divisor * found - expected), initial=0.0))
         greatest = max(greatest, difference / size if size else difference)
     return greatest
 
 
 def _finding(
-    evidence: Evidence, term: Term, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str
+    evidence: Evidence, layer: str, reduction: str, divisor: float, told: int, wrong: Wrong, witness: str
 ) -> Finding:
     """wrong: by name, the batch's gradient, that of the samples alone, and the bound that they exceed."""
-    layer = nearest_to_loss(evidence, term, list(wrong))
     node = next((node for node in evidence.case.network.nodes if node.name == layer), None)
     own = () if node is None else (*node.parameters.values(), *node.inputs)
     name = next((n for n in (*own, *evidence.names) if n in wrong), next(iter(wrong)))
-    batch, alone, bound = wrong[name]
-    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(np.abs(batch - alone) - bound)), batch.shape))
+    batch, alone, allowed = wrong[name]
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(np.abs(batch - alone) - allowed)), batch.shape))
     per = f" / {number(divisor)}" if divisor != 1 else ""
+    where, entry = place(evidence, name, index)
     message = (
         f"{name}: under `{reduction}` the {witness} gradient of the batch is not the sum of its samples' "
-        f"gradients{per}: at {list(index)} the batch says {batch[index]:.6g}, the samples alone give "
-        f"{alone[index]:.6g}; they may differ by {bound[index]:.1e}"
+        f"gradients{per}: {where} the batch says {batch[index]:.6g}, the samples alone give "
+        f"{alone[index]:.6g}; they may differ by {allowed[index]:.1e}"
     )
     parameter = name if name in evidence.names and name in own else None
-    return finding(evidence, NAME, told, "GC301", layer, message, parameter, index=index)
+    return finding(evidence, NAME, told, "GC301", layer, message, parameter, index=entry)
 
 
-def _cost(evidence: Evidence, total: Sum) -> tuple[int, int]:
+def _where(total: Parts, wrong: Wrong, names: Sequence[str]) -> dict[str, Any]:
+    """Which tensors disagree, and which samples of the activations and inputs among all that does."""
+    samples: set[int] = set()
+    for name in set(wrong) & total.batched:
+        batch, alone, allowed = wrong[name]
+        apart = ~(np.abs(batch - alone) <= allowed)
+        samples |= set(np.flatnonzero(apart.reshape(len(apart), -1).any(axis=1)).tolist())
+    return {"tensors": [name for name in names if name in wrong], "samples": sorted(samples)}
+
+
+def _seconds(evidence: Evidence, position: int) -> float:
+    """How long the backpropagation of one batch takes."""
+    start = perf_counter()
+    gradient(evidence.case.network, evidence.case.point.cast(evidence.case.dtype), Objective(position, "sum"))
+    return perf_counter() - start
+
+
+def _cost(evidence: Evidence, total: Parts) -> tuple[int, int]:
     """Partial derivatives with respect to the parameters: of one batch, and of its samples one by one."""
     entries = sum(evidence.stage.arrays[name].size for name in evidence.case.point.parameters)
-    return entries, entries * len(total.samples)
+    return entries, entries * len(total.sizes)
 
 
 def _sentences(worst: Mapping[str, float], cost: tuple[int, int], samples: int, holds: bool) -> list[str]:

@@ -2,7 +2,9 @@
 
 ## What it is
 The loss and all its gradients under each reduction, analytic and numeric: `sum` must be D times `mean`, D the number
-that the mean divides by. Judged by the rounding of the sums alone: |g(sum) - D g(mean)| ≤ γ_K Σ|gᵢ| + 10 s.
+that the mean divides by. Judged by the rounding of the sums alone: |g(sum) - D g(mean)| ≤ γ_K Σ|gᵢ| + 10 s. GC201:
+the gradients have another ratio, or none; GC203: the ratio is a count where a sum of weights is declared, or the
+reverse; GC202: the gradients are right and the value of the loss is not.
 
 ## Why it is bad
 A loss that is averaged wrongly agrees with its own finite difference perfectly, so no gradient check sees it. What is
@@ -38,7 +40,8 @@ from gradcheck.checks._base import (
     unusable,
     without_weight,
 )
-from gradcheck.checks._divisors import describe, fitting
+from gradcheck.checks._divisors import describe, fitting, is_of_weights
+from gradcheck.checks._questioning import unrepeatable
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective
@@ -47,7 +50,7 @@ from gradcheck.network import Term
 
 Array = NDArray[Any]
 NAME = "reduction"
-CODES = ("GC201", "GC202")
+CODES = ("GC201", "GC202", "GC203")
 #: Numbers added up inside a backward before the sum over the batch: a generous bound for one layer.
 _INNER_TERMS = 64
 #: Numbers of a random vector that a sentence shows.
@@ -86,7 +89,7 @@ def run(evidence: Evidence) -> Outcome:
 
 def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding]]:
     known = reductions(term)
-    reason = unusable(evidence) or without_weight(term)
+    reason = unusable(evidence) or unrepeatable(evidence) or without_weight(term)
     if not reason and ("sum" not in known or len(known) < 2):
         reason = f"{term.name} offers only {' and '.join(known)}; two reductions, one of them `sum`, can be compared"
     if reason:
@@ -156,7 +159,9 @@ def _against_sum(
             f"`{reduction}`; measured {number(analytic.factor)} (analytic) and {number(numeric.factor)} (numeric)"
             f"{_fit_words(facts['fits'])}{_spread_words(max(analytic.spread, numeric.spread))}"
         )
-        findings.append(finding(evidence, NAME, told + 1, "GC201", analytic.layer, message))
+        of_weights = is_of_weights(fitting(divisor, term, arrays, shape)) != is_of_weights(facts["fits"])
+        code = "GC203" if declared is not None and facts["fits"] and of_weights else "GC201"
+        findings.append(finding(evidence, NAME, told + 1, code, analytic.layer, message))
     if not value_holds and not findings:
         message = (
             f"{term.name}: the loss under `sum` should be {named or number(divisor)} times the one under "
@@ -219,24 +224,31 @@ def _analytic(evidence: Evidence, position: int, reduction: str, divisor: float)
         + evidence.underflow * (1 + divisor)
         for name in evidence.names
     }
-    found = _ratio(_in_float64(total, bounds), _in_float64(reduced, bounds), bounds, divisor)
+    found = _ratio(_seen(evidence, total, bounds), _seen(evidence, reduced, bounds), bounds, divisor)
     return replace(found, layer=_where_lost(evidence, position, total, reduced, divisor))
 
 
 def _where_lost(evidence: Evidence, position: int, total: Analytic, reduced: Analytic, divisor: float) -> str:
     """A backward that is not linear in its upstream gradient loses a factor that the loss has kept."""
-    names = total.gradients
-    above, below = _in_float64(total, names), _in_float64(reduced, names)
-    lost = [
-        name
-        for name in names
-        if np.any(np.abs(above[name] - divisor * below[name]) > _LOST * np.max(np.abs(above[name]), initial=0.0))
-    ]
-    return nearest_to_loss(evidence, evidence.case.network.terms[position], lost)
+
+    def is_lost(above: Array, below: Array) -> bool:
+        up, down = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+        return bool(np.any(np.abs(up - divisor * down) > _LOST * np.max(np.abs(up), initial=0.0)))
+
+    def disagrees(layer: str, name: str) -> bool:
+        return is_lost(total.contributions[layer, name], reduced.contributions[layer, name])
+
+    lost = [name for name in total.gradients if is_lost(total.gradients[name], reduced.gradients[name])]
+    return nearest_to_loss(evidence, evidence.case.network.terms[position], lost, disagrees)
 
 
 def _in_float64(analytic: Analytic, names: Iterable[str]) -> dict[str, Array]:
     return {name: np.asarray(analytic.gradients[name], dtype=np.float64) for name in names}
+
+
+def _seen(evidence: Evidence, analytic: Analytic, names: Iterable[str]) -> dict[str, Array]:
+    """Entry by entry, or along the directions that were drawn."""
+    return {name: evidence.seen(name, analytic.gradients[name]) for name in names}
 
 
 def _bound(evidence: Evidence, position: int, name: str, rounding: float) -> Array:

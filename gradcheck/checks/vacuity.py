@@ -41,6 +41,7 @@ def run(evidence: Evidence) -> Outcome:
         return Outcome((CheckResult(NAME, "GC601", "not_applicable", reason),))
     compared = judgement(evidence).compared
     notes = vacuity(evidence, NAME, compared)
-    gaps = {name: int(untested(*both).sum()) for name, both in compared.items()}
+    entries = compared if evidence.probe is None else {}
+    gaps = {name: int(untested(*both).sum()) for name, both in entries.items()}
     measured = {"notes": len(notes), "untested": {name: count for name, count in gaps.items() if count}}
     return Outcome((CheckResult(NAME, "GC601", "pass", measured=measured),), tuple(notes))

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from gradcheck.network import Point
 
 Array = NDArray[Any]
+#: Numbers that are moved at a time: what is worked out for more of them falls out of the cache.
+_BLOCK = 2**15
 
 
 def moved(array: Array, seed: int) -> Array:
@@ -21,10 +23,21 @@ def moved(array: Array, seed: int) -> Array:
 
     So zeros stay zero and ties stay tied: a move never leaves the branch that a piecewise function has taken there.
     """
-    narrow = np.abs(array).astype(np.float64 if array.dtype.itemsize > 8 else array.dtype)
+    if array.size <= _BLOCK:
+        return _moved(array, seed)
+    result = np.empty_like(array, order="C")
+    flat, into = array.reshape(-1), result.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        into[start : start + _BLOCK] = _moved(flat[start : start + _BLOCK], seed)
+    return result
+
+
+def _moved(array: Array, seed: int) -> Array:
+    narrow = np.abs(array).astype(np.float64 if array.dtype.itemsize > 8 else array.dtype, copy=False)
     bits = narrow.view(f"u{narrow.dtype.itemsize}").astype(np.uint64)
-    sign = 1.0 - 2.0 * (_scattered(bits, seed) & np.uint64(1)).astype(array.dtype)
-    result: Array = array * (1 + sign * np.finfo(array.dtype).eps).astype(array.dtype)
+    one, ulp = array.dtype.type(1), np.finfo(array.dtype).eps
+    down = (_scattered(bits, seed) & np.uint64(1)).astype(bool)
+    result: Array = array * np.where(down, one - ulp, one + ulp).astype(array.dtype, copy=False)
     return result
 
 
@@ -55,11 +68,13 @@ def _each(kept: Any, change: Callable[[Array], Array]) -> Any:
 def _scattered(bits: Array, seed: int) -> Array:
     """A hash of each number (splitmix64; Steele, Lea & Flood 2014)."""
     with np.errstate(over="ignore"):  # modulo 2⁶⁴: NumPy warns of it in scalars
-        z = bits + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: Array = z ^ (z >> np.uint64(31))
-    return mixed
+        z: Array = bits + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+        z ^= z >> np.uint64(30)
+        z *= np.uint64(0xBF58476D1CE4E5B9)
+        z ^= z >> np.uint64(27)
+        z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z
 
 
 def wider(point: Point) -> Point:

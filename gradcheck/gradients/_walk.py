@@ -7,6 +7,7 @@ NaN is named at the layer that produced it. What is missing or unusable is NaN i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -89,8 +90,10 @@ class Walk:
         return self.gradients
 
     def _at(self, name: str, array: Array) -> Array:
-        self.units.setdefault(name, self.base)
-        return self.gradients.setdefault(name, np.zeros_like(array))
+        if name not in self.gradients:
+            self.units.setdefault(name, self.base)
+            self.gradients[name] = np.zeros_like(array)
+        return self.gradients[name]
 
     def _add_inputs(self, where: str, names: Sequence[str], inputs: Sequence[Array], gradients: Sequence[Any]) -> None:
         if len(gradients) != len(inputs):
@@ -151,7 +154,6 @@ class Walk:
         self, where: str, what: str, array: Array, found: Any, already_failed: bool, parameter: str | None
     ) -> Array:
         """The gradient as it was returned if it is usable, else NaN; says once what is wrong with it."""
-        unusable = np.full_like(array, np.nan)
         subject = parameter or where
         if found is None or not isinstance(found, (np.ndarray, np.generic, float)):
             if not already_failed:
@@ -159,16 +161,16 @@ class Walk:
                 message = f"{subject}: backward returned {kind} for {what}; expected an array of shape {array.shape}"
                 code = "GC108" if found is None else "GC505"
                 self.failures.append(LayerFailure(code, where, "backward", message, parameter))
-            return unusable
+            return np.full_like(array, np.nan)
         gradient: Array = np.asarray(found)
         if gradient.dtype.kind not in "fiub":
             message = f"{subject}: {what} is an array of {gradient.dtype}; expected real numbers"
             self.failures.append(LayerFailure("GC505", where, "backward", message, parameter))
-            return unusable
+            return np.full_like(array, np.nan)
         if gradient.shape != array.shape:
             message = f"{subject}: {what} has shape {gradient.shape}; expected {array.shape}"
             self.failures.append(LayerFailure("GC120", where, "backward", message, parameter))
-            return unusable
+            return np.full_like(array, np.nan)
         if not np.isfinite(gradient).all() and not self._tainted():
             count = int(gradient.size - np.isfinite(gradient).sum())
             message = f"{subject}: {what} is NaN or Inf in {count} of {gradient.size} entries"
@@ -207,9 +209,10 @@ class Rounded(Walk):
             size = np.asarray(self.size if alike else np.max(self.size, initial=0.0)) * _unit(gradient.dtype)
             own, found = (np.asarray(_greatest(a) if alike else np.max(np.abs(a), initial=0.0)) for a in (x, gradient))
             lost = (own > 0) & (found * own <= _LOST * size)
-            off = np.divide(size, own, out=np.zeros_like(size), where=lost)
-            off = np.where(np.isfinite(off), off, 0.0).reshape(-1, *[1] * (x.ndim - 1)) if alike else off
-            gradient = (gradient + off * self.rng.choice([-1.0, 1.0], gradient.shape)).astype(gradient.dtype)
+            if lost.any():
+                off = np.divide(size, own, out=np.zeros_like(size), where=lost)
+                off = np.where(np.isfinite(off), off, 0.0).reshape(-1, *[1] * (x.ndim - 1)) if alike else off
+                gradient = (gradient + off * self.rng.choice([-1.0, 1.0], gradient.shape)).astype(gradient.dtype)
         super()._accumulate(where, name, gradient)
 
 
@@ -218,6 +221,7 @@ def _greatest(array: Array) -> Array:
     return np.asarray(np.max(np.abs(array).reshape(len(array), -1), axis=1, initial=0.0), dtype=np.float64)
 
 
+@cache
 def _unit(dtype: np.dtype[Any]) -> float:
     return float(np.finfo(dtype).eps) / 2 if dtype.kind == "f" else 0.0
 

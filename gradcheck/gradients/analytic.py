@@ -5,7 +5,7 @@ Its rounding is measured with it, by moves of one unit in the last place and in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -107,15 +107,16 @@ def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> di
     rounding: there the moved gradient is held against its own wider precision instead, and does not count where that
     one is on other pieces, too.
     """
-    on = all_pieces(network, base.trace.arrays)
-    changes = [change for seed in range(draws) for change in _moved_by(network, point, base, on, seed)]
-    changes += [change for seed in range(draws) for change in _moved_inside(network, point, base, seed)]
+    greatest = {name: np.zeros(found.shape) for name, found in base.gradients.items()}
+    for change in changes(network, point, base, draws):
+        for name, pair in change.items():
+            np.maximum(greatest[name], _distance(*pair), out=greatest[name])
     wide = base
     with suppress(Exception):
         wide = gradient(network, wider(point))
     return {
         name: Spread(
-            np.max([np.zeros(found.shape), *(change[name] for change in changes)], axis=0),
+            greatest[name],
             _distance(found, wide.gradients[name]),
             np.asarray(wide.gradients[name], dtype=np.float64),
             wide.units[name],
@@ -124,9 +125,56 @@ def spread(network: Network, point: Point, base: Analytic, draws: int = 4) -> di
     }
 
 
+def spread_along(
+    network: Network,
+    point: Point,
+    base: Analytic,
+    probed: Collection[str],
+    apart: Callable[[Array, Array], float],
+    slopes: Callable[[str, Array], Array],
+    draws: int = 2,
+) -> dict[str, Spread]:
+    """The rounding of every gradient, by name; of the probed tensors along random directions, one number for each.
+
+    apart   ‖δ‖ of two gradients: the usual size of Σ δ v, which hardly depends on the move, so two of them will do
+    slopes  of a gradient, by name, along every direction
+
+    Beside float64 there is no wider precision that is quick: there the moves alone count.
+    """
+    moved_by = {name: np.zeros(() if name in probed else g.shape) for name, g in base.gradients.items()}
+    for change in changes(network, point, base, draws):
+        for name, pair in change.items():
+            moved_by[name] = np.maximum(moved_by[name], (apart if name in probed else _distance)(*pair))
+        change.clear()  # it is as large as the network, and the next one is on its way
+    wide = base
+    if wider_type(point.arrays) is np.float64:
+        with suppress(Exception):
+            wide = gradient(network, wider(point))
+    found = {}
+    for name, array in base.gradients.items():
+        value = np.asarray(wide.gradients[name], dtype=np.float64)
+        rounded: Any = 0.0
+        if wide is not base:
+            rounded = (apart if name in probed else _distance)(array, wide.gradients[name])
+        if name in probed:
+            value = slopes(name, value)
+        every = partial(np.broadcast_to, shape=value.shape)
+        found[name] = Spread(every(moved_by[name]), every(rounded), value, wide.units[name])
+    return found
+
+
+def changes(network: Network, point: Point, base: Analytic, draws: int) -> Iterator[dict[str, tuple[Array, Array]]]:
+    """Every gradient, by name, before and after each move: of the point, then of what the forward passes keep."""
+    on = all_pieces(network, base.trace.arrays)
+    for seed in range(draws):
+        yield from _moved_by(network, point, base, on, seed)
+    for seed in range(draws):
+        yield from _moved_inside(network, point, base, seed)
+
+
 def _moved_by(
     network: Network, point: Point, base: Analytic, on: Mapping[str, Array], seed: int
-) -> Iterator[dict[str, Array]]:
+) -> Iterator[dict[str, tuple[Array, Array]]]:
     """What one move changes in every gradient; nothing if that cannot be told."""
     near = point.map(lambda array: moved(array, seed))
     try:
@@ -135,17 +183,19 @@ def _moved_by(
         return
     found = _backward(network, near, trace, DECLARED, seed).gradients
     if same_pieces(on, all_pieces(network, trace.arrays)):
-        yield {name: _distance(found[name], base.gradients[name]) for name in base.gradients}
+        yield {name: (found[name], base.gradients[name]) for name in base.gradients}
         return
     with suppress(Exception):
         far = wider(near)
         trace_far = network.forward(far)
         if same_pieces(all_pieces(network, trace.arrays), all_pieces(network, trace_far.arrays)):
             wide = _backward(network, far, trace_far, DECLARED, seed=None).gradients
-            yield {name: _distance(found[name], wide[name]) for name in base.gradients}
+            yield {name: (found[name], wide[name]) for name in base.gradients}
 
 
-def _moved_inside(network: Network, point: Point, base: Analytic, seed: int) -> Iterator[dict[str, Array]]:
+def _moved_inside(
+    network: Network, point: Point, base: Analytic, seed: int
+) -> Iterator[dict[str, tuple[Array, Array]]]:
     """What a move of everything that the backward passes start from changes; nothing where they refuse it."""
     caches, losses = base.trace.caches, base.trace.loss_caches
     trace = replace(
@@ -155,7 +205,7 @@ def _moved_inside(network: Network, point: Point, base: Analytic, seed: int) -> 
     )
     found = _backward(network, point, trace, DECLARED, seed, Rounded(network, point, trace, seed))
     if not found.failures:
-        yield {name: _distance(found.gradients[name], base.gradients[name]) for name in base.gradients}
+        yield {name: (found.gradients[name], base.gradients[name]) for name in base.gradients}
 
 
 def on_other_pieces(network: Network, batch: Trace, samples: Sequence[Trace]) -> str:
@@ -170,6 +220,8 @@ def on_other_pieces(network: Network, batch: Trace, samples: Sequence[Trace]) ->
 
 
 def _distance(found: Array, other: Array) -> Array:
+    if found.dtype == other.dtype == np.float64:
+        return np.asarray(np.abs(found - other))
     return np.abs(np.asarray(found, dtype=np.longdouble) - other).astype(np.float64)
 
 

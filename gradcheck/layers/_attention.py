@@ -43,7 +43,7 @@ def attend_vjp(dy: Array, cache: tuple[Any, ...]) -> tuple[Array, Array, Array, 
 
 def require_attention(q: Shape, k: Shape, v: Shape, what: str) -> None:
     """Raise ShapeError unless queries, keys and values fit together, as `what` says in words."""
-    fit = len(q) == len(k) == len(v) and q[:-2] == k[:-2] == v[:-2] and k[-2] == v[-2]
+    fit = 1 < len(q) == len(k) == len(v) and q[:-2] == k[:-2] == v[:-2] and k[-2] == v[-2]
     if not fit:
         raise ShapeError(f"needs {what}, got {q}, {k} and {v}")
 

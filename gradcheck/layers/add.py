@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -16,10 +17,11 @@ from gradcheck.layers._several_inputs import (
 )
 
 
+@dataclass(frozen=True)
 class Add(Layer):
     """Sum of two or more inputs of one shape, entry by entry: a residual connection.
 
-    forward     y   = x₁ + x₂ + …    xₖ, y (N, ...)
+    forward      y  = x₁ + x₂ + …    xₖ, y (N, ...)
 
     backward    dxₖ = dy             dxₖ   (N, ...)   for every k
 

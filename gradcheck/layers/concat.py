@@ -17,7 +17,7 @@ from gradcheck.layers._several_inputs import differentiable, in_one_precision, w
 class Concat(Layer):
     """Two or more inputs side by side along one axis; by default the first behind the batch axis.
 
-    forward     y   = [x₁ x₂ …]                xₖ (N, ..., Sₖ, ...)   y (N, ..., S, ...)   S = S₁ + S₂ + …
+    forward      y  = [x₁ x₂ …]                xₖ (N, ..., Sₖ, ...)   y (N, ..., S, ...)   S = S₁ + S₂ + …
 
     backward    dxₖ = dy, the part of xₖ       dxₖ (N, ..., Sₖ, ...)
 

@@ -21,10 +21,9 @@ GATES = "ifgo"
 class Lstm(Layer):
     """Long short-term memory over a sequence (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
-    forward     aᵏ = Wᵢₖ x_t + bᵢₖ + Wₕₖ h_t₋₁ + bₕₖ    x (N, T, D)     k one of i, f, g, o;  Wᵢₖ (H, D)  bᵢₖ, bₕₖ (H,)
-                i, f, o = σ(aⁱ, aᶠ, aᵒ),  g = tanh aᵍ   i, f, g, o (N, H)                     Wₕₖ (H, H)
-                c_t = f c_t₋₁ + i g                     c_t (N, H)      h₀, c₀ (N, H) given, or zeros
-                h_t = o tanh c_t                        y (N, T, H)     all h_t
+    forward     h_t = o tanh c_t, c_t = f c_t₋₁ + i g   x (N, T, D)     y (N, T, H), all h_t
+                i, f, o = σ(aⁱ, aᶠ, aᵒ),  g = tanh aᵍ   i, f, g, o, c_t, h_t (N, H)     h₀, c₀ (N, H) given, or zeros
+                aᵏ = Wᵢₖ x_t + bᵢₖ + Wₕₖ h_t₋₁ + bₕₖ    k one of i, f, g, o;  Wᵢₖ (H, D)  Wₕₖ (H, H)  bᵢₖ, bₕₖ (H,)
 
     backward    from t = T to 1, with dh = dy_t + Σₖ Wₕₖᵀ daᵏ_t₊₁ and dc = dh o tanh′ c_t + (f dc)_t₊₁
                 daⁱ = dc g σ′,  daᶠ = dc c_t₋₁ σ′,  daᵍ = dc i tanh′,  daᵒ = dh tanh(c_t) σ′

@@ -24,17 +24,23 @@ class Loss(ABC):
     and backward(upstream, cache) with a scalar upstream gradient.
 
     Predictions come by position; the target and other data (`target`, `sample_weight`, ...) by name; backward returns
-    a tuple for several predictions. An optional method `divisor(..., reduction)` says what a reduction divides by; it
-    takes by name what forward takes by name.
+    a tuple for several predictions. An optional method `divisor(..., reduction)` says what a reduction divides by, and
+    `divisor_name(..., reduction)` what that number is called; they take by name what forward takes by name, and
+    `losses_shape`.
     """
 
     #: The name in a spec; by default the class name in snake_case.
     spec_name: ClassVar[str]
     #: Empty for the elementwise form; else what `forward` accepts as `reduction`.
     reductions: ClassVar[tuple[str, ...]] = ()
+    #: Whether the predictions are parameters of the network, those that the option `parameters` fits.
+    of_parameters: ClassVar[bool] = False
 
     def check(self, *prediction_shapes: tuple[int, ...], **data: Any) -> None:
         """Raise ShapeError where the target does not fit the predictions, in shape or in values."""
+
+    def check_values(self, *predictions: Any) -> None:
+        """Raise ShapeError where the predictions lie outside the loss's domain: a logarithm of what is negative."""
 
     @abstractmethod
     def forward(self, *predictions: Any, **data: Any) -> tuple[Any, Any]:

@@ -28,6 +28,17 @@ def require_all(fits: Array, needed: str, array: Array) -> None:
         raise ShapeError(f"needs {needed}, got {array[index]} at [{place}]")
 
 
+def require_between(low: float, high: float, target: Array) -> None:
+    """Raise ShapeError unless every target lies between the two, or is one of them; infinity is no limit."""
+    ends = f"between {low:g} and {high:g}" if np.isfinite(high) else f"of at least {low:g}"
+    require_all((target >= low) & (target <= high), f"a target {ends}", target)
+
+
+def require_signs(target: Array) -> None:
+    """Raise ShapeError unless every target is -1 or 1."""
+    require_all((target == 1) | (target == -1), "a target of -1 or 1", target)
+
+
 def require_target_like(prediction_shape: Shape, target: Array) -> None:
     """Raise ShapeError unless the target has the prediction's shape: it is never broadcast."""
     if target.shape != prediction_shape:
@@ -35,26 +46,18 @@ def require_target_like(prediction_shape: Shape, target: Array) -> None:
     require_numbers("target", target)
 
 
-def require_weights(prediction_shape: Shape, sample_weight: Array | None) -> None:
+def require_sample_weights(losses_shape: Shape, sample_weight: Array | None) -> None:
     """Raise ShapeError unless each sample has one finite weight, if there are any.
 
     A weight may be negative: in a policy gradient it is the advantage.
     """
     if sample_weight is None:
         return
-    if sample_weight.shape != prediction_shape[:1]:
-        raise ShapeError(f"needs a sample_weight of shape {prediction_shape[:1]}, got {sample_weight.shape}")
+    if sample_weight.shape != losses_shape[:1]:
+        raise ShapeError(f"needs a sample_weight of shape {losses_shape[:1]}, got {sample_weight.shape}")
     require_numbers("sample_weight", sample_weight)
 
 
 def like(prediction: Array, array: Array) -> Array:
     """The array in the real dtype of the prediction."""
     return array.astype(prediction.real.dtype, copy=False)
-
-
-def weighted(array: Array, sample_weight: Array | None) -> Array:
-    """Each sample of the array times its weight; the array itself where there are no weights."""
-    if sample_weight is None:
-        return array
-    product: Array = array * like(array, sample_weight).reshape(-1, *[1] * (array.ndim - 1))
-    return product

@@ -5,31 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gradcheck.losses._base import Loss
-from gradcheck.losses._data import Array, Shape, like, require_target_like, require_weights, weighted
+from gradcheck.losses._data import Array, like
+from gradcheck.losses._weighted import Pointwise, weighted
 
 
 @dataclass(frozen=True)
-class Mse(Loss):
+class Mse(Pointwise):
     """Squared error.
 
-    forward     l  = w (p − t)²          prediction p, target t, losses l (N, ...)   sample_weight w (N,), default 1
+    forward     l  = w (p − t)²          prediction p, target t, losses l (N, ...)   weights w, default 1
 
     backward    dp = dl 2 w (p − t)      dp (N, ...)
+
+    domain      real p and t
     """
 
-    def check(self, *prediction_shapes: Shape, **data: Any) -> None:
-        """The target has the prediction's shape; one weight a sample."""
-        require_target_like(prediction_shapes[0], data["target"])
-        require_weights(prediction_shapes[0], data.get("sample_weight"))
-
-    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[Array, Any]:
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None, mask: Array | None = None
+    ) -> tuple[Array, Any]:
         """l = w (p − t)²."""
         error = prediction - like(prediction, target)
-        return weighted(error**2, sample_weight), (error, sample_weight)
+        w = self.weights(prediction, sample_weight, mask)
+        return weighted(error**2, w), (error, w)
 
     def backward(self, upstream: Array, cache: Any) -> Array:
         """dp = dl 2 w (p − t)."""
-        error, sample_weight = cache
-        gradient: Array = 2 * weighted(upstream, sample_weight) * error
+        error, w = cache
+        gradient: Array = 2 * weighted(upstream, w) * error
         return gradient

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Sequence
 from gradcheck.findings import CheckResult, Finding, Kink, LayerRow, Report, Row, SpecReport
 
 SEVERITIES = ("error", "warning", "note")
-CHECKS = {"gradient": "gradient", "reduction": "sum versus mean", "per_sample": "per-sample versus batch"}
+CHECKS = {
+    "contract": "contract of backward",
+    "gradient": "gradient",
+    "reduction": "sum versus mean",
+    "per_sample": "per-sample versus batch",
+    "accumulation": "micro-batches versus batch",
+}
 #: The checks that are about entries, and have their say beside the rows; the others are equivalences.
 ABOUT_ENTRIES = ("gradient", "vacuity")
 METHODS = {"complex": "complex step", "central": "central differences", "five_point": "five-point differences"}
@@ -147,7 +153,8 @@ def seen(spec: SpecReport) -> str:
         f"{number(size) if size < math.inf else 'none'} in {_all_of(names, spec)}"
         for size, names in sorted(groups.items())
     ]
-    return f"Smallest relative mistake that could have been seen: {'; '.join(said)}." if said else ""
+    of_one = " in one entry of usual size" if spec.drawn else ""
+    return f"Smallest relative mistake{of_one} that could have been seen: {'; '.join(said)}." if said else ""
 
 
 def _all_of(names: Sequence[str], spec: SpecReport) -> str:
@@ -217,13 +224,40 @@ def consequences(spec: SpecReport, root: Finding) -> list[str]:
 
 
 def undecided(spec: SpecReport) -> list[Row]:
-    """Rows with entries about which nothing could be concluded."""
-    return [row for row in spec.rows if row.counts.inconclusive]
+    """Rows with entries, or directions, about which nothing could be concluded."""
+    return [row for row in spec.rows if row.counts.inconclusive or (row.directions and row.verdict == "inconclusive")]
+
+
+def undecided_share(row: Row) -> str:
+    """`3 of 8 entries`, `2 of 4 directions`."""
+    if row.directions:
+        drawn = row.directions["drawn"]
+        left = drawn - row.directions["pass"] - row.directions["fail"]
+        return f"{left:,} of {plural(drawn, 'direction')}"
+    return f"{row.counts.inconclusive:,} of {plural(row.checked, 'entry')}"
 
 
 def counts(spec: SpecReport) -> str:
-    """`107 entries checked: 67 pass, 40 fail, 0 inconclusive, 0 kink`."""
-    return tally(plural(spec.counts.total, "entry") + " checked", *_numbers(spec))
+    """`107 entries checked: 67 pass, 40 fail, 0 inconclusive, 0 kink`; or directions."""
+    return _counted(spec.counts.total, spec.drawn, _numbers(spec), _along(spec))
+
+
+def _counted(entries: int, drawn: int, checked: Sequence[int], along: Sequence[int]) -> str:
+    """Entries, directions, or both: what there is nothing of is left out, unless there is nothing at all."""
+    said = [tally(plural(entries, "entry") + " checked", *checked)] if entries or not drawn else []
+    said += [tally(plural(drawn, "direction") + " probed", *along)] if drawn else []
+    return "; ".join(said)
+
+
+def _along(spec: SpecReport) -> tuple[int, int, int, int]:
+    """Directions that pass, fail, could not be decided, or met a kink; those of one row that do neither are alike."""
+    passed = fail = undecided = kink = 0
+    for row in spec.rows:
+        if row.directions:
+            left = row.directions["drawn"] - row.directions["pass"] - row.directions["fail"]
+            passed, fail = passed + row.directions["pass"], fail + row.directions["fail"]
+            undecided, kink = (undecided, kink + left) if row.verdict == "kink" else (undecided + left, kink)
+    return passed, fail, undecided, kink
 
 
 def tally(what: str, passed: int, fail: int, inconclusive: int, kink: int) -> str:
@@ -248,17 +282,42 @@ def conclusion(spec: SpecReport) -> str:
 def brief(spec: SpecReport) -> str:
     """The verdict on a spec without failures, in half a line."""
     c = spec.counts
-    kinks = f", {c.kink:,} on a kink" if c.kink else ""
-    return f"{plural(c.passed, 'entry')} agree {_how_closely(spec)}{kinks}."
+    passed, _, _, met = _along(spec)
+    kinks = f", {c.kink + met:,} on a kink" if c.kink + met else ""
+    what = plural(passed, "direction") if spec.drawn else plural(c.passed, "entry")
+    return f"{what} agree {_how_closely(spec)}{kinks}."
 
 
 def _how_closely(spec: SpecReport) -> str:
-    closest = max((row.max_rel_error for row in spec.rows if not row.counts.fail), default=0.0, key=_nan_is_worst)
+    agreeing = (row.max_rel_error for row in spec.rows if not _fails(row))
+    closest = max(agreeing, default=0.0, key=_nan_is_worst)
     return f"to a relative error of at most {number(closest)}" if closest else "exactly"
+
+
+def _fails(row: Row) -> bool:
+    return bool(row.counts.fail or (row.directions and row.directions["fail"]))
+
+
+def _agreement_along(spec: SpecReport) -> str:
+    passed, fail, undecided, kink = _along(spec)
+    if passed == spec.drawn:
+        return (
+            f"Along every direction, {_how_closely(spec)}, the slopes agree: at this point, backward is the derivative "
+            "of forward, but for mistakes that are too small to be seen or cancel along all of them."
+        )
+    parts = [
+        (fail, "disagrees", "disagree"),
+        (undecided, "could not be decided", "could not be decided"),
+        (kink, "meets a kink", "meet a kink"),
+    ]
+    said = [f"{n:,} {one if n == 1 else many}" for n, one, many in parts if n]
+    return f"Of {plural(spec.drawn, 'direction')}, {listed(said)}."
 
 
 def _agreement(spec: SpecReport) -> str:
     c = spec.counts
+    if spec.drawn:
+        return _agreement_along(spec)
     if not c.total:
         return "No entry was compared."
     how_closely = _how_closely(spec)
@@ -309,8 +368,10 @@ def total(report: Report) -> str:
     """One sentence over all specs: `3 specs: 2 pass, 1 fail; 1,204 entries checked: ...`."""
     verdicts = [spec.verdict for spec in report.specs]
     said = [f"{verdicts.count(v):,} {v.replace('_', ' ')}" for v in dict.fromkeys(sorted(verdicts, key=_best_first))]
-    numbers = [sum(column) for column in zip(*map(_numbers, report.specs), strict=True)]
-    entries = tally(plural(sum(numbers), "entry") + " checked", *numbers)
+    checked, along = (
+        [sum(column) for column in zip(*map(counted, report.specs), strict=True)] for counted in (_numbers, _along)
+    )
+    entries = _counted(sum(checked), sum(along), checked, along)
     return f"{plural(len(verdicts), 'spec')}: {', '.join(said)}. {entries}."
 
 

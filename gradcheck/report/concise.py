@@ -26,6 +26,6 @@ def _lines(spec: SpecReport) -> Iterator[str]:
         what = f"{finding.severity} {finding.code} {finding.name}: {about}{finding.message}"
         yield f"{words.place(spec, finding)}: {what}{also}"
     for row in words.undecided(spec):
-        share = f"{row.counts.inconclusive:,} of {words.plural(row.checked, 'entry')}"
+        share = words.undecided_share(row)
         why = f": {row.reason}" if row.reason else ""
         yield f"{spec.path}: inconclusive {row.name}: {share} could not be decided{why}"

@@ -160,7 +160,7 @@ def _show_spec(page: _Page, spec: SpecReport) -> None:
     if not spec.errors:
         page.say(f"{words.counts(spec)}. Seed {spec.seed}.")
     if spec.replay:
-        page.say("Repeat the worst entry:")
+        page.say("Repeat the run:" if spec.drawn and "--entry" not in spec.replay else "Repeat the worst entry:")
         page.line(Text(spec.replay), indent=2)
 
 
@@ -213,6 +213,8 @@ def _show_rows(page: _Page, spec: SpecReport) -> None:
         page.say(f"{why[0]}{whose}: {': '.join(filter(None, why[1:]))}.", indent=2)
     for sentence in words.shared(spec):
         page.say(sentence, indent=2)
+    if spec.course:
+        page.say(spec.course, indent=2)
     _show_seen(page, spec)
     if spec.counts.kink:
         _show_kinks(page, spec)
@@ -237,9 +239,11 @@ def _show_kinks(page: _Page, spec: SpecReport) -> None:
 
 
 def _cells(row: Row) -> tuple[Text, ...]:
-    checked = f"{row.checked:,}" if row.checked == row.entries else f"{row.checked:,} of {row.entries:,}"
+    checked = f"{row.checked:,} of {row.entries:,}"
+    if row.directions or row.checked == row.entries:
+        checked = f"{row.entries:,}"
     errors = (row.max_abs_error, row.error_bar, row.max_rel_error)
-    numbers = [Text(words.number(value) if row.checked else "-") for value in errors]
+    numbers = [Text(words.number(value) if row.examined else "-") for value in errors]
     return (Text(row.name), Text(words.shape(row.shape)), Text(checked), *numbers, _row_verdict(row))
 
 
@@ -247,6 +251,9 @@ def _row_verdict(row: Row) -> Text:
     """The verdict, and where it is not that of the whole row, of how many entries it is."""
     if row.frozen:
         return Text("frozen", _STYLES[row.verdict])
+    if row.directions:
+        failing, drawn = row.directions["fail"], row.directions["drawn"]
+        return _verdict(row.verdict).append(f" ({failing:,} of {drawn:,})" if 0 < failing < drawn else "")
     c = row.counts
     share = {"fail": c.fail, "inconclusive": c.inconclusive, "kink": c.kink}.get(row.verdict, c.total)
     return _verdict(row.verdict).append("" if share in (0, c.total) else f" ({share:,})")
@@ -254,7 +261,7 @@ def _row_verdict(row: Row) -> Text:
 
 def _in_words(row: Row) -> Text:
     name, shape, entries, error, bar, relative, verdict = _cells(row)
-    numbers = f": worst error {error}, error bar {bar}, relative error {relative}" if row.checked else ""
+    numbers = f": worst error {error}, error bar {bar}, relative error {relative}" if row.examined else ""
     return name.append(f" {shape}, {entries} entries{numbers}: ").append_text(verdict)
 
 
@@ -262,7 +269,7 @@ def _grouped(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[str]]:
     """What there is to say about how rows were checked -> the rows of which it is true."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
-        what = "Numeric gradient" if row.checked else "Not checked"
+        what = "Numeric gradient" if row.examined else "Not checked"
         if row.method or row.reason:
             groups.setdefault((what, words.method(row.method), row.reason.rstrip(".")), []).append(row.name)
     return groups

@@ -52,6 +52,7 @@ def _spec(spec: SpecReport) -> dict[str, Any]:
         "counts": _counts(spec.counts),
         "replay": spec.replay,
         "ignored": spec.ignored,
+        "course": spec.course,
     }
 
 

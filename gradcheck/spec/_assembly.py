@@ -65,6 +65,12 @@ class Builder:
         """The shapes of the parameters so far, by name."""
         return {} if self._assembly is None else {n: self._assembly.arrays[n].shape for n in self._assembly.parameters}
 
+    @property
+    def trained(self) -> list[str]:
+        """The names of the parameters so far that are not frozen."""
+        frozen = self._plan.freeze.matching(self.parameters)
+        return [name for name in self.parameters if name not in frozen]
+
     def expand(self, sources: tuple[Source, ...], user: str, scope: Scope | None = None) -> list[str] | None:
         """The names of arrays and activations that sources stand for; None where one of them does not exist."""
         scope = scope or self._network

@@ -32,4 +32,9 @@ def read_checks(node: Node | None, problems: Problems) -> tuple[tuple[str, ...],
 
 
 def _plan(options: GradientOptions) -> GradientPlan:
-    return GradientPlan(options.method, options.step or None, options.rtol)
+    return GradientPlan(options.method, options.step or None, options.rtol, directions=number_of(options.directions))
+
+
+def number_of(directions: int | str) -> int | None:
+    """How many directions; None for `auto`."""
+    return None if isinstance(directions, str) else directions

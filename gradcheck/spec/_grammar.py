@@ -22,6 +22,7 @@ DTYPES = ("float64", "float32")
 OBJECTIVES = ("minimize", "maximize")
 #: An item of this name is a use of a module; what a module's input is called that is not named.
 MODULE, INPUT = "module", "input"
+MOST_DIRECTIONS = 10**4
 LARGEST_ARRAY = 10**8
 LARGEST_NETWORK = 10_000
 
@@ -148,6 +149,10 @@ class GradientOptions:
     method: Annotated[Literal[METHODS], _words("The difference scheme.")] = "auto"  # type: ignore[valid-type]
     step: Annotated[float, Meta(gt=0, description="Step of the differences; by default chosen.")] = 0.0
     rtol: Annotated[float, Meta(ge=0, description="Relative tolerance; it widens a pass and nothing else.")] = 0.0
+    directions: Annotated[
+        Annotated[int, Meta(ge=0, le=MOST_DIRECTIONS)] | Literal["auto"],
+        _words("Random directions of each tensor; 0: every entry; auto: every entry unless that takes too long."),
+    ] = "auto"
 
 
 @dataclass(frozen=True)
@@ -157,9 +162,11 @@ class NoOptions:
 
 #: The checks, in the order in which they run, with the options of each.
 CHECKS: dict[str, type] = {
+    "contract": NoOptions,
     "gradient": GradientOptions,
     "reduction": NoOptions,
     "per_sample": NoOptions,
+    "accumulation": NoOptions,
     "vacuity": NoOptions,
 }
 #: The check that only notes what the others have not tested: alone it proves nothing.

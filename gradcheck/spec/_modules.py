@@ -15,6 +15,7 @@ from gradcheck.spec._units import Reading
 from gradcheck.spec._yaml import Node
 
 Modules = dict[str, Module]
+_DEEPEST = 50
 
 
 def read_modules(node: Node | None, arrays: Arrays, reading: Reading) -> Modules:
@@ -28,9 +29,9 @@ def read_modules(node: Node | None, arrays: Arrays, reading: Reading) -> Modules
     modules = {name: Module(name, node.keys[name]) for name in node.value if _is_free(name, node, arrays, problems)}
     for name, module in modules.items():
         _read(module, node.value[name], modules, reading)
-    done: set[str] = set()
+    depths: dict[str, int] = {}
     for module in modules.values():
-        _require_no_cycle(module, (), done, problems)
+        _depth(module, (), depths, problems)
     return modules
 
 
@@ -38,11 +39,12 @@ def require_limits(graph: Graph, modules: Modules, problems: Problems) -> bool:
     """Whether the network, with every module in its places, is one that can be checked."""
     sizes: dict[str, int] = {}
     size = _size(graph, sizes)
-    if size > LARGEST_NETWORK and modules:
-        greatest = max(modules.values(), key=lambda module: sizes.get(module.name, 0))
-        message = f"the network has {size:,} layers with `{greatest.name}` and the others in all their places"
-        problems.add(greatest.place, f"{message}; at most {LARGEST_NETWORK:,} are possible")
-    return size <= LARGEST_NETWORK
+    if size <= LARGEST_NETWORK or not sizes:
+        return True
+    greatest = modules[max(sizes, key=lambda name: sizes[name])]
+    message = f"the network has {size:,} layers with `{greatest.name}` and the others in all their places"
+    problems.add(greatest.place, f"{message}; at most {LARGEST_NETWORK:,} are possible")
+    return False
 
 
 def require_all_used(graph: Graph, modules: Modules, problems: Problems) -> None:
@@ -103,21 +105,29 @@ def _places(module: Module, node: Node | None, problems: Problems) -> dict[str, 
     return places
 
 
-def _require_no_cycle(module: Module, path: tuple[str, ...], done: set[str], problems: Problems) -> None:
-    """A module that uses itself has no end; where it does, the use is cut off."""
+def _depth(module: Module, path: tuple[str, ...], known: dict[str, int], problems: Problems) -> int:
+    """How deep modules lie within each other there. A use that has no end, or lies too deep, is cut off."""
+    if module.name in known:
+        return known[module.name]
     path = (*path, module.name)
+    depths = [0]
     for item in module.graph.items:
-        if item.module is None or item.module.name in done:
+        if item.module is None:
             continue
+        message = ""
         if item.module.name in path:
             way = " → ".join((*path[path.index(item.module.name) :], item.module.name))
             message = f"the module `{item.module.name}` uses itself ({way}), so its network would have no end"
+        elif len(path) == _DEEPEST or _depth(item.module, path, known, problems) == _DEEPEST:
+            message = f"`{item.module.name}` lies more than {_DEEPEST} modules deep; write its layers where it is used"
+        if message:
             problems.add(_place_of(item), message)
             item.module = None
             module.graph.sound = False
         else:
-            _require_no_cycle(item.module, path, done, problems)
-    done.add(module.name)
+            depths.append(known[item.module.name])
+    known[module.name] = 1 + max(depths)
+    return known[module.name]
 
 
 def _place_of(item: Item) -> Place:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS
 from gradcheck.network import Term
@@ -49,6 +50,12 @@ def read_loss(node: Node | None, graph: Graph, reading: Reading) -> list[LossIte
 
 
 def _sources(unit: Unit, graph: Graph) -> tuple[Source, ...] | None:
+    if unit.of_parameters:
+        for name in ("inputs", "target"):
+            if name in unit.nodes:
+                message = f"`{unit.type}` takes parameters, those that `parameters` fits; leave `{name}` out"
+                graph.problems.add(unit.nodes[name].place, message)
+        return ()
     if "inputs" in unit.reserved:
         return graph.resolve(unit.reserved["inputs"], unit.nodes["inputs"], unit.type)
     if "inputs" in unit.nodes or not graph.items:
@@ -68,10 +75,12 @@ def add_terms(items: list[LossItem], graph: Graph, builder: Builder, reading: Re
         unit, sources = item.unit, item.sources
         reduction = _reduction(item, reading.problems)
         names = None if sources is None else builder.expand(sources, unit.type)
+        if unit.of_parameters and unit.instance is not None:
+            names = _penalised(unit, builder, reading.problems)
         if sources is None or names is None or unit.instance is None:
             unknown = True
             continue
-        data = _bind(unit, names, builder.counts(sources), arrays, reading.problems)
+        data = {} if unit.of_parameters else _bind(unit, names, builder.counts(sources), arrays, reading.problems)
         if data is None:
             unknown = True
             continue
@@ -81,8 +90,25 @@ def add_terms(items: list[LossItem], graph: Graph, builder: Builder, reading: Re
             term = Term(unit.instance, reduction, weight, tuple(names), data, unit.trusted, item.name)
             builder.add_term(term, unit.place)
     graph.used |= taken
-    if items and not unknown:
+    if any(not item.unit.of_parameters for item in items) and not unknown:
         _require_taken(items, taken, graph, reading.problems)
+
+
+def _penalised(unit: Unit, builder: Builder, problems: Problems) -> list[str] | None:
+    """The parameters that a penalty takes; None where that is unknown or a problem. What is frozen costs nothing."""
+    before, known = len(problems), list(builder.trained)
+    written = unit.instance.parameters
+    patterns = (written,) if isinstance(written, str) else tuple(written)
+    for glob in patterns:
+        if not builder.unknown and not any(fnmatchcase(name, glob) for name in known):
+            message = f"`parameters: {glob}` of `{unit.type}` fits no parameter that is trained"
+            problems.add(unit.place, f"{message}{did_you_mean(glob, known) or _there_are(known)}")
+    names = [name for name in known if any(fnmatchcase(name, glob) for glob in patterns)]
+    return names if names and len(problems) == before else None
+
+
+def _there_are(known: list[str]) -> str:
+    return f"; there are {quoted(known)}" if known else "; there are none"
 
 
 def _reduction(item: LossItem, problems: Problems) -> str | None:
@@ -91,7 +117,8 @@ def _reduction(item: LossItem, problems: Problems) -> str | None:
     if unit.kind is None or ("reduction" in unit.nodes and "reduction" not in unit.reserved):
         return None
     possible = unit.kind.reductions or ELEMENTWISE_REDUCTIONS
-    reduction: str = unit.reserved.get("reduction", TermOptions.reduction)
+    default = possible[0] if len(possible) == 1 and unit.of_parameters else TermOptions.reduction
+    reduction: str = unit.reserved.get("reduction", default)
     if reduction in possible:
         return reduction
     place = unit.nodes["reduction"].place if "reduction" in unit.nodes else unit.place
@@ -173,7 +200,7 @@ def _target(unit: Unit, arrays: Arrays, required: bool, problems: Problems) -> s
 
 def _require_taken(items: list[LossItem], taken: set[str], graph: Graph, problems: Problems) -> None:
     """Targets and weights that no loss takes, and no layer either, are a mistake."""
-    losses = list(dict.fromkeys(item.unit.type for item in items))
+    losses = list(dict.fromkeys(item.unit.type for item in items if not item.unit.of_parameters))
     who = f"none of {quoted(losses)} takes" if len(losses) > 1 else f"`{losses[0]}` does not take"
     for name in (*graph.arrays.targets, "sample_weight"):
         if name in graph.arrays.places and name not in graph.used and name not in taken:

@@ -63,6 +63,11 @@ class Unit:
     instance: Any = None
     trusted: bool = True
 
+    @property
+    def of_parameters(self) -> bool:
+        """Whether it is a loss of parameters."""
+        return getattr(self.kind, "of_parameters", False)
+
 
 def read_unit(node: Node, folder: str, shared: type, reading: Reading) -> Unit | None:
     """One item of `layers` or `losses`, with the options of `shared` beside its own; None where it is malformed."""

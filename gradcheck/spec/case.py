@@ -11,12 +11,16 @@ from gradcheck.network import Network, Point
 
 @dataclass(frozen=True)
 class GradientPlan:
-    """How the gradient is checked. `step` and `rtol` are None and 0 unless asked for."""
+    """How the gradient is checked. `step` and `rtol` are None and 0 unless asked for.
+
+    directions  how many of each tensor; 0 for every entry, None to choose by the size of the network
+    """
 
     method: str = "auto"
     step: float | None = None
     rtol: float = 0.0
     entries: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    directions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,13 @@ class Case:
     dtype: str
     network: Network
     point: Point
-    checks: tuple[str, ...] = ("gradient", "reduction", "per_sample", "vacuity")
+    checks: tuple[str, ...] = ("contract", "gradient", "reduction", "per_sample", "accumulation", "vacuity")
     gradient: GradientPlan = GradientPlan()
     locations: Mapping[str, Location] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
     objective: str = "minimize"
+
+    @property
+    def skipped(self) -> frozenset[str]:
+        """The parameters that are not checked: entries that are asked for one by one are."""
+        return frozenset() if self.gradient.entries else self.left_out

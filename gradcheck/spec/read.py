@@ -16,7 +16,7 @@ from gradcheck.errors import LayerFailure, NothingSelected, Problem, SpecError, 
 from gradcheck.findings import Location
 from gradcheck.network import Point
 from gradcheck.spec._assembly import Builder
-from gradcheck.spec._checks import read_checks
+from gradcheck.spec._checks import number_of, read_checks
 from gradcheck.spec._data import read_data
 from gradcheck.spec._grammar import CHECKS, LOSS, NOTES, GradientOptions, Spec
 from gradcheck.spec._hints import Mismatch
@@ -43,6 +43,7 @@ class Overrides:
     step: float | None = None
     rtol: float | None = None
     entries: tuple[str, ...] = ()
+    directions: int | str | None = None
 
 
 class PluginFailure(Exception):  # noqa: N818 - a finding about user code
@@ -174,6 +175,8 @@ def _overridden(seed: int, plan: GradientPlan, overrides: Overrides) -> tuple[in
         except Mismatch:
             raise UsageError(f"--{name} must be {options[name].hint.words()[0]}, got {show(value)}") from None
     seed = said.pop("seed", seed)
+    if "directions" in said:
+        said["directions"] = number_of(said["directions"])
     return seed, replace(plan, **said)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.evidence import Scene
-from gradcheck.gradients.numeric.ladder import Rungs, climb
+from gradcheck.gradients.numeric.ladder import Rungs
 from gradcheck.gradients.numeric.schemes import Scheme
 from gradcheck.gradients.numeric.sweep import Stage
 
@@ -47,10 +47,19 @@ def request(scene: Scene, name: str) -> Request:
         raise _Asked(Request(entries, scheme, steps))
 
     try:
-        scene.estimate(name, ask)
+        scene.estimate(name, ask, probe=scene.probe())
     except _Asked as asked:
         return asked.request
     raise AssertionError(f"no sweep was asked for by {name}")
+
+
+def parts(scene: Scene, name: str) -> list[Array]:
+    """What is evaluated of a tensor, block by block: entries (flat indices), or directions, each by itself."""
+    if scene.course.directions:
+        return [np.array([draw]) for draw in range(scene.course.directions)]
+    if name in scene.course.only:
+        return [scene.course.only[name]]
+    return blocks(scene.stage, name)
 
 
 def blocks(stage: Stage, name: str) -> list[Array]:
@@ -66,7 +75,7 @@ def blocks(stage: Stage, name: str) -> list[Array]:
 
 def evaluated(scene: Scene, name: str, block: Array, of: Request, tick: Callable[[int], None]) -> Rungs:
     """One block of a sweep."""
-    return climb(scene.stage, name, block, of.scheme, scene.question, of.steps, scene.watch, tick)
+    return scene.climb(scene.stage, name, block, of.scheme, scene.question, of.steps, scene.watch, tick)
 
 
 def joined(of: Sequence[Array], parts: Sequence[Rungs]) -> Rungs:

@@ -25,11 +25,11 @@ from gradcheck.catalogue import Catalogue
 from gradcheck.endings import Limit
 from gradcheck.errors import LayerFailure
 from gradcheck.evidence import Scene, prepare
-from gradcheck.gradients.numeric.ladder import Rungs, climb
+from gradcheck.gradients.numeric.ladder import Rungs
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.pipeline import Outcome
 from gradcheck.spec.read import Overrides
-from gradcheck.workers.blocks import Array, Request, blocks, evaluated, joined, request
+from gradcheck.workers.blocks import Array, Request, evaluated, joined, parts, request
 
 #: How many specs a worker keeps prepared.
 _KEPT = 4
@@ -167,7 +167,7 @@ def judge(job: Job, answers: Mapping[Part, Rungs], limit: Limit | None = None, d
             of = kept.blocks(name)
             found = {part.block: rungs for part, rungs in answers.items() if part.name == name}
             if len(found) < len(of):
-                return climb(stage, name, *arguments)
+                return kept.climb(stage, name, *arguments)
             return joined(of, [found[number] for number in range(len(of))])
 
         opened = kept.opened
@@ -212,11 +212,16 @@ class _Kept:
             found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()
 
+    def climb(self, *arguments: Any) -> Rungs:
+        """Evaluate what has no answer yet."""
+        assert self.scene is not None
+        return self.scene.climb(*arguments)
+
     def blocks(self, name: str) -> list[Array]:
-        """The blocks of the sweep of a tensor: flat indices."""
+        """The blocks of the sweep of a tensor: flat indices, or draws."""
         assert self.scene is not None
         if name not in self._blocks:
-            self._blocks[name] = blocks(self.scene.stage, name)
+            self._blocks[name] = parts(self.scene, name)
         return self._blocks[name]
 
     def request(self, name: str) -> Request:

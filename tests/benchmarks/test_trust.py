@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from operator import neg
 from typing import Any
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 import trust
 from _trust import alarms, bars, comparison, criteria, fixed, nets, peers, sensitivity
+from _trust.inputs import sources
 from _trust.nets import LARGE, SMALL, Net, draw_net
 from _trust.planting import Mistake, plant
 from _trust.pool import Pool
-from _trust.recipes import NoRecipe, Units
+from _trust.recipes import DATA_NAMES, NoRecipe, Sizes, Units, draw_unit, reads_integers
 from _trust.replay import show_net
 from rich.console import Console
 
@@ -20,8 +22,14 @@ import gradcheck.evidence
 from gradcheck.errors import ShapeError
 from gradcheck.gradients.analytic import gradient
 from gradcheck.layers._base import Layer
+from gradcheck.layers.add import Add
+from gradcheck.layers.dropout import Dropout
+from gradcheck.layers.embedding import Embedding
+from gradcheck.layers.layer_norm import LayerNorm
 from gradcheck.layers.linear import Linear
+from gradcheck.layers.reshape import Reshape
 from gradcheck.layers.softplus import Softplus
+from gradcheck.layers.split import Split
 from gradcheck.layers.sqrt import Sqrt
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.mse import Mse
@@ -79,8 +87,8 @@ def a_net(units: Units, index: int = 0) -> Net:
 
 def test_every_layer_and_loss_of_the_catalogue_comes_up_in_turn() -> None:
     names = sorted(UNITS.layers)
-    drawn = [draw_net(UNITS, 0, index) for index in range(len(names))]
-    assert all(name in net.layers for name, net in zip(names, drawn, strict=True))
+    drawn = [draw_net(UNITS, 0, index) for index in range(max(len(names), len(UNITS.losses)))]
+    assert all(names[index % len(names)] in net.layers for index, net in enumerate(drawn))
     assert {type(net.loss) for net in drawn} == set(UNITS.losses.values())
 
 
@@ -132,6 +140,63 @@ def test_a_layer_of_positive_numbers_stands_behind_one_that_gives_them() -> None
     for index in (2, 5):
         names = a_net(units(softplus=Softplus, sqrt=Sqrt), index).layers
         assert "softplus" in names[: names.index("sqrt")]
+
+
+def test_masks_of_every_kind_are_drawn_for_attention() -> None:
+    layer, rng = UNITS.layers["scaled_dot_product_attention"](), np.random.default_rng(0)
+    masks = [found[3] for found in (sources(rng, layer, (3, 4, 5)) for _ in range(200)) if len(found) == 4]
+    assert {(mask.array.dtype.kind, mask.shared) for mask in masks} == {(k, s) for k in "bif" for s in (False, True)}
+    assert {mask.array.ndim for mask in masks if mask.shared} == {2}
+
+
+def test_a_layer_gets_inputs_of_the_net_that_are_drawn_for_it() -> None:
+    kinds = {name: UNITS.layers[name] for name in ("lstm", "scaled_dot_product_attention")}
+    drawn = [a_net(units(**kinds), index) for index in range(9)]
+    assert any(net.shared for net in drawn)
+    assert sum(len(net.case().point.inputs) > 1 for net in drawn) > 3
+    for net in drawn:
+        point = net.case("float32").point
+        assert point.inputs == tuple(name for name in net.data if name not in DATA_NAMES)
+        assert net.shared == set(net.data) - point.batched
+        assert [line.split()[0] for line in net.described()[: len(point.inputs)]] == list(point.inputs)
+
+
+def test_layers_that_take_several_inputs_take_different_ones() -> None:
+    drawn = [a_net(units(tanh=Tanh, add=Add), index) for index in range(0, 24, 3)]
+    taken = [step.inputs for net in drawn for step in net.steps if isinstance(step.layer, Add)]
+    assert any(len(set(inputs)) > 1 for inputs in taken)
+    assert {len(inputs) for inputs in taken} == {2, 3}
+
+
+def test_a_layer_that_reads_integers_comes_first_and_gets_them() -> None:
+    assert reads_integers(Embedding)
+    assert not any(reads_integers(kind) for kind in (Linear, Tanh, Add, Dropout, LayerNorm))
+    for index in range(0, 6, 2):
+        net = a_net(units(embedding=Embedding), index)
+        assert net.layers[0] == "embedding"
+        assert net.data["input"].dtype.kind == "i"
+        assert "integer input" in net.traits
+        assert net.case().network.nodes[0].constants == {}
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(LayerNorm, (2, 3, 4)), (Reshape, (2, 6, 5)), (Split, (2, 5))])
+def test_options_that_depend_on_the_input_are_drawn_to_fit_it(kind: Any, shape: Any) -> None:
+    sizes, fitting = Sizes(np.random.default_rng(0)), 0
+    for _ in range(40):
+        with suppress(ShapeError):
+            draw_unit(kind, sizes, shape).check(shape)
+            fitting += 1
+    assert fitting >= 20
+
+
+def test_an_input_that_several_layers_take_is_no_place_for_a_mistake() -> None:
+    net = next(net for index in range(0, 30, 3) if _twice(net := a_net(units(tanh=Tanh, add=Add), index)))
+    assert "input" not in sensitivity._taken_once(net.case())
+    assert set(net.case().point.parameters) <= set(sensitivity._taken_once(net.case()))
+
+
+def _twice(net: Net) -> bool:
+    return sum(step.inputs.count("input") for step in net.steps) > 1
 
 
 @pytest.mark.parametrize(("kind", "why"), [(Nowhere, "in vain"), (Unknown, "option `scheme`")])

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import Centred, Declared, Gate, Reducing, double, errors, graph, normal, told, verdict
+from core_nets import Add, Centred, Declared, Gate, Reducing, double, errors, graph, normal, told, verdict
 from support import case, check
 
 from gradcheck.findings import CheckResult, SpecReport
@@ -141,6 +141,18 @@ def test_layer_that_leaks_between_samples_is_named() -> None:
     assert {finding.layer for finding in errors(report)} == {"leaking_1"}, told(report)
 
 
+def test_of_two_roads_from_one_activation_the_one_that_leaks_is_named() -> None:
+    layers = [
+        ("stem", Linear(2), ("input",)),
+        ("leaking", Leaking(), ("stem",)),
+        ("sum", Add(), ("leaking", "stem")),
+    ]
+    term = Term(Mse(), "mean", 1.0, ("sum",), {"target": "target"})
+    report = check_case(graph({"input": X, "target": TARGET}, layers, [term], checks=ON))
+    assert "GC301" in {finding.code for finding in errors(report)}, told(report)
+    assert {finding.layer for finding in errors(report)} == {"leaking"}, told(report)
+
+
 def test_loss_that_divides_each_sample_by_its_own_number_of_targets_fails() -> None:
     """Per-sample means are the mistake to be found: the samples alone are sums."""
 
@@ -257,3 +269,57 @@ def test_sample_that_rounding_puts_on_another_piece_alone_is_not_held_against_it
     (result,) = [result for result in report.checks if result.check == "per_sample"]
     assert result.verdict == "not_applicable", told(report)
     assert "loss lies on a kink within rounding" in result.reason
+
+
+# Leaks between samples, and the weight that each really got -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "step"), [(2, 1), (3, 1), (5, 2), (8, 4), (8, 7)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_leak_is_named_with_both_samples(n: int, step: int, dtype: str) -> None:
+    class Shifted(Tanh):
+        def backward(self, dy: Any, cache: Any) -> Any:
+            dx, gradients = super().backward(dy, cache)
+            return dx + 1e-3 * np.roll(dx, step, axis=0), gradients
+
+    report = check(Linear(5), Shifted(), Linear(2), x=normal(n, 3), checks=ON, dtype=dtype)
+    (leak,) = [finding for finding in errors(report) if finding.code == "GC302"]
+    assert leak.layer == "shifted_1"
+    sample = int(leak.message.partition("except in sample ")[2].partition(",")[0])
+    reached = int(leak.message.partition("linear_1[")[2].partition(",")[0])
+    assert reached == (sample + step) % n, leak.message
+    assert result(report).code == "GC302"
+    assert result(report).measured == {"layers": ["shifted_1"]}
+
+
+def test_leak_is_found_beside_a_layer_that_couples_samples() -> None:
+    report = check(Linear(3), Centred(), Leaking(), x=X, checks=["per_sample"])
+    assert [(f.code, f.layer) for f in errors(report)] == [("GC302", "leaking_1")], told(report)
+    assert [check.verdict for check in report.checks] == ["not_applicable", "fail"]
+
+
+def test_constant_that_is_added_in_backward_is_no_leak() -> None:
+    report = check(Linear(3), double(lambda dy: (2 * dy + 1, {})), x=X, checks=["per_sample"])
+    assert "GC302" not in {finding.code for finding in errors(report)}, told(report)
+
+
+def test_weights_that_samples_really_got_are_told() -> None:
+    report = check(Linear(5), Tanh(), LastSampleOnly(2), x=X, checks=["per_sample"])
+    (finding,) = errors(report)
+    assert finding.message.endswith("; samples 0 to 3 count 0, 0, 0 and 1 times"), told(report)
+    measured = result(report).measured
+    assert measured["weights"] == pytest.approx([0, 0, 0, 1], abs=1e-9)
+    assert measured["disagreeing"] == {"tensors": ["last_sample_only_1.weight"], "samples": []}
+
+
+def test_samples_that_disagree_are_told() -> None:
+    class Favourite(Tanh):
+        """The second sample of three or more counts twice."""
+
+        def backward(self, dy: Any, cache: Any) -> Any:
+            dx, gradients = super().backward(dy, cache)
+            return np.where(np.arange(len(dx))[:, None] == (1 if len(dx) > 2 else -1), 2 * dx, dx), gradients
+
+    report = check(Linear(5), Favourite(), Linear(2), x=X, checks=["per_sample"])
+    assert result(report).measured["disagreeing"]["samples"] == [1], told(report)
+    assert result(report).measured["weights"] == pytest.approx([1, 2, 1, 1])

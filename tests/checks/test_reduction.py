@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import Declared, Reducing, double, errors, graph, normal, told, verdict, wrong
+from core_nets import Add, Declared, Reducing, double, errors, graph, normal, told, verdict, wrong
 from support import check
 
 from gradcheck.findings import CheckResult, SpecReport
@@ -58,6 +59,49 @@ def test_elementwise_loss_passes_with_the_ratios_of_its_shape(reduction: str, dt
         assert 0 <= facts["numeric_spread"] < 1e-14
 
 
+RARE = (1.0, 0.5, 3.0)
+WEIGHTS = {"sample_weight": np.array([1.0, 2.0, 0.5, 3.0]), "mask": np.array([1, 1, 0, 1])}
+
+
+@pytest.mark.parametrize(
+    ("loss", "given", "mean", "batch_mean"),
+    [
+        (Mse(), ["sample_weight"], "8 = the losses, whatever their weights", "4 = the samples, whatever their weights"),
+        (Mse(mean_over="weights"), ["sample_weight"], "13 = the sum of the weights of the losses",
+         "6.5 = the sum of the weights of the samples"),
+        (Mse(), ["mask"], "6 = the losses that the mask keeps", "4 samples"),
+        (Mse(mean_over="weights", output_weight=(2.0, 0.5)), ["sample_weight", "mask"],
+         "15 = the sum of the weights of the losses that the mask keeps",
+         "6.5 = the sum of the weights of the samples"),
+        (Mse(output_weight=(2.0, 0.5)), [], "8 = the losses, whatever their weights", "4 samples"),
+    ],
+)  # fmt: skip
+def test_both_conventions_of_a_weighted_mean_are_named(
+    loss: Loss, given: list[str], mean: str, batch_mean: str
+) -> None:
+    report = with_loss(loss, extra={name: WEIGHTS[name] for name in given}, checks=["reduction"])
+    assert not report.findings, told(report)
+    said = " ".join(sentences(report))
+    assert f"sum / mean: expected {mean}, measured" in said
+    assert f"sum / batch_mean: expected {batch_mean}, measured" in said
+
+
+@pytest.mark.parametrize(
+    ("loss", "divisor"),
+    [
+        (CrossEntropy(), "3 = the valid targets"),
+        (CrossEntropy(class_weight=RARE), "4.5 = the sum of the class weights of the valid targets"),
+        (CrossEntropy(class_weight=RARE, mean_over="losses"), "3 = the valid targets, whatever their weights"),
+        (CrossEntropy(class_weight=RARE, mean_over="weights"), "11 = the sum of the weights of the valid targets"),
+    ],
+)  # fmt: skip
+def test_a_mean_over_targets_names_those_that_count(loss: Loss, divisor: str) -> None:
+    weights = {"sample_weight": WEIGHTS["sample_weight"]} if getattr(loss, "mean_over", "") == "weights" else {}
+    report = with_loss(loss, np.array([0, 1, -100, 2]), extra=weights, checks=["reduction"])
+    assert not report.findings, told(report)
+    assert f"sum / mean: expected {divisor}, measured" in sentences(report)[0]
+
+
 def test_sentences_say_what_was_expected_measured_and_what_it_means() -> None:
     first, step, second, last = sentences(with_loss(Mse()))
     assert first.startswith("sum / mean: expected 8 = 4 samples × 2 outputs, measured 8 (")
@@ -102,6 +146,18 @@ def test_backward_that_is_not_linear_in_its_upstream_gradient_breaks_the_ratio()
 def test_layer_that_is_not_linear_breaks_the_ratio_and_is_named() -> None:
     report = check(Linear(3), double(lambda dy: (2 * np.sign(dy) * dy**2, {})), x=X, checks=ON)
     assert ("GC201", "double_1") in codes(report), told(report)
+
+
+def test_of_two_roads_from_one_activation_the_one_that_is_not_linear_is_named() -> None:
+    layers = [
+        ("stem", Linear(2), ("input",)),
+        ("double", double(lambda dy: (2 * np.sign(dy) * dy**2, {})), ("stem",)),
+        ("sum", Add(), ("double", "stem")),
+    ]
+    term = Term(Mse(), "mean", 1.0, ("sum",), {"target": "target"})
+    report = check_case(graph({"input": X, "target": TARGET}, layers, [term], checks=ON))
+    assert ("GC201", "double") in codes(report), told(report)
+    assert {layer for code, layer in codes(report) if code == "GC201"} == {"double"}, told(report)
 
 
 def test_one_tensor_of_many_that_is_not_linear_breaks_the_ratio() -> None:
@@ -375,3 +431,66 @@ def test_term_without_weight_has_no_gradient_to_hold_against_another() -> None:
         assert (without.verdict, without.reason) == (
             "not_applicable", "the weight of loss_2 is 0, so it has no gradient",
         )  # fmt: skip
+
+
+class Weighted(Loss):
+    """Σ w (p - t)²; `mean` divides by the sum of the weights, or by their number."""
+
+    reductions = ("sum", "mean")
+    by_number = False
+
+    def total(self, sample_weight: Any) -> Any:
+        return len(sample_weight) if self.by_number else sample_weight.sum()
+
+    def forward(self, prediction: Any, target: Any, sample_weight: Any, reduction: str) -> Any:
+        share = sample_weight[:, None] / (self.total(sample_weight) if reduction == "mean" else 1)
+        return (share * (prediction - target) ** 2).sum(), (prediction - target, share)
+
+    def backward(self, upstream: Any, cache: Any) -> Any:
+        error, share = cache
+        return 2 * upstream * share * error
+
+
+@pytest.mark.parametrize(("by_number", "declared_by_number", "expected"), [
+    (False, False, set()), (True, True, set()), (True, False, {("GC203", "loss")}), (False, True, {("GC203", "loss")}),
+])  # fmt: skip
+def test_two_conventions_of_a_weighted_mean_are_told_apart(
+    by_number: bool, declared_by_number: bool, expected: set[tuple[str, str]]
+) -> None:
+    class Declaring(Weighted):
+        def divisor(self, sample_weight: Any, reduction: str) -> Any:
+            if reduction == "sum":
+                return 1
+            return len(sample_weight) if declared_by_number else sample_weight.sum()
+
+    loss: Any = Declaring()
+    type(loss).by_number = by_number
+    extra = {"sample_weight": np.array([0.5, 1.0, 2.0, 0.25])}
+    report = check(Linear(2), x=X, loss=loss, target=TARGET, extra=extra, checks=ON)
+    assert codes(report) == expected, told(report)
+    assert verdict(report, "gradient") == "pass"
+
+
+def test_weights_of_the_classes_of_the_targets_are_a_name() -> None:
+    class ByClass(Loss):
+        reductions = ("sum", "mean")
+
+        def forward(self, prediction: Any, target: Any, weight: Any, reduction: str) -> Any:
+            w = weight[target]
+            chosen = np.take_along_axis(prediction, target[:, None], 1)[:, 0]
+            share = w / (w.sum() if reduction == "mean" else 1)
+            return (share * chosen**2).sum(), (prediction.shape, target, 2 * share * chosen)
+
+        def backward(self, upstream: Any, cache: Any) -> Any:
+            shape, target, slope = cache
+            gradient = np.zeros(shape)
+            gradient[np.arange(len(target)), target] = upstream * slope
+            return gradient
+
+    data = {"input": X, "target": np.array([0, 2, 2, 1]), "weight": np.array([0.5, 1.0, 4.0])}
+    layers: list[Any] = [("a", Linear(3), ("input",))]
+    term = Term(ByClass(), "mean", 1.0, ("a",), {"target": "target", "weight": "weight"})
+    net = graph(data, layers, [term], checks=ON)
+    net = replace(net, point=replace(net.point, batched=net.point.batched - {"weight"}))
+    facts = result(check_case(net)).measured["reductions"]["mean"]
+    assert facts["fits"] == ["the sum of `weight` over the targets"]

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import check
 
+from gradcheck.catalogue import Catalogue
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.scaled_dot_product_attention import ScaledDotProductAttention
+from gradcheck.pipeline import run_spec
+from gradcheck.spec.read import Overrides
 
 Q, K, V = laws.normal(2, 3, 4), laws.normal(2, 2, 4, seed=1), laws.normal(2, 2, 5, seed=2)
 SEEN = np.array([[[1, 1], [0, 1], [0, 0]], [[1, 0], [1, 1], [0, 1]]])
@@ -176,6 +179,29 @@ def test_passes(case: str) -> None:
     named = dict(zip("qkvm", inputs, strict=False))
     laws.assert_passes(check(layer, x=named))
     laws.assert_no_false_alarm(check(layer, x=named, dtype="float32", checks=["gradient"]))
+
+
+SPEC = """
+data:
+  batch_size: 3
+  inputs:
+    x: {shape: [2, 2]}
+    seen: {values: [[true, false], [true, true]], per_sample: false}
+    shift: {shape: [2, 2], per_sample: false}
+  targets: {shape: [2, 2]}
+network:
+  - scaled_dot_product_attention: {inputs: [x, x, x, seen]}
+  - scaled_dot_product_attention: {inputs: [scaled_dot_product_attention_1, x, x, shift]}
+loss: mse
+"""
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_mask_of_all_samples_is_one_array_and_has_a_gradient_if_it_is_real(method: str) -> None:
+    report = run_spec("attention.yaml", SPEC, Catalogue(), Overrides(method=method)).report
+    laws.assert_passes(report)
+    assert [row.name for row in report.rows] == ["x", "shift"]
+    assert {check.check: check.verdict for check in report.checks}["per_sample"] == "pass"
 
 
 # Options --------------------------------------------------------------------------------------------------------------

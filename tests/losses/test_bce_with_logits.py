@@ -6,21 +6,21 @@ import math
 
 import numpy as np
 import pytest
-from loss_laws import LossLaws, assert_refused
+from loss_laws import PointwiseLaws, assert_refused
 
 from gradcheck.losses.bce_with_logits import BceWithLogits
 
 
 class SigmoidForgotten(BceWithLogits):
     def backward(self, upstream, cache):
-        p, t, weight = cache
-        return upstream * weight[:, None] * (p - t)
+        p, t, _, weight = cache
+        return upstream * weight * (p - t)
 
 
 class NegativeClassDropped(BceWithLogits):
     def backward(self, upstream, cache):
-        p, t, weight = cache
-        return upstream * weight[:, None] * -t / (1 + np.exp(p))
+        p, t, _, weight = cache
+        return upstream * weight * -t / (1 + np.exp(p))
 
 
 class SigmoidDerivativeAppliedTwice(BceWithLogits):
@@ -31,14 +31,21 @@ class SigmoidDerivativeAppliedTwice(BceWithLogits):
 
 class TargetOfTheNextOutput(BceWithLogits):
     def backward(self, upstream, cache):
-        p, t, weight = cache
-        return super().backward(upstream, (p, np.roll(t, 1, axis=1), weight))
+        p, t, ct, weight = cache
+        return super().backward(upstream, (p, np.roll(t, 1, axis=1), np.roll(ct, 1, axis=1), weight))
 
 
-class TestLaws(LossLaws):
-    losses = (BceWithLogits(),)
+class PositiveWeightOfBothClasses(BceWithLogits):
+    def backward(self, upstream, cache):
+        p, t, _, weight = cache
+        return super().backward(self.pos_weight * upstream, (p, t, t, weight))
+
+
+class TestLaws(PointwiseLaws):
+    losses = (BceWithLogits(), BceWithLogits(pos_weight=3.0), BceWithLogits(pos_weight=(0.5, 2.0)))
     mistakes = (
         SigmoidForgotten(), NegativeClassDropped(), SigmoidDerivativeAppliedTwice(), TargetOfTheNextOutput(),
+        PositiveWeightOfBothClasses(2.0),
     )  # fmt: skip
 
     def example(self, loss, rng, n):
@@ -49,12 +56,17 @@ class TestLaws(LossLaws):
         for i in range(len(p)):
             for j in range(p.shape[1]):
                 q, target = 1 / (1 + math.exp(-p[i, j])), float(t[i, j])
-                losses[i, j] = -w[i] * (target * math.log(q) + (1 - target) * math.log(1 - q))
-                gradient[i, j] = dl[i, j] * w[i] * (q - target)
+                c = loss.pos_weight[j] if isinstance(loss.pos_weight, tuple) else loss.pos_weight
+                losses[i, j] = -w[i] * (c * target * math.log(q) + (1 - target) * math.log(1 - q))
+                gradient[i, j] = dl[i, j] * w[i] * ((1 - target) * q - c * target * (1 - q))
         return losses, gradient
 
+    def perfect(self, loss, p, t):
+        return (np.log(np.array(loss.pos_weight) * t / (1 - t)),)
+
     def torch_losses(self, loss, torch, p, t):
-        return torch.nn.functional.binary_cross_entropy_with_logits(p, t, reduction="none")
+        c = torch.tensor(loss.pos_weight, dtype=torch.float64)
+        return torch.nn.functional.binary_cross_entropy_with_logits(p, t, pos_weight=c, reduction="none")
 
 
 def test_a_target_is_predicted_best_by_its_own_logit():
@@ -82,3 +94,10 @@ def test_a_target_that_does_not_fit_is_refused():
     assert_refused(loss, "needs a target between 0 and 1, got -1 at [1]", (2,), [1, -1])
     assert_refused(loss, "needs a finite target, got nan at [0]", (2,), [np.nan, 0.0])
     loss.check((2,), target=np.array([True, False]))
+
+
+def test_a_weight_of_the_positive_class_that_does_not_fit_is_refused():
+    loss = BceWithLogits(pos_weight=(1.0, 2.0))
+    assert_refused(loss, "needs one pos_weight for each of the 3 outputs, got 2", (4, 3), np.zeros((4, 3)))
+    message = "needs outputs on an axis behind the batch for its pos_weight, got a prediction (4,)"
+    assert_refused(loss, message, (4,), np.zeros(4))

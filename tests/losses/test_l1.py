@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from loss_laws import H, LossLaws, assert_refused
+from loss_laws import H, PointwiseLaws, assert_refused
 
 from gradcheck.losses.l1 import L1
 
@@ -31,21 +31,12 @@ class SignOfTheSampleBefore(L1):
         return super().backward(upstream, (np.roll(slope, 1, axis=0), weight))
 
 
-class TestLaws(LossLaws):
+class TestLaws(PointwiseLaws):
     losses = (L1(),)
     mistakes = (SignForgotten(), WeightForgotten(), UpstreamForgotten(), SignOfTheSampleBefore())
 
-    def example(self, loss, rng, n):
-        return rng.normal(size=(n, 2)), rng.normal(size=(n, 2))
-
-    def loop(self, loss, p, t, w, dl):
-        losses, gradient = np.empty(p.shape), np.empty(p.shape)
-        for i in range(len(p)):
-            for j in range(p.shape[1]):
-                error = float(p[i, j]) - float(t[i, j])
-                losses[i, j] = w[i] * (error if error > 0 else -error)
-                gradient[i, j] = dl[i, j] * w[i] * (1 if error > 0 else -1)
-        return losses, gradient
+    def scalar(self, loss, p, t):
+        return abs(p - t), 1 if p > t else -1
 
     def torch_losses(self, loss, torch, p, t):
         return torch.nn.functional.l1_loss(p, t, reduction="none")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from loss_laws import LossLaws, assert_refused
+from loss_laws import PointwiseLaws, assert_refused
 
 from gradcheck.losses.mse import Mse
 
@@ -30,21 +30,12 @@ class ErrorOfTheFirstOutput(Mse):
         return super().backward(upstream, (np.broadcast_to(error[:, :1], error.shape), weight))
 
 
-class TestLaws(LossLaws):
+class TestLaws(PointwiseLaws):
     losses = (Mse(),)
     mistakes = (TwoForgotten(), WeightForgotten(), TargetMinusPrediction(), ErrorOfTheFirstOutput())
 
-    def example(self, loss, rng, n):
-        return rng.normal(size=(n, 2)), rng.normal(size=(n, 2))
-
-    def loop(self, loss, p, t, w, dl):
-        losses, gradient = np.empty(p.shape), np.empty(p.shape)
-        for i in range(len(p)):
-            for j in range(p.shape[1]):
-                error = float(p[i, j]) - float(t[i, j])
-                losses[i, j] = w[i] * error * error
-                gradient[i, j] = dl[i, j] * w[i] * 2 * error
-        return losses, gradient
+    def scalar(self, loss, p, t):
+        return (p - t) * (p - t), 2 * (p - t)
 
     def torch_losses(self, loss, torch, p, t):
         return torch.nn.functional.mse_loss(p, t, reduction="none")

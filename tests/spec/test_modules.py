@@ -191,6 +191,21 @@ def test_layers_of_plugins_inside_a_module_are_noted_once(tmp_path: Path) -> Non
     assert notes == ["s.yaml:3:38: `masked` is not a built-in layer; it may come from a plugin"]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_modules_that_lie_very_deep_are_refused(read: Callable[..., Case], order: int) -> None:
+    modules = [f"  m{k}: [module: {{module: m{k - 1}}}]\n" for k in range(1, 120)] + ["  m0: [relu]\n"]
+    messages = refusals(
+        read,
+        f"""\
+data: {{batch_size: 3, inputs: {{shape: [4]}}, targets: {{shape: [4]}}}}
+modules:
+{"".join(modules[::order])}network: [module: {{module: m119}}]
+loss: mse
+""",
+    )
+    assert all("lies more than 50 modules deep; write its layers where it is used" in each for each in messages)
+
+
 # Ties -----------------------------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,30 @@ def directions(arrays: Mapping[str, Array], moving: Mapping[str, Array]) -> Iter
         yield signed
 
 
+@dataclass(frozen=True)
+class Along:
+    """A layer along a direction: in every sample by itself (N, 1), or in the whole batch (1,).
+
+    value     what its backward says, Σₑ dₑ vₑ
+    interval  where that must lie
+    give      how far outside it may lie by the slack of each entry
+    """
+
+    value: Array
+    interval: Interval
+    give: Array
+
+    @property
+    def right(self) -> bool:
+        """Whether the value lies inside, everywhere."""
+        return bool(self.interval.contains(self.value, self.give).all())
+
+    @property
+    def met(self) -> bool:
+        """Whether the layer has a kink along the direction."""
+        return bool(self.interval.kink.any())
+
+
 def adds_up(
     local: Local, direction: Mapping[str, Array], analytic: Mapping[str, Array], slack: Mapping[str, Array]
 ) -> bool:
@@ -67,16 +91,31 @@ def adds_up(
     In every sample by itself where the layer keeps samples apart and all that moves has them; else in the whole batch.
     What lies outside may still be the slope at points beside, where ties are broken.
     """
+    give = {name: np.abs(move) * slack[name] for name, move in direction.items()}
+    return along(local, direction, analytic, give).right
+
+
+def along(
+    local: Local, direction: Mapping[str, Array], analytic: Mapping[str, Array], give: Mapping[str, Array]
+) -> Along:
+    """What `adds_up` decides by; `give` has what each entry of the operands allows the sum to be off."""
     per_sample = not local.coupled and all(name in local.samples for name in direction)
-    along = _total({name: move * analytic[name] for name, move in direction.items()}, per_sample)
-    give = _total({name: np.abs(move) * slack[name] for name, move in direction.items()}, per_sample)
+    value = _total({name: move * analytic[name] for name, move in direction.items()}, per_sample)
+    allowed = _total(give, per_sample)
     unit = min(float(2.0 ** np.round(np.log2(scale_of(local.arrays[name])))) for name in direction)
     scaled = {name: unit * move for name, move in direction.items()}
     ray = _ray(local, scaled, per_sample)
-    found = vjp(ray, _ALONG)
-    if not found.contains(unit * along, unit * give).all():
-        found = _widened(local, scaled, ray, found, unit)
-    return bool(found.contains(unit * along, unit * give).all())
+    found = Along(unit * value, vjp(ray, _ALONG), unit * allowed)
+    if not found.right:
+        found = replace(found, interval=_widened(local, scaled, ray, found.interval, unit))
+    return _in_units(found, unit)
+
+
+def _in_units(found: Along, unit: float) -> Along:
+    """The same for a direction that is so many times shorter; a power of two."""
+    was = found.interval
+    interval = Interval(was.low / unit, was.high / unit, was.bar / unit, was.size / unit, was.kink)
+    return Along(found.value / unit, interval, found.give / unit)
 
 
 def _total(parts: Mapping[str, Array], per_sample: bool) -> Array:

@@ -59,7 +59,8 @@ class Stage:
         """How many copies are evaluated together."""
         nodes = self.network.affected([name])
         widest = max((self.arrays[o].size for node in nodes for o in node.outputs), default=1)
-        return max(1, CHUNK // max(1, widest, self.arrays[name].size if name in self.samples else 1))
+        copied = name in self.samples or _is_needed(self, name)
+        return max(1, CHUNK // max(1, widest, self.arrays[name].size if copied else 1))
 
     def copies(self, count: int) -> Copies:
         """The layout for so many copies."""
@@ -166,7 +167,7 @@ def _part_by_part(
 def _evaluated(stage: Stage, moves: Moves, steps: Array, watch: KinkWatch | None) -> Array:
     copies = stage.copies(len(moves))
     changed: dict[str, Array | Columns] = {}
-    if moves.name in stage.samples:
+    if moves.name in stage.samples or _is_needed(stage, moves.name):
         changed[moves.name] = moves.applied(stage.arrays[moves.name], steps)
     for node in stage.network.affected([moves.name]):
         if watch is not None:

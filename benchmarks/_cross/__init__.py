@@ -1,0 +1,1 @@
+"""What the cross-examination is made of."""

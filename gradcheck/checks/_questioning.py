@@ -1,0 +1,57 @@
+"""Every layer and loss of a case under questioning: what each has broken of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gradcheck.checks._breaches import Asked, Breach, said
+from gradcheck.checks._callee import Callee
+from gradcheck.errors import LayerFailure
+from gradcheck.evidence import Evidence
+from gradcheck.network import Node, Term
+
+CHECK = "contract"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What one part was found to have broken, and what it could not be asked."""
+
+    breaches: tuple[Breach, ...]
+    skipped: tuple[str, ...]
+
+
+def breaches_of(evidence: Evidence) -> Mapping[str, Finished]:
+    """By part, layers before losses, without those whose backward failed; asked once, whichever check is the first."""
+    return evidence.once("contract", lambda: dict(_all_breaches(evidence)))
+
+
+def unrepeatable(evidence: Evidence) -> str:
+    """Why no identity can be asked of gradients: a part that does not repeat itself; empty if none is known."""
+    if CHECK not in evidence.case.checks:
+        return ""
+    found = breaches_of(evidence).items()
+    names = [name for name, part in found if any(breach.code == "GC502" for breach in part.breaches)]
+    return f"{' and '.join(names)} does not repeat itself, so no two gradients belong together" if names else ""
+
+
+def _all_breaches(evidence: Evidence) -> Iterator[tuple[str, Finished]]:
+    failed = {failure.node for failure in evidence.analytic.failures}
+    parts: tuple[Node | Term, ...] = (*evidence.case.network.nodes, *evidence.case.network.terms)
+    for part in parts:
+        if part.name not in failed:
+            yield part.name, _finished(evidence, part)
+
+
+def _finished(evidence: Evidence, part: Node | Term) -> Finished:
+    """A loss that reduces by itself is asked under the reduction of the case."""
+    reduction = None if isinstance(part, Node) or part.elementwise else part.reduction
+    asked = Asked(Callee(evidence, part, reduction))
+    found: list[Breach] = []
+    try:
+        for breach in asked.breaches():
+            found.append(breach)  # noqa: PERF402 - those before a call that raises are kept
+    except LayerFailure as failure:
+        found.append(Breach("GC502", f"{said(failure)}, where the same call did not raise before"))
+    return Finished(tuple(found), tuple(asked.skipped))

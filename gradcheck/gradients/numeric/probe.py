@@ -1,0 +1,267 @@
+"""The numeric gradient of a tensor along random directions: one number for each, whatever the size of the tensor.
+
+    Σₑ gₑ vₑ = d/dt f(x + t v) at t = 0        vₑ = ±1 at random, afresh for every tensor and draw
+
+A gradient that is wrong in any entry by δ is wrong along v by ± δ, and one that is wrong everywhere by the root mean
+square of Σ δₑ vₑ, ‖δ‖; so is rounding, which does not know v: with the probability 2 exp(-t²/2) at most Σ δₑ vₑ is more
+than t ‖δ‖ (Hoeffding). Two mistakes may cancel along one v, not again and again along others that know nothing of it.
+
+The complex step errs by the rounding of all that is added up, with n the slopes, nᵢ those of the samples, and s how
+they change when every number moves by one unit in the last place:
+
+    error = 16 u Σ|nᵢ| + 64 u max|n| + 2 u Σ|g v| + 10 s + 2²⁰ η / h
+
+A real scheme climbs a ladder of steps and is read from its plateau: the step that suits a direction, in which every
+number moves, is not known beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from hashlib import shake_128
+from itertools import accumulate
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.errors import LayerFailure
+from gradcheck.gradients.numeric.estimate import Estimate, step_for
+from gradcheck.gradients.numeric.kinks import KinkWatch
+from gradcheck.gradients.numeric.ladder import LEAST_ORDER, Question, Rungs, best_two, ladder_steps
+from gradcheck.gradients.numeric.rays import Ray, climb_along
+from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme
+from gradcheck.gradients.numeric.sweep import Stage
+
+Array = NDArray[Any]
+_UNIT = float(np.finfo(np.float64).eps) / 2
+#: The fewest directions that prove anything: two mistakes may cancel along one.
+LEAST = 2
+#: A complex step whose truncation, h² f‴ / 6, is nothing beside that of the one that was asked for.
+_SHORT = 2.0**-20
+#: Along so many of them it is measured how slopes change when every number moves by one unit in the last place.
+_MOVED = 1
+#: A complex step that is tiny beside any number a network is likely to have.
+_TINY = 2.0**-200
+#: Numbers that are added up before the sums are: products of more would be written out in memory.
+_BLOCK = 2**16
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Directions drawn from a seed: draw k of a tensor depends on the seed, its name and k alone."""
+
+    count: int
+    seed: int
+
+    def ray(self, name: str, shape: tuple[int, ...], draw: int) -> Ray:
+        """One direction of a tensor."""
+        return Ray({name: self._signs(name, draw, prod(shape)).reshape(shape)})
+
+    def joint(self, shapes: Mapping[str, tuple[int, ...]], draw: int) -> Ray:
+        """One direction of several tensors together."""
+        ends = list(accumulate(prod(shape) for shape in shapes.values()))
+        parts = np.split(self._signs(" ".join(shapes), draw, ends[-1]), ends[:-1])
+        return Ray({name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)})
+
+    def _signs(self, name: str, draw: int, count: int) -> Array:
+        """1 and -1, as the bits of a hash say: the same on every machine."""
+        drawn = shake_128(f"{self.seed} {draw} {name}".encode()).digest(-(-count // 8))
+        bits = np.unpackbits(np.frombuffer(drawn, dtype=np.uint8), count=count)
+        return np.asarray(2 * bits.view(np.int8) - 1)
+
+    def rays(self, name: str, shape: tuple[int, ...], draws: Sequence[int] | Array | None = None) -> list[Ray]:
+        """Some of the directions of a tensor, by default all."""
+        wanted = range(self.count) if draws is None else draws
+        return [self.ray(name, shape, int(draw)) for draw in wanted]
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Along one direction, in which tensors move together.
+
+    numeric    from forward
+    analytic   Σ g v
+    magnitude  Σ|g v|, what rounding errors are proportional to
+    """
+
+    numeric: float
+    analytic: float
+    magnitude: float
+
+
+def directions(
+    stage: Stage,
+    question: Question,
+    names: Sequence[str],
+    gradients: Mapping[str, Array],
+    *,
+    count: int,
+    seed: int,
+    step: float = _TINY,
+) -> list[Slope]:
+    """The slopes of the objective along directions of all named tensors together, by the complex step.
+
+    gradients  what a backward says of each
+    step       tiny beside all of them
+    """
+    draws, shapes = Draws(count, seed), {name: stage.arrays[name].shape for name in names}
+    rays = [draws.joint(shapes, draw) for draw in range(count)]
+    rungs = climb_along(stage, rays, SCHEMES["complex"], replace(question, others={}), np.array([step]))
+    magnitude = sum(size(gradients[name]) for name in names)
+    return [
+        Slope(float(n), sum(along(gradients[name], signs) for name, signs in ray.moves.items()), magnitude)
+        for ray, n in zip(rays, rungs.values[-1], strict=True)
+    ]
+
+
+def apart(found: Array, other: Array) -> float:
+    """‖found - other‖, block by block: nothing of their size is written out."""
+    flat, beside = found.reshape(-1), other.reshape(-1)
+    total = 0.0
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK] - beside[start : start + _BLOCK]
+        total = float(np.hypot(total, norm(block.astype(np.float64, copy=False))))
+    return total
+
+
+def _any(kink: Array) -> Array:
+    return np.asarray(kink.any(axis=0))
+
+
+def along(gradient: Array, signs: Array) -> float:
+    """Σ g v in float64, block by block."""
+    flat, moves = gradient.reshape(-1), signs.reshape(-1)
+    if flat.size <= _BLOCK:
+        return float(np.dot(flat, moves.astype(np.float64)))
+    starts = range(0, flat.size, _BLOCK)
+    return float(np.sum([along(flat[start : start + _BLOCK], moves[start : start + _BLOCK]) for start in starts]))
+
+
+def size(gradient: Array) -> float:
+    """Σ|g| in float64."""
+    flat = gradient.reshape(-1)
+    if flat.size <= _BLOCK:
+        return float(np.abs(flat).sum(dtype=np.float64))
+    blocks = (np.abs(flat[start : start + _BLOCK]) for start in range(0, flat.size, _BLOCK))
+    return float(sum(float(np.sum(block, dtype=np.float64)) for block in blocks))
+
+
+def norm(gradient: Array) -> float:
+    """‖g‖, the root mean square of Σ g v over all directions v."""
+    greatest = float(np.max(np.abs(gradient), initial=0.0))
+    if not 0 < greatest < np.inf:
+        return greatest
+    flat = gradient.reshape(-1)
+    blocks = (flat[start : start + _BLOCK] / greatest for start in range(0, flat.size, _BLOCK))
+    return greatest * float(np.sqrt(sum(float(np.dot(block, block)) for block in blocks)))
+
+
+#: What `climb_along` does for some draws of a tensor, wherever it is done; it takes what `ladder.climb` takes.
+Sweep = Callable[..., Rungs]
+
+
+def sweep_of(draws: Draws) -> Sweep:
+    """`climb` for directions: the entries are draws of the named tensor."""
+
+    def climb(
+        stage: Stage, name: str, entries: Array, scheme: Scheme, question: Question, steps: Array,
+        watch: KinkWatch | None = None, tick: Callable[[int], None] | None = None,
+    ) -> Rungs:  # fmt: skip
+        rays = draws.rays(name, stage.arrays[name].shape, entries)
+        return climb_along(stage, rays, scheme, question, steps, watch, tick)
+
+    return climb
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The directions of a case, and what its bars are made of.
+
+    magnitude  of a tensor by name, Σ|g v| of what backward says
+    nearby     the network with every number moved by one unit in the last place
+    """
+
+    draws: Draws
+    magnitude: Callable[[str], float]
+    nearby: Callable[[], Stage]
+    _kept: list[Stage] = field(default_factory=list, repr=False, compare=False)
+
+    def forget(self) -> None:
+        """Let go of the moved network, which takes as much memory as the network does."""
+        self._kept.clear()
+
+    def estimate(
+        self, stage: Stage, name: str, scheme: Scheme, question: Question, watch: KinkWatch | None = None,
+        step: float | None = None, draws: Array | None = None, tick: Callable[[int], None] | None = None,
+        sweep: Sweep | None = None,
+    ) -> Estimate:  # fmt: skip
+        """The slopes along all draws of a tensor, or along some: an estimate with the draws in the entries' place.
+
+        step   None: the usual one of the complex step, a ladder for the others
+        sweep  evaluates the draws at those steps, where that was done elsewhere
+        """
+        sweep = sweep or sweep_of(self.draws)
+        wanted = np.arange(self.draws.count) if draws is None else np.unique(draws)
+        if scheme.is_complex:
+            h = step or step_for(scheme, stage.arrays[name])
+            rungs = sweep(stage, name, wanted, scheme, question, np.array([h]), watch, tick)
+            error = self._rounding(name, scheme, question, rungs, wanted, h)
+            if step:
+                shorter = sweep_of(self.draws)(stage, name, wanted, scheme, question, np.array([_SHORT * h]))
+                error = error + 2 * np.abs(shorter.values[-1] - rungs.values[-1])
+            return self._spread_out(name, scheme, h, wanted, rungs, rungs.values[-1], error, rungs.kink[-1])
+        h = step or step_for(scheme, stage.arrays[name])
+        steps = np.array([2 * h, h]) if step else ladder_steps(stage.arrays[name])
+        rungs = sweep(stage, name, wanted, scheme, question, steps, watch, tick)
+        if step:
+            truncation = 2 * np.abs(rungs.values[1] - rungs.values[0]) / (2.0**LEAST_ORDER - 1)
+            return self._spread_out(
+                name, scheme, h, wanted, rungs, rungs.values[1], truncation + rungs.noise[1], _any(rungs.kink)
+            )
+        best, _ = best_two(rungs, scheme)
+        h = float(2.0 ** np.round(np.median(np.log2(rungs.steps[np.minimum(best.rung, len(rungs.steps) - 1)]))))
+        error = np.where(best.settled, best.error, np.inf)
+        kink = ~best.settled & _any(rungs.kink)
+        return self._spread_out(name, scheme, h, wanted, rungs, best.value, error, kink)
+
+    def _rounding(self, name: str, scheme: Scheme, question: Question, rungs: Rungs, draws: Array, h: float) -> Array:
+        """The error of a complex step."""
+        values, some = rungs.values[-1], draws[:_MOVED]
+        change = 0.0
+        with suppress(LayerFailure):  # the move leaves the domain of a forward
+            only = replace(question, others={})
+            if not self._kept:
+                self._kept.append(self.nearby())
+            again = sweep_of(self.draws)(self._kept[0], name, some, scheme, only, np.array([h])).values[-1]
+            moved_by = np.where(rungs.kink[-1][: len(some)], 0.0, np.abs(again - values[: len(some)]))
+            change = float(np.max(moved_by, initial=0.0))
+        known = np.nan_to_num(self.magnitude(name), nan=0.0, posinf=0.0)
+        greatest = float(np.max(np.abs(values), initial=0.0))
+        lost = 2.0**20 * float(np.finfo(np.float64).smallest_subnormal) / h
+        summed = 16 * rungs.magnitude + 64 * greatest + 2 * known
+        return np.asarray(_UNIT * summed + 10 * change + lost)
+
+    def _spread_out(
+        self, name: str, scheme: Scheme, h: float, draws: Array, rungs: Rungs, value: Array, error: Array, kink: Array
+    ) -> Estimate:
+        def over(values: Array) -> Array:
+            full = np.zeros(self.draws.count, dtype=values.dtype)
+            full[draws] = values
+            return full
+
+        known = float(np.nan_to_num(self.magnitude(name), nan=0.0, posinf=0.0))
+        return Estimate(
+            scheme=scheme.name,
+            step=h,
+            value=over(value),
+            error=over(error),
+            magnitude=over(np.maximum(rungs.magnitude, known)),
+            kink=over(kink),
+            inside=np.zeros(self.draws.count, dtype=bool),
+            reduced={key: over(values) for key, values in rungs.reduced.items()},
+            checked=over(np.full(len(draws), True)),
+        )

@@ -1,0 +1,33 @@
+"""Batch normalisation whose backward takes the deviation for a constant.
+
+wrong   dx = (dz - dz.mean(axis=0)) / deviation
+right   dx = (dz - dz.mean(axis=0) - z * (dz * z).mean(axis=0)) / deviation
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck import Layer
+
+
+@dataclass(frozen=True)
+class VarianceHeldConstant(Layer):
+    """y = weight · z + bias, z = (x - mean) / √(variance + eps)."""
+
+    eps: float = 1e-5
+
+    def init(self, rng, x_shape):
+        return {"weight": rng.uniform(0.5, 1.5, x_shape[1]), "bias": rng.uniform(-0.5, 0.5, x_shape[1])}
+
+    def forward(self, x, weight, bias):
+        centred = x - x.mean(axis=0)
+        deviation = np.sqrt((centred**2).mean(axis=0) + self.eps)
+        z = centred / deviation
+        return weight * z + bias, (z, deviation, weight)
+
+    def backward(self, dy, cache):
+        z, deviation, weight = cache
+        dz = weight * dy
+        dx = (dz - dz.mean(axis=0)) / deviation
+        return dx, {"weight": (dy * z).sum(axis=0), "bias": dy.sum(axis=0)}

@@ -17,9 +17,10 @@ from gradcheck.maths import sigmoid, tanh_slope
 class Gru(Recurrent):
     """Gated recurrent unit over a sequence, in one direction or in both (Cho et al. 2014), as PyTorch has it.
 
-    forward     r = σ(Wᵢᵣ x_t + bᵢᵣ + Wₕᵣ h_t₋₁ + bₕᵣ)          x (N, T, D)     r, z, n, m, h_t (N, H)
-                z = σ(Wᵢ₂ x_t + bᵢ₂ + Wₕ₂ h_t₋₁ + bₕ₂)          Wᵢₖ (H, D)  Wₕₖ (H, H)  bᵢₖ, bₕₖ (H,)
-                n = tanh(Wᵢₙ x_t + bᵢₙ + r m)                   m = Wₕₙ h_t₋₁ + bₕₙ
+    forward     aᵏ = Wᵢₖ x_t + bᵢₖ + Wₕₖ h_t₋₁ + bₕₖ            x (N, T, D)     k one of r, z, in the first line
+                r, z = σ(aʳ, aᶻ)                                r, z, n, m, h_t (N, H)
+                n = tanh(Wᵢₙ x_t + bᵢₙ + r m)                   Wᵢₖ (H, D)  Wₕₖ (H, H)  bᵢₖ, bₕₖ (H,)
+                m = Wₕₙ h_t₋₁ + bₕₙ
                 h_t = (1 − z) n + z h_t₋₁                       h₀ (N, H) given, or zeros
                 y = all h_t                                     y (N, T, H)
 
@@ -33,7 +34,7 @@ class Gru(Recurrent):
     Two inputs are x and h₀. With `return_state` there are two outputs: y and h_T (N, H). With `bidirectional` a second
     recurrence with parameters of its own, `weight_ir_reverse` and so on, runs from T to 1; then y is (N, T, 2H), and
     h₀ and h_T are (N, 2, H). PyTorch stacks the blocks r, z, n of each weight; here each is a parameter of its own, so
-    that a wrong gate is named: `weight_ir`, `weight_iz` (Wᵢ₂ above), `weight_in`, `weight_hr`, ..., `bias_hn`. All are
+    that a wrong gate is named: `weight_ir`, `weight_iz`, `weight_in`, `weight_hr`, ..., `bias_hn`. All are
     drawn uniformly from ±1/√H, PyTorch's default.
     """
 

@@ -28,7 +28,9 @@ from gradcheck.layers.embedding import Embedding
 from gradcheck.layers.layer_norm import LayerNorm
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.reshape import Reshape
+from gradcheck.layers.softplus import Softplus
 from gradcheck.layers.split import Split
+from gradcheck.layers.sqrt import Sqrt
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.mse import Mse
 from gradcheck.pipeline import run_case
@@ -132,6 +134,12 @@ def test_the_sizes_of_a_net_differ_where_they_can() -> None:
 def test_a_layer_with_two_inputs_is_drawn_without_a_recipe() -> None:
     drawn = [a_net(units(sum=Sum), index) for index in range(1, 8, 2)]
     assert all(len(step.inputs) == 2 for net in drawn for step in net.steps if isinstance(step.layer, Sum))
+
+
+def test_a_layer_of_positive_numbers_stands_behind_one_that_gives_them() -> None:
+    for index in (2, 5):
+        names = a_net(units(softplus=Softplus, sqrt=Sqrt), index).layers
+        assert "softplus" in names[: names.index("sqrt")]
 
 
 def test_masks_of_every_kind_are_drawn_for_attention() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from support import OF_GRADIENTS
 
 from gradcheck.assembly import Assembly
 from gradcheck.findings import Finding, Row, SpecReport
@@ -38,7 +39,7 @@ def graph(
     inputs: tuple[str, ...] = ("input",),
     seed: int = 7,
     dtype: str = "float64",
-    checks: Sequence[str] = ("contract", "gradient", "reduction", "per_sample", "accumulation", "vacuity"),
+    checks: Sequence[str] = OF_GRADIENTS,
     trusted: bool = False,
     parameters: Mapping[str, Array] | None = None,
     **plan: Any,

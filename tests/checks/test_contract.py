@@ -18,7 +18,7 @@ from core_nets import (
     verdict,
     wrong,
 )
-from support import check
+from support import ALL, check
 
 from gradcheck.findings import CheckResult, SpecReport
 from gradcheck.layers._base import Layer
@@ -228,7 +228,7 @@ def test_what_is_kept_between_calls_without_an_effect_is_a_warning() -> None:
             type(self).last = x.real.copy()
             return 2 * x, None
 
-    report = check(Remembers(), x=X, loss=Mse(), target=TARGET)
+    report = check(Remembers(), x=X, loss=Mse(), target=TARGET, checks=ALL)
     (warning,) = report.findings
     assert (warning.code, warning.severity, warning.layer) == ("GC501", "warning", "remembers_1"), told(report)
     assert report.verdict == "pass"
@@ -254,7 +254,7 @@ def redrawn(in_forward: bool) -> Layer:
 @pytest.mark.parametrize("method", ["auto", "central"])
 @pytest.mark.parametrize("in_forward", [True, False])
 def test_mask_that_is_drawn_anew_is_named_though_no_difference_can_tell(in_forward: bool, method: str) -> None:
-    report = check(Linear(3), redrawn(in_forward), Linear(2), x=X, method=method)
+    report = check(Linear(3), redrawn(in_forward), Linear(2), x=X, method=method, checks=ALL)
     assert ("GC502", "redrawn_1") in codes(report), told(report)
     assert {layer for _, layer in codes(report)} == {"redrawn_1"}, told(report)
     assert report.verdict == "fail"
@@ -409,7 +409,7 @@ def test_loss_that_ignores_its_upstream_gradient_passes_the_gradient_check() -> 
 
 
 def test_check_can_be_switched_off_and_runs_first() -> None:
-    report = check(Linear(3), x=X, loss=Mse(), target=TARGET)
+    report = check(Linear(3), x=X, loss=Mse(), target=TARGET, checks=ALL)
     assert report.checks[0].check == "contract"
     assert not [c for c in check(Linear(3), x=X, checks=("gradient",)).checks if c.check == "contract"]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.layers._base import Layer
+from gradcheck.layers._columns import Columns
 from gradcheck.losses._base import Loss
 
 Array = NDArray[Any]
@@ -68,9 +69,20 @@ class Node:
                 message = f"{self.name}: forward returned shape {np.shape(y)} for {n} samples; expected {(n, *shape)}"
                 raise LayerFailure("GC120", self.name, "forward", message)
 
+    def asked(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """What the layer answers beyond its three methods."""
+        with guarded(self.name, method, self.trusted):
+            return getattr(self.layer, method)(*arguments, **keywords)
+
     def says(self, name: str) -> bool:
         """Whether what the layer says beyond its three methods is about its own forward, not an inherited one."""
         return _belongs_to_forward(type(self.layer), name)
+
+    def acts_within(self, columns: Columns) -> bool:
+        """Whether the layer keeps to the blocks of its input that change, and may be called on them alone."""
+        if self.layer.elementwise and self.says("elementwise"):
+            return True
+        return columns.axis == 1 and self.layer.channelwise and self.says("channelwise")
 
     def branches(self, inputs: Sequence[Array], keywords: Mapping[str, Array]) -> Array | None:
         """The layer's `branches` at the given arrays; None where it does not say."""

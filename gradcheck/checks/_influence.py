@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.gradients.numeric.estimate import step_for
+from gradcheck.gradients.numeric.schemes import step_for
 from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of
 from gradcheck.network import Network, Node
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from gradcheck.compare import Comparison, Second
 from gradcheck.evidence import Evidence
-from gradcheck.gradients.numeric.estimate import Estimate, step_for
+from gradcheck.gradients.numeric.estimate import Estimate
+from gradcheck.gradients.numeric.schemes import step_for
 from gradcheck.gradients.numeric.ladder import Plateau
 from gradcheck.gradients.numeric.schemes import SCHEMES
 

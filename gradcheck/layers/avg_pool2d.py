@@ -27,6 +27,8 @@ class AvgPool2d(Layer):
     The stride is the kernel's size unless it is given.
     """
 
+    channelwise = True
+
     kernel_size: Pair
     stride: Pair | None = None
     padding: MarginPair = 0
@@ -46,6 +48,10 @@ class AvgPool2d(Layer):
         """dX = dy / D, given back to the pixels."""
         dX = dy / self._divisor(cache, dy.dtype)
         return self._windows.give_back([dX] * math.prod(self._windows.kernel), cache), {}
+
+    def carry(self, moves: Array, **parameters: Any) -> Array:
+        """y moves as x does."""
+        return self.forward(moves)[0]
 
     def _divisor(self, x_shape: Shape, dtype: Any) -> int | Array:
         """D, one number or (P, Q)."""

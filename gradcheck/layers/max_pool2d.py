@@ -27,6 +27,8 @@ class MaxPool2d(Layer):
     derivative, the whole gradient goes to it, and a complex step, which is judged by its real part, is told the same.
     """
 
+    channelwise = True
+
     kernel_size: Pair
     stride: Pair | None = None
     padding: MarginPair = 0

@@ -181,7 +181,7 @@ def test_perturbed_is_forward_with_the_entry_moved(name: str, shape: tuple[int, 
     entries = np.nonzero(np.ones(parameters[name].shape))
     steps = unit * np.arange(1, len(entries[0]) + 1)
     (y,) = laws.outputs(layer, x, **parameters)
-    found = layer.perturbed(name, entries, steps, x, y, **parameters).dense()
+    found = layer.perturbed(name, entries, steps, x, **parameters).moved(y)
     expected = []
     for k, index in enumerate(zip(*entries, strict=True)):
         moved = parameters[name].astype(steps.dtype)

@@ -29,7 +29,7 @@ from gradcheck.errors import LayerFailure
 from gradcheck.gradients._moves import moved, wider
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import LEAST_ORDER, Question, Rungs, climb, ladder_steps, plateau
-from gradcheck.gradients.numeric.schemes import ONE_SIDED, SCHEMES, Scheme, scale_of
+from gradcheck.gradients.numeric.schemes import ONE_SIDED, SCHEMES, Scheme, step_for
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.network import Point
 
@@ -75,17 +75,6 @@ class Estimate:
     def underflow(self) -> float:
         """Below this a derivative may have vanished in Im f = h g."""
         return _UNDERFLOW / self.step if SCHEMES[self.scheme].is_complex else 0.0
-
-
-def step_for(scheme: Scheme, array: Array) -> float:
-    """The scheme's relative step at the array's own scale, a power of two; at scale 1 where all entries are 0.
-
-    A complex step need only be tiny beside the array, so it does not grow with it.
-    """
-    scale = scale_of(array)
-    if scheme.is_complex and scale > 1:
-        return scheme.relative_step()
-    return float(scheme.relative_step() * 2.0 ** np.round(np.log2(scale)))
 
 
 def chosen_step(stage: Stage, name: str, scheme: Scheme, question: Question, watch: KinkWatch | None = None) -> float:
@@ -234,7 +223,7 @@ def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sample
     at = found.value.reshape(-1)[sampled]
 
     def again(point: Point, step: float = found.step) -> Array:
-        other = Stage(stage.network, point, stage.coupled, stage.observables)
+        other = Stage(stage.network, point, stage.coupled, stage.observables, thorough=True)
         values: Array = climb(other, name, sampled, SCHEMES[found.scheme], only, np.array([step])).values[-1]
         return values
 

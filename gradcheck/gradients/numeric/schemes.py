@@ -52,9 +52,9 @@ class Scheme:
         return float(np.linalg.norm(self.weights))
 
     def combine(self, values: list[Array], step: Array | float) -> Array:
-        """The derivative from the evaluations at x + oₖ h, in the order of the offsets."""
+        """The derivative from the evaluations at x + oₖ h, in the order of the offsets; of a complex one Im f will do."""
         if self.is_complex:
-            result: Array = np.imag(values[0]) / step
+            result: Array = (values[0].imag if np.iscomplexobj(values[0]) else values[0]) / step
             return result
         pairs = sorted(zip(self.offsets, self.weights, values, strict=True), key=lambda row: -abs(row[0]))
         return sum(weight * value for _, weight, value in pairs) / step  # type: ignore[return-value]
@@ -64,6 +64,17 @@ def scale_of(array: Array) -> float:
     """Root mean square of an array; 1 where all entries are 0. Squares neither overflow nor vanish."""
     greatest = float(np.max(np.abs(array), initial=0.0))
     return greatest * float(np.sqrt(np.mean(np.square(array / greatest)))) if greatest else 1.0
+
+
+def step_for(scheme: Scheme, array: Array) -> float:
+    """The scheme's relative step at the array's own scale, a power of two; at scale 1 where all entries are 0.
+
+    A complex step need only be tiny beside the array, so it does not grow with it.
+    """
+    scale = scale_of(array)
+    if scheme.is_complex and scale > 1:
+        return scheme.relative_step()
+    return float(scheme.relative_step() * 2.0 ** np.round(np.log2(scale)))
 
 
 SCHEMES = {

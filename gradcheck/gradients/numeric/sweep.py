@@ -8,8 +8,11 @@ domain, and its values are NaN.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -18,14 +21,33 @@ from numpy.typing import NDArray
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._domain import Border, split_at_border
+from gradcheck.gradients.numeric._steps import Change, Plain, Step, Tangent
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.observables import Observables
+from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES, step_for
 from gradcheck.layers._columns import Columns
-from gradcheck.network import Network, Node, Point, guarded
+from gradcheck.network import Network, Node, Point
 
 Array = NDArray[Any]
 #: Numbers in the widest activation of one stacked evaluation: more falls out of the cache.
 CHUNK = 2**16
+
+
+@dataclass(frozen=True)
+class Passage:
+    """How a change of one array passes a layer.
+
+    owned    the layer has the array itself, as a parameter, or as an input that all samples share
+    local    the name by which it has it as a parameter, if it can say cheaply what that changes
+    touched  the inputs that change with it
+    alone    whether the layer makes one output of one input, each sample for itself
+    """
+
+    node: Node
+    owned: bool
+    local: str | None
+    touched: tuple[str, ...]
+    alone: bool
 
 
 @dataclass
@@ -35,6 +57,7 @@ class Stage:
     coupled    the layers and losses in which one sample can change another
     arrays     every array at the point, activations included
     border     which perturbations are known to leave the domain of the forward
+    thorough   whether every copy goes through every forward that is not affine, instead of along its slopes
     """
 
     network: Network
@@ -43,29 +66,108 @@ class Stage:
     observables: Observables
     arrays: Mapping[str, Array] = field(default_factory=dict)
     border: Border = field(default_factory=Border)
+    thorough: bool = False
 
     def __post_init__(self) -> None:
         if not self.arrays:
             self.arrays = self.network.forward(self.point).arrays
         outputs = {output for node in self.network.nodes for output in node.outputs}
         self.samples = frozenset(self.point.batched | outputs)
+        self.seen = frozenset(name for term in self.network.terms for name in term.predictions)
         self._copies: dict[int, Copies] = {}
+        self._passages: dict[str, tuple[Passage, ...]] = {}
+        self._chunks: dict[str, int] = {}
+        self._slopes: dict[str, Array | None] = {}
+        self._sensitivities: dict[str, Array | None] = {}
 
     def sample_by_sample(self, name: str) -> bool:
         """Whether entry j of an input can be perturbed in all samples at once: no sample sees another."""
         return name in self.samples and not self.coupled and self.observables.sample_by_sample
 
     def chunk(self, name: str) -> int:
-        """How many copies are evaluated together."""
-        nodes = self.network.affected([name])
-        widest = max((self.arrays[o].size for node in nodes for o in node.outputs), default=1)
-        return max(1, CHUNK // max(1, widest, self.arrays[name].size if name in self.samples else 1))
+        """How many copies are evaluated together: so many that what changes in them fits the cache."""
+        if name not in self._chunks:
+            array = self.arrays[name]
+            copies = int(np.prod(array.shape[1:])) if self.sample_by_sample(name) else array.size
+            widest = max((self.arrays[o].size for passage in self.passages(name) for o in passage.node.outputs), default=1)
+            widest = max(1, widest, array.size if name in self.samples else 1)
+            if copies * widest > CHUNK:
+                widest = self._travelling(name, widest)
+            self._chunks[name] = max(1, CHUNK // widest)
+        return self._chunks[name]
+
+    def _travelling(self, name: str, widest: int) -> int:
+        """The most numbers that change in a copy anywhere in the network; `widest` where that cannot be seen."""
+        moves = Moves(name, np.zeros(1, dtype=int), self.arrays[name].shape, self.sample_by_sample(name))
+        step = _Written(self.arrays)
+        with suppress(LayerFailure):
+            changed = _walk(self, step, moves, np.zeros(1), None)
+            _seen(self, step, changed)
+            sizes = (change.moves.size if isinstance(change, Columns) else change.size for change in changed.values())
+            return max(1, step.most, *sizes)
+        return widest
 
     def copies(self, count: int) -> Copies:
         """The layout for so many copies."""
         if count not in self._copies:
             self._copies[count] = Copies(self.arrays, self.samples, self.point.batch_size, count)
         return self._copies[count]
+
+    def passages(self, name: str) -> tuple[Passage, ...]:
+        """The layers that a change of the array passes, in order."""
+        if name not in self._passages:
+            affected = self.network.affected([name])
+            moved = {name, *(output for node in affected for output in node.outputs)} & self.samples
+            self._passages[name] = tuple(self._passage(node, name, moved) for node in affected)
+        return self._passages[name]
+
+    def _passage(self, node: Node, name: str, moved: Collection[str]) -> Passage:
+        uses = [local for local, key in node.parameters.items() if key == name]
+        touched = tuple(dict.fromkeys(key for key in node.inputs if key in moved))
+        alone = len(node.inputs) == len(node.outputs) == 1 and node.name not in self.coupled
+        cheap = len(uses) == 1 and not touched and alone and node.says("perturbed")
+        owned = bool(uses) or (name in node.inputs and name not in self.samples)
+        return Passage(node, owned, uses[0] if cheap else None, touched, alone)
+
+    def slopes(self, node: Node) -> Array | None:
+        """Im f(x + i h) / h of an elementwise layer, the tangent of every unit that moves by 1; None if not finite.
+
+        Of a layer that is not ours it must be minus the same for a move by −1: its slopes may differ on both sides.
+        """
+        if node.name not in self._slopes:
+            x = self.arrays[node.inputs[0]]
+            h = step_for(SCHEMES["complex"], x)
+            slopes = node.part(x + 1j * h).imag / h
+            usable = np.isfinite(slopes).all()
+            if usable and not node.trusted:
+                usable = np.array_equal(slopes, node.part(x - 1j * h).imag / -h)
+            self._slopes[node.name] = slopes if usable else None
+        return self._slopes[node.name]
+
+    def sensitivities(self, name: str) -> Array | None:
+        """Im of the observables where one entry of a prediction has the tangent 1: (blocks, *shape).
+
+        None where a sample can change another, or where they are not finite.
+        """
+        if name not in self._sensitivities:
+            self._sensitivities[name] = self._measured(name) if self._separate else None
+        return self._sensitivities[name]
+
+    @property
+    def _separate(self) -> bool:
+        return self.observables.sample_by_sample and not any(term.name in self.coupled for term in self.network.terms)
+
+    def _measured(self, name: str) -> Array | None:
+        array = self.arrays[name]
+        h = step_for(SCHEMES["complex"], array)
+        every = Moves(name, np.arange(array[0].size), array.shape, fused=True)
+        rows = []
+        for moves in every.chunks(max(1, CHUNK // array.size)):
+            copies = moves.applied(array, np.full(len(moves), 1j * h))
+            rows.append(self.observables.evaluate(self.copies(len(moves)), {name: copies}, self.coupled).imag)
+        found = np.concatenate(rows) * (COMPLEX_STEP / h)
+        usable = np.isfinite(found).all()
+        return np.moveaxis(found, 0, 1).reshape(-1, *array.shape) if usable else None
 
 
 @dataclass(frozen=True)
@@ -106,20 +208,42 @@ class Moves:
         moved[where] += steps.reshape(len(self), -1) if self.fused else steps
         return moved
 
+    def each(self, array: Array, steps: Array) -> Iterator[Array]:
+        """The copies one after the other, in one and the same array."""
+        moved = array.astype(np.result_type(array, steps))
+        for entry, step in zip(self.entries, steps, strict=True):
+            kept = moved.flat[entry]
+            moved.flat[entry] = kept + step
+            yield moved
+            moved.flat[entry] = kept
+
     def chunks(self, size: int) -> Iterator[Moves]:
         """The same moves, so many at a time."""
         for start in range(0, len(self.entries), size):
             yield Moves(self.name, self.entries[start : start + size], self.shape, self.fused)
 
 
+class _Written(Plain):
+    """Plain steps that remember the most numbers that were written out for a forward."""
+
+    most = 0
+
+    def operand(self, name: str, change: Change) -> Array:
+        """The copies, counted."""
+        copies = super().operand(name, change)
+        self.most = max(self.most, copies.size)
+        return copies
+
+
 def perturbed_observables(stage: Stage, moves: Moves, steps: Array, watch: KinkWatch | None = None) -> Array:
-    """Observables of the copies -> (K, columns). `watch` is shown every perturbed activation.
+    """Observables of the copies, for complex steps their imaginary parts -> (K, columns).
 
     NaN for copies (for samples of copies, where all are moved at once) that lie outside the domain of the forward.
-    LayerFailure where a forward raises at the point itself too, or not every time.
+    LayerFailure where a forward raises at the point itself too, or not every time. `watch` is shown every perturbed
+    activation.
     """
     failure = None
-    if not stage.border.is_left(moves.name, moves.units(), steps):
+    if not stage.border or not stage.border.is_left(moves.name, moves.units(), steps):
         try:
             return _evaluated(stage, moves, steps, watch)
         except LayerFailure as error:
@@ -136,7 +260,7 @@ def _part_by_part(
     """The observables where a part of the copies, or of their samples, lies outside the domain."""
     units = moves.units()
     own = np.broadcast_to(steps[:, None], units.shape)
-    values = np.full((len(moves), stage.observables.width), np.nan, dtype=np.result_type(float, steps))
+    values = np.full((len(moves), stage.observables.width), np.nan, dtype=np.result_type(float, steps.real))
     met = np.zeros((len(moves), stage.point.batch_size), dtype=bool)
     by_unit = values.reshape(len(moves), -1, units.shape[1])
 
@@ -164,72 +288,150 @@ def _part_by_part(
 
 
 def _evaluated(stage: Stage, moves: Moves, steps: Array, watch: KinkWatch | None) -> Array:
+    step: Step = Plain(stage.arrays, np.iscomplexobj(steps))
+    if step.is_complex and not stage.thorough and _is_short(steps):
+        step = Tangent(stage.arrays)
+    changed = _walk(stage, step, moves, steps, watch)
     copies = stage.copies(len(moves))
-    changed: dict[str, Array | Columns] = {}
-    if moves.name in stage.samples:
-        changed[moves.name] = moves.applied(stage.arrays[moves.name], steps)
-    for node in stage.network.affected([moves.name]):
-        if watch is not None:
-            watch.see(node, copies, changed)
-        changed.update(zip(node.outputs, _through(stage, node, copies, changed, moves, steps), strict=True))
-    dense = {name: _dense(change) for name, change in changed.items() if _is_needed(stage, name)}
     if watch is not None:
-        watch.see_losses(copies, dense)
-    return stage.observables.evaluate(copies, dense, stage.coupled)
+        watch.see_losses(copies, changed, step)
+    if isinstance(step, Tangent):
+        along = _along_tangents(stage, moves, changed)
+        if along is not None:
+            return along
+    values = stage.observables.evaluate(copies, _seen(stage, step, changed), stage.coupled)
+    return values.imag if step.is_complex else values
+
+
+def _seen(stage: Stage, step: Step, changed: Mapping[str, Change]) -> dict[str, Array]:
+    """The copies of what the losses see."""
+    return {name: step.operand(name, change) for name, change in changed.items() if name in stage.seen}
+
+
+def _is_short(steps: Array) -> bool:
+    """Whether forwards are linear along complex steps, to the last digit."""
+    return not steps.real.any() and bool((np.abs(steps.imag) <= COMPLEX_STEP).all())
+
+
+def _walk(stage: Stage, step: Step, moves: Moves, steps: Array, watch: KinkWatch | None) -> dict[str, Change]:
+    """Every change of an activation, in order."""
+    copies = stage.copies(len(moves))
+    changed: dict[str, Change] = {}
+    if moves.name in stage.samples:
+        changed[moves.name] = _started(stage, step, moves, steps)
+    for passage in stage.passages(moves.name):
+        if watch is not None:
+            watch.see(passage.node, copies, changed, step)
+        changes = _through(stage, step, passage, copies, changed, moves, steps)
+        for output, change in zip(passage.node.outputs, changes, strict=True):
+            if not isinstance(step, Tangent) or stage.arrays[output].dtype.kind == "f":
+                changed[output] = change
+    return changed
+
+
+def _started(stage: Stage, step: Step, moves: Moves, steps: Array) -> Change:
+    """The change of what is perturbed itself, where it has samples."""
+    array, unit = stage.arrays[moves.name], step.unit(steps)
+    if moves.fused and array.ndim == 2:
+        return Columns(1, moves.entries, np.broadcast_to(unit.reshape(len(moves), -1, 1), (len(moves), len(array), 1)))
+    return moves.applied(np.zeros(array.shape) if isinstance(step, Tangent) else array, unit)
 
 
 def _through(
-    stage: Stage, node: Node, copies: Copies, changed: Mapping[str, Array | Columns], moves: Moves, steps: Array
-) -> tuple[Array | Columns, ...]:
-    owned = moves.name in node.parameters.values() or (moves.name in node.inputs and moves.name not in stage.samples)
-    touched = any(name in changed for name in node.inputs)
-    cheap = _cheaply(stage, node, changed, moves, steps) if owned != touched else None
+    stage: Stage, step: Step, passage: Passage, copies: Copies, changed: Mapping[str, Change], moves: Moves,
+    steps: Array,
+) -> tuple[Change, ...]:  # fmt: skip
+    """The changes of a layer's outputs."""
+    node = passage.node
+    cheap: Change | None = None
+    if passage.local is not None:
+        x = stage.arrays[node.inputs[0]]
+        cheap = node.asked(
+            "perturbed", passage.local, moves.index(), step.unit(steps), x, **node.keywords(stage.arrays)
+        )
+    elif passage.alone and not passage.owned and node.inputs[0] in changed:
+        cheap = _carried(stage, step, node, changed[node.inputs[0]])
     if cheap is not None:
         return (cheap,)
-    dense = {name: _dense(changed[name]) for name in node.inputs if name in changed}
+    operands = {name: step.operand(name, changed[name]) for name in passage.touched if name in changed}
     names = (*node.inputs, *node.parameters.values(), *node.constants.values())
-    if owned:
-        parameter = {moves.name: moves.applied(stage.arrays[moves.name], steps)}
-        return _one_by_one(node, copies, names, {**dense, **parameter})
+    if passage.owned:
+        own = moves.each(stage.arrays[moves.name], steps)
+        return tuple(map(step.outcome, _one_by_one(node, copies, names, operands, moves.name, own)))
     if node.name in stage.coupled:
-        return _one_by_one(node, copies, names, dense)
-    outputs, _ = node.apply(copies.stacked(names, dense))
-    return tuple(y.reshape(copies.count, copies.batch_size, *y.shape[1:]) for y in outputs)
+        return tuple(map(step.outcome, _one_by_one(node, copies, names, operands)))
+    outputs, _ = node.apply(copies.stacked(names, operands))
+    return tuple(step.outcome(y.reshape(copies.count, copies.batch_size, *y.shape[1:])) for y in outputs)
 
 
-def _one_by_one(node: Node, copies: Copies, names: tuple[str, ...], changed: Mapping[str, Array]) -> tuple[Array, ...]:
-    results = [node.apply(copies.one(k, names, changed))[0] for k in range(copies.count)]
-    return tuple(np.stack(outputs) for outputs in zip(*results, strict=True))
+def _one_by_one(
+    node: Node, copies: Copies, names: tuple[str, ...], changed: Mapping[str, Array], name: str = "",
+    own: Iterable[Array] = (),
+) -> tuple[Array, ...]:  # fmt: skip
+    """Forward of each copy alone; `own` are the copies of the array of that name, one after the other."""
+    stacked: list[Array] = []
+    for k, array in zip(range(copies.count), own if name else repeat(None)):
+        arrays = copies.one(k, names, changed) | ({} if array is None else {name: array})
+        outputs, _ = node.apply(arrays)
+        if not stacked:
+            stacked = [np.empty((copies.count, *y.shape), dtype=y.dtype) for y in outputs]
+        for rows, y in zip(stacked, outputs, strict=True):
+            rows[k] = y
+    return tuple(stacked)
 
 
-def _cheaply(
-    stage: Stage, node: Node, changed: Mapping[str, Array | Columns], moves: Moves, steps: Array
-) -> Array | Columns | None:
-    """What the layer itself offers for a change of one parameter entry, or of one column of its input."""
-    if len(node.inputs) != 1 or len(node.outputs) != 1 or node.name in stage.coupled:
+def _carried(stage: Stage, step: Step, node: Node, change: Change) -> Change | None:
+    """What a layer of one input can say of its change without a forward on whole copies."""
+    (name,), (output,) = node.inputs, node.outputs
+    if isinstance(change, Columns):
+        if node.acts_within(change):
+            return _within(stage, step, node, change)
+        if node.says("carry_columns"):
+            found: Change | None = node.asked("carry_columns", change, **node.keywords(stage.arrays))
+            if found is not None:
+                return found if isinstance(found, Columns) else step.carried(output, found)
+    if not isinstance(step, Tangent):
         return None
-    x, y = stage.arrays[node.inputs[0]], stage.arrays[node.outputs[0]]
-    keywords = node.keywords(stage.arrays)
-    change = changed.get(node.inputs[0])
-    if change is None:
-        local = next((name for name, key in node.parameters.items() if key == moves.name), None)
-        if local is None or not node.says("perturbed"):
-            return None
-        with guarded(node.name, "perturbed", node.trusted):
-            return node.layer.perturbed(local, moves.index(), steps, x, y, **keywords)
-    if not isinstance(change, Columns):
-        return None
+    moves = step.moves(name, change)
     if node.layer.elementwise and node.says("elementwise"):
-        return change.with_values(y, node.part(change.values))
+        slopes = stage.slopes(node)
+        return None if slopes is None else moves * slopes
     if not node.says("carry"):
         return None
-    with guarded(node.name, "carry", node.trusted):
-        return node.layer.carry(change, y, **keywords)
+    carried = node.asked("carry", moves.reshape(-1, *moves.shape[2:]), **node.keywords(stage.arrays))
+    return None if carried is None else carried.reshape(*moves.shape[:2], *carried.shape[1:])
 
 
-def _is_needed(stage: Stage, name: str) -> bool:
-    return any(name in (*term.predictions, *term.data.values()) for term in stage.network.terms)
+def _within(stage: Stage, step: Step, node: Node, change: Columns) -> Columns:
+    """The change of a layer that keeps to the blocks that change."""
+    if isinstance(step, Tangent) and node.layer.elementwise:
+        slopes = stage.slopes(node)
+        if slopes is not None:
+            return change.with_moves(change.moves * change.of(slopes))
+    x, y = (change.of(stage.arrays[name]) for name in (*node.inputs, *node.outputs))
+    moved = node.part(step.shifted(x, change.moves).reshape(-1, *x.shape[2:]))
+    return change.with_moves(step.answer(y, moved.reshape(y.shape)))
 
 
-def _dense(change: Array | Columns) -> Array:
-    return change.dense() if isinstance(change, Columns) else change
+def _along_tangents(stage: Stage, moves: Moves, changed: Mapping[str, Change]) -> Array | None:
+    """Im of the observables, by what each prediction alone does to them; None where that is not cheaper, or unknown."""
+    found: list[Array] = []
+    for name, change in changed.items():
+        if name in stage.seen:
+            cheaper = math.prod(stage.arrays[name].shape[1:]) <= math.prod(moves.shape[moves.fused :])
+            sensitivities = stage.sensitivities(name) if cheaper else None
+            if sensitivities is None:
+                return None
+            found.append(np.concatenate([_contracted(change, block) for block in sensitivities], axis=1))
+    return sum(found[1:], found[0]) if found else None
+
+
+def _contracted(change: Change, sensitivity: Array) -> Array:
+    """Σ over the entries of each sample of its tangent times what that does: (K, N)."""
+    if isinstance(change, Columns):
+        products = change.moves * change.of(sensitivity)
+        return products.reshape(*products.shape[:2], -1).sum(axis=2)
+    samples = len(sensitivity)
+    tangents = change.reshape(len(change), samples, -1).swapaxes(0, 1)
+    sums: Array = (tangents @ sensitivity.reshape(samples, -1, 1))[:, :, 0].T
+    return sums

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -296,6 +297,7 @@ class guarded:  # noqa: N801 - reads as a statement: with guarded(...)
         raise LayerFailure("GC901", self.node, self.phase, message) from error
 
 
+@cache
 def _belongs_to_forward(kind: type, name: str) -> bool:
     """Whether an attribute is defined at or below the class that defines forward: it was written for that forward."""
     for base in kind.__mro__:

@@ -31,16 +31,16 @@ class Columns:
 
     def of(self, array: Array) -> Array:
         """Of an array with the same blocks those that differ: (K, N, ..., w, ...)."""
-        before, after = array.shape[: self.axis], array.shape[self.axis + 1 :]
-        found: Array = np.moveaxis(array.reshape(*before, -1, self.width, *after), self.axis, 0)[self.index]
+        cut = array.reshape(self._cut_shape(array.shape))
+        order = (self.axis, *range(self.axis), *range(self.axis + 1, cut.ndim))
+        found: Array = cut.transpose(order)[self.index]
         return found
 
     def dense(self, shape: tuple[int, ...]) -> Array:
         """By how much the copies differ everywhere, for an array of that shape: (K, *shape)."""
         copies = np.zeros((len(self.index), *shape), dtype=self.moves.dtype)
-        before, after = copies.shape[: self.axis + 1], copies.shape[self.axis + 2 :]
-        cut = copies.reshape(*before, -1, self.width, *after)
-        np.moveaxis(cut, self.axis + 1, 1)[np.arange(len(self.index)), self.index] = self.moves
+        blocks = np.moveaxis(copies.reshape(len(copies), *self._cut_shape(shape)), self.axis + 1, 1)
+        blocks[np.arange(len(self.index)), self.index] = self.moves
         return copies
 
     def moved(self, base: Array) -> Array:
@@ -52,3 +52,7 @@ class Columns:
     def with_moves(self, moves: Array) -> Columns:
         """Other moves of the same blocks."""
         return replace(self, moves=moves)
+
+    def _cut_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of an array whose axis is cut into blocks: (N, ..., F / w, w, ...)."""
+        return (*shape[: self.axis], shape[self.axis] // self.width, self.width, *shape[self.axis + 1 :])

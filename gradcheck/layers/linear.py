@@ -66,7 +66,7 @@ class Linear(Layer):
         """W[i, j] + δ moves column j of y by δ x[..., i]; b[j] + δ moves it by δ."""
         steps = steps.reshape(-1, *[1] * x.ndim)
         if name == "weight":
-            moves = steps * np.moveaxis(x, -1, 0)[entries[0], ..., None]
+            moves = steps * x.transpose(-1, *range(x.ndim - 1))[entries[0], ..., None]
         else:
             moves = np.broadcast_to(steps, (len(steps), *x.shape[:-1], 1))
         return Columns(x.ndim - 1, entries[-1], moves)

@@ -51,6 +51,10 @@ class KinkWatch:
         self.borders = {name: branches < 0 for name, branches in self.base.items() if (branches < 0).any()}
         self.met = np.zeros((0, 0), dtype=bool)
 
+    def is_idle(self, complex_steps: bool) -> bool:
+        """Whether no such step can meet a kink: nobody has one, or short as they are, no unit lies on a border."""
+        return not (self.borders or self.undecided or (self.base and not complex_steps))
+
     def start(self, copies: int, samples: int) -> None:
         """Forget; the next copies are on their way."""
         self.met = np.zeros((copies, samples), dtype=bool)

@@ -197,25 +197,29 @@ class Moves:
         positions: Array = self.entries[:, None] + int(np.prod(self.shape[1:])) * np.arange(self.shape[0])
         return positions
 
-    def applied(self, array: Array, steps: Array) -> Array:
+    def applied(self, array: Array, steps: Array | complex) -> Array:
         """The copies: (K, *shape), each with its entry moved by its step.
 
-        steps is (K,), or (K, N) where all samples are moved at once and each has a step of its own.
+        steps is one for all, or (K,), or (K, N) where all samples are moved at once and each has a step of its own.
         """
         moved = np.empty((len(self), *array.shape), dtype=np.result_type(array, steps))
         moved[...] = array
         where = (np.arange(len(self)), *((slice(None),) if self.fused else ()), *self.index())
-        moved[where] += steps.reshape(len(self), -1) if self.fused else steps
+        moved[where] += np.reshape(steps, (-1, 1)) if self.fused and np.ndim(steps) == 1 else steps
         return moved
 
-    def each(self, array: Array, steps: Array) -> Iterator[Array]:
+    def each(self, array: Array, steps: Array | complex) -> Iterator[Array]:
         """The copies one after the other, in one and the same array."""
         moved = array.astype(np.result_type(array, steps))
-        for entry, step in zip(self.entries, steps, strict=True):
+        for entry, step in zip(self.entries, self.one_each(steps), strict=True):
             kept = moved.flat[entry]
             moved.flat[entry] = kept + step
             yield moved
             moved.flat[entry] = kept
+
+    def one_each(self, steps: Array | complex) -> Array:
+        """A step for each copy: (K,)."""
+        return steps if isinstance(steps, np.ndarray) else np.full(len(self), steps)
 
     def chunks(self, size: int) -> Iterator[Moves]:
         """The same moves, so many at a time."""
@@ -235,15 +239,18 @@ class _Written(Plain):
         return copies
 
 
-def perturbed_observables(stage: Stage, moves: Moves, steps: Array, watch: KinkWatch | None = None) -> Array:
+def perturbed_observables(
+    stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None = None
+) -> Array:
     """Observables of the copies, for complex steps their imaginary parts -> (K, columns).
 
+    steps is one for all copies, or (K,), or (K, N) where all samples are moved at once and each has a step of its own.
     NaN for copies (for samples of copies, where all are moved at once) that lie outside the domain of the forward.
     LayerFailure where a forward raises at the point itself too, or not every time. `watch` is shown every perturbed
     activation.
     """
     failure = None
-    if not stage.border or not stage.border.is_left(moves.name, moves.units(), steps):
+    if not stage.border or not stage.border.is_left(moves.name, moves.units(), moves.one_each(steps)):
         try:
             return _evaluated(stage, moves, steps, watch)
         except LayerFailure as error:
@@ -251,7 +258,7 @@ def perturbed_observables(stage: Stage, moves: Moves, steps: Array, watch: KinkW
                 raise
             failure = error
         _evaluated(stage, moves, 0 * steps, watch)
-    return _part_by_part(stage, moves, steps, watch, failure)
+    return _part_by_part(stage, moves, moves.one_each(steps), watch, failure)
 
 
 def _part_by_part(
@@ -287,7 +294,7 @@ def _part_by_part(
     return values
 
 
-def _evaluated(stage: Stage, moves: Moves, steps: Array, watch: KinkWatch | None) -> Array:
+def _evaluated(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None) -> Array:
     step: Step = Plain(stage.arrays, np.iscomplexobj(steps))
     if step.is_complex and not stage.thorough and _is_short(steps):
         step = Tangent(stage.arrays)
@@ -308,12 +315,14 @@ def _seen(stage: Stage, step: Step, changed: Mapping[str, Change]) -> dict[str, 
     return {name: step.operand(name, change) for name, change in changed.items() if name in stage.seen}
 
 
-def _is_short(steps: Array) -> bool:
+def _is_short(steps: Array | complex) -> bool:
     """Whether forwards are linear along complex steps, to the last digit."""
-    return not steps.real.any() and bool((np.abs(steps.imag) <= COMPLEX_STEP).all())
+    return not np.any(np.real(steps)) and bool(np.abs(steps).max() <= COMPLEX_STEP)
 
 
-def _walk(stage: Stage, step: Step, moves: Moves, steps: Array, watch: KinkWatch | None) -> dict[str, Change]:
+def _walk(
+    stage: Stage, step: Step, moves: Moves, steps: Array | complex, watch: KinkWatch | None
+) -> dict[str, Change]:
     """Every change of an activation, in order."""
     copies = stage.copies(len(moves))
     changed: dict[str, Change] = {}
@@ -329,26 +338,26 @@ def _walk(stage: Stage, step: Step, moves: Moves, steps: Array, watch: KinkWatch
     return changed
 
 
-def _started(stage: Stage, step: Step, moves: Moves, steps: Array) -> Change:
+def _started(stage: Stage, step: Step, moves: Moves, steps: Array | complex) -> Change:
     """The change of what is perturbed itself, where it has samples."""
     array, unit = stage.arrays[moves.name], step.unit(steps)
     if moves.fused and array.ndim == 2:
-        return Columns(1, moves.entries, np.broadcast_to(unit.reshape(len(moves), -1, 1), (len(moves), len(array), 1)))
+        each = moves.one_each(unit).reshape(len(moves), -1, 1)
+        return Columns(1, moves.entries, np.broadcast_to(each, (len(moves), len(array), 1)))
     return moves.applied(np.zeros(array.shape) if isinstance(step, Tangent) else array, unit)
 
 
 def _through(
     stage: Stage, step: Step, passage: Passage, copies: Copies, changed: Mapping[str, Change], moves: Moves,
-    steps: Array,
+    steps: Array | complex,
 ) -> tuple[Change, ...]:  # fmt: skip
     """The changes of a layer's outputs."""
     node = passage.node
     cheap: Change | None = None
     if passage.local is not None:
         x = stage.arrays[node.inputs[0]]
-        cheap = node.asked(
-            "perturbed", passage.local, moves.index(), step.unit(steps), x, **node.keywords(stage.arrays)
-        )
+        unit = moves.one_each(step.unit(steps))
+        cheap = node.asked("perturbed", passage.local, moves.index(), unit, x, **node.keywords(stage.arrays))
     elif passage.alone and not passage.owned and node.inputs[0] in changed:
         cheap = _carried(stage, step, node, changed[node.inputs[0]])
     if cheap is not None:

@@ -183,8 +183,7 @@ class Scene:
 
     def fresh(self) -> Scene:
         """The same with a stage that remembers nothing of earlier sweeps."""
-        stage = self.stage
-        return replace(self, stage=Stage(stage.network, stage.point, stage.coupled, stage.observables, stage.arrays))
+        return replace(self, stage=self.stage.anew())
 
     def estimate(self, name: str, sweep: Sweep = climb, tick: Callable[[int], None] | None = None) -> Estimate:
         """The numeric gradient of one tensor."""

@@ -31,8 +31,7 @@ class Ready:
     """A case, and what a run finds out about its network before it sweeps: coupled samples, noise, kinks."""
 
     case: Case
-    coupled: frozenset[str]
-    observables: Observables
+    stage: Stage
     question: Question
     watch: KinkWatch
 
@@ -46,7 +45,7 @@ def ready(case: Case) -> Ready:
     (term,), (losses,) = case.network.terms, trace.losses
     weights = observables.weights(0, term.reduction, trace.arrays, np.shape(losses))
     question = Question(weights, {}, forward_noise(stage))
-    return Ready(case, coupled, observables, question, KinkWatch(case.network, trace.arrays))
+    return Ready(case, stage, question, KinkWatch(case.network, trace.arrays))
 
 
 def sweep(known: Ready, scheme: str, every: int = 1) -> list[Estimate]:
@@ -87,7 +86,7 @@ def _directions() -> Callable[..., Any]:
 
 
 def _stage(known: Ready) -> Stage:
-    return Stage(known.case.network, known.case.point, known.coupled, known.observables)
+    return known.stage.anew(known.case.point)
 
 
 def _some(array: Array, every: int) -> Array | None:

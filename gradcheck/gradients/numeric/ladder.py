@@ -185,6 +185,7 @@ class _Climb:
     def __init__(self, stage: Stage, name: str, scheme: Scheme, question: Question, watch: KinkWatch | None) -> None:
         self.stage, self.name, self.scheme, self.question = stage, name, scheme, question
         self.watch = None if watch is None or watch.is_idle(scheme.is_complex) else watch
+        self.sizes = np.abs(question.objective)
         self.array = stage.arrays[name]
         self.fused = stage.sample_by_sample(name)
         self.features = self.array[0].size if self.fused else self.array.size
@@ -201,7 +202,7 @@ class _Climb:
                 tick(len(entries) * done // len(moves))
         values, kink, last = (_joined(parts)[..., order] for parts in zip(*found, strict=True))
         magnitude, *others = last
-        noise = np.zeros_like(values) if self.scheme.is_complex else self._noise(entries, steps, values)
+        noise = np.zeros(values.shape) if self.scheme.is_complex else self._noise(entries, steps, values)
         reduced = dict(zip(self.question.others, others, strict=True))
         return Rungs(steps, values, noise, kink, magnitude, reduced)
 
@@ -213,13 +214,17 @@ class _Climb:
 
     def _chunk(self, moves: Moves, steps: Array) -> tuple[Array, Array, Array]:
         """Of the copies, or of each sample of them: values (R, E), kinks (R, E), magnitude and others (1 + O, E)."""
-        values, kink = [], []
-        for derivative, met in self._derivatives(moves, steps):
-            values.append(self._weighted(derivative, self.question.objective))
-            kink.append(np.zeros(values[-1].shape, dtype=bool) if met is None else self._per_entry(met))
-        last = [self._weighted(np.abs(derivative), np.abs(self.question.objective))]
-        last += [self._weighted(derivative, weights) for weights in self.question.others.values()]
-        return np.stack(values), np.stack(kink), np.stack(last)
+        entries = len(moves) * (self.array.shape[0] if self.fused else 1)
+        values, kink = np.empty((len(steps), entries)), np.zeros((len(steps), entries), dtype=bool)
+        last = np.empty((1 + len(self.question.others), entries))
+        for k, (derivative, met) in enumerate(self._derivatives(moves, steps)):
+            values[k] = self._weighted(derivative, self.question.objective)
+            if met is not None:
+                kink[k] = self._per_entry(met)
+        last[0] = self._weighted(np.abs(derivative), self.sizes)
+        for k, weights in enumerate(self.question.others.values(), start=1):
+            last[k] = self._weighted(derivative, weights)
+        return values, kink, last
 
     def _derivatives(self, moves: Moves, steps: Array) -> Iterator[tuple[Array, Array | None]]:
         """At each step: (K, columns), and which copies and samples met a kink (K, N)."""
@@ -234,7 +239,7 @@ class _Climb:
             return seen[offset]
 
         for step in steps:
-            evaluated = [at(offset * step) for offset in self.scheme.offsets]
+            evaluated = [at(offset * float(step)) for offset in self.scheme.offsets]
             derivative = self.scheme.combine([values for values, _ in evaluated], step)
             met = [found for _, found in evaluated if found is not None]
             yield derivative, np.any(met, axis=0) if met else None

@@ -9,7 +9,7 @@ domain, and its values are NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -77,8 +77,23 @@ class Stage:
         self._copies: dict[int, Copies] = {}
         self._passages: dict[str, tuple[Passage, ...]] = {}
         self._chunks: dict[str, int] = {}
+        self._beside: dict[Callable[[Point], Point], Stage] = {}
         self._slopes: dict[str, Array | None] = {}
         self._sensitivities: dict[str, Array | None] = {}
+
+    def anew(self, point: Point | None = None) -> Stage:
+        """The same network, here or at another point; nothing is remembered but how changes pass it."""
+        arrays = self.arrays if point is None else {}
+        other = Stage(self.network, point or self.point, self.coupled, self.observables, arrays)
+        other._passages = self._passages
+        return other
+
+    def beside(self, change: Callable[[Point], Point]) -> Stage:
+        """A thorough stage at a point that the function makes of this one; the same for the same function."""
+        if change not in self._beside:
+            self._beside[change] = self.anew(change(self.point))
+            self._beside[change].thorough = True
+        return self._beside[change]
 
     def sample_by_sample(self, name: str) -> bool:
         """Whether entry j of an input can be perturbed in all samples at once: no sample sees another."""
@@ -295,7 +310,7 @@ def _part_by_part(
 
 
 def _evaluated(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None) -> Array:
-    step: Step = Plain(stage.arrays, np.iscomplexobj(steps))
+    step: Step = Plain(stage.arrays, isinstance(steps, complex) or np.iscomplexobj(steps))
     if step.is_complex and not stage.thorough and _is_short(steps):
         step = Tangent(stage.arrays)
     changed = _walk(stage, step, moves, steps, watch)
@@ -317,7 +332,9 @@ def _seen(stage: Stage, step: Step, changed: Mapping[str, Change]) -> dict[str, 
 
 def _is_short(steps: Array | complex) -> bool:
     """Whether forwards are linear along complex steps, to the last digit."""
-    return not np.any(np.real(steps)) and bool(np.abs(steps).max() <= COMPLEX_STEP)
+    if not isinstance(steps, np.ndarray):
+        return not steps.real and abs(steps) <= COMPLEX_STEP
+    return not steps.real.any() and bool(np.abs(steps).max() <= COMPLEX_STEP)
 
 
 def _walk(

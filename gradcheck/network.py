@@ -72,6 +72,8 @@ class Node:
 
     def asked(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """What the layer answers beyond its three methods."""
+        if self.trusted:
+            return getattr(self.layer, method)(*arguments, **keywords)
         with guarded(self.name, method, self.trusted):
             return getattr(self.layer, method)(*arguments, **keywords)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Columns:
 
     def with_moves(self, moves: Array) -> Columns:
         """Other moves of the same blocks."""
-        return replace(self, moves=moves)
+        return Columns(self.axis, self.index, moves)
 
     def _cut_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Of an array whose axis is cut into blocks: (N, ..., F / w, w, ...)."""

@@ -64,12 +64,10 @@ class Linear(Layer):
         self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any
     ) -> Columns:
         """W[i, j] + δ moves column j of y by δ x[..., i]; b[j] + δ moves it by δ."""
-        steps = steps.reshape(-1, *[1] * x.ndim)
-        if name == "weight":
-            moves = steps * x.transpose(-1, *range(x.ndim - 1))[entries[0], ..., None]
-        else:
-            moves = np.broadcast_to(steps, (len(steps), *x.shape[:-1], 1))
-        return Columns(x.ndim - 1, entries[-1], moves)
+        weighs = name == "weight"
+        factors = x.transpose(-1, *range(x.ndim - 1))[entries[0]] if weighs else np.ones((1, *x.shape[:-1]))
+        moves = steps.reshape(-1, *[1] * (x.ndim - 1)) * factors
+        return Columns(x.ndim - 1, entries[-1], moves[..., None])
 
     def carry(self, moves: Array, **parameters: Any) -> Array:
         """x that moves by d moves y by d W."""

@@ -192,7 +192,6 @@ class _Climb:
 
     def run(self, entries: Array, steps: Array, tick: Callable[[int], None] | None) -> Rungs:
         moving = np.unique(entries % self.features) if self.fused else entries
-        order = self._order(moving, entries) if self.fused else slice(None)
         moves = Moves(self.name, moving, self.array.shape, self.fused)
         found, done = [], 0
         for chunk in moves.chunks(self.stage.chunk(self.name)):
@@ -200,7 +199,10 @@ class _Climb:
             if tick is not None:
                 done += len(chunk)
                 tick(len(entries) * done // len(moves))
-        values, kink, last = (_joined(parts)[..., order] for parts in zip(*found, strict=True))
+        values, kink, last = map(_joined, zip(*found, strict=True))
+        if self.fused:
+            order = self._order(moving, entries)
+            values, kink, last = values[:, order], kink[:, order], last[:, order]
         magnitude, *others = last
         noise = np.zeros(values.shape) if self.scheme.is_complex else self._noise(entries, steps, values)
         reduced = dict(zip(self.question.others, others, strict=True))

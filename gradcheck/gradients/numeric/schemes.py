@@ -81,7 +81,7 @@ def step_for(scheme: Scheme, array: Array) -> float:
     scale = scale_of(array)
     if scheme.is_complex and scale > 1:
         return scheme.relative_step()
-    return float(scheme.relative_step() * 2.0 ** np.round(np.log2(scale)))
+    return scheme.relative_step() * 2.0 ** round(math.log2(scale))
 
 
 SCHEMES = {

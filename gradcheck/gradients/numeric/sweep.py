@@ -85,7 +85,7 @@ class Stage:
         """The same network, here or at another point; nothing is remembered but how changes pass it."""
         arrays = self.arrays if point is None else {}
         other = Stage(self.network, point or self.point, self.coupled, self.observables, arrays)
-        other._passages = self._passages
+        other._passages, other._chunks = self._passages, self._chunks
         return other
 
     def beside(self, change: Callable[[Point], Point]) -> Stage:
@@ -182,7 +182,7 @@ class Stage:
             rows.append(self.observables.evaluate(self.copies(len(moves)), {name: copies}, self.coupled).imag)
         found = np.concatenate(rows) * (COMPLEX_STEP / h)
         usable = np.isfinite(found).all()
-        return np.moveaxis(found, 0, 1).reshape(-1, *array.shape) if usable else None
+        return found.T.reshape(-1, *array.shape) if usable else None
 
 
 @dataclass(frozen=True)
@@ -234,10 +234,13 @@ class Moves:
 
     def one_each(self, steps: Array | complex) -> Array:
         """A step for each copy: (K,)."""
-        return steps if isinstance(steps, np.ndarray) else np.full(len(self), steps)
+        return steps if isinstance(steps, np.ndarray) else np.full(len(self.entries), steps)
 
     def chunks(self, size: int) -> Iterator[Moves]:
         """The same moves, so many at a time."""
+        if len(self.entries) <= size:
+            yield self
+            return
         for start in range(0, len(self.entries), size):
             yield Moves(self.name, self.entries[start : start + size], self.shape, self.fused)
 
@@ -314,14 +317,13 @@ def _evaluated(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWa
     if step.is_complex and not stage.thorough and _is_short(steps):
         step = Tangent(stage.arrays)
     changed = _walk(stage, step, moves, steps, watch)
-    copies = stage.copies(len(moves))
     if watch is not None:
-        watch.see_losses(copies, changed, step)
+        watch.see_losses(stage.copies(len(moves)), changed, step)
     if isinstance(step, Tangent):
         along = _along_tangents(stage, moves, changed)
         if along is not None:
             return along
-    values = stage.observables.evaluate(copies, _seen(stage, step, changed), stage.coupled)
+    values = stage.observables.evaluate(stage.copies(len(moves)), _seen(stage, step, changed), stage.coupled)
     return values.imag if step.is_complex else values
 
 
@@ -341,14 +343,13 @@ def _walk(
     stage: Stage, step: Step, moves: Moves, steps: Array | complex, watch: KinkWatch | None
 ) -> dict[str, Change]:
     """Every change of an activation, in order."""
-    copies = stage.copies(len(moves))
     changed: dict[str, Change] = {}
     if moves.name in stage.samples:
         changed[moves.name] = _started(stage, step, moves, steps)
     for passage in stage.passages(moves.name):
         if watch is not None:
-            watch.see(passage.node, copies, changed, step)
-        changes = _through(stage, step, passage, copies, changed, moves, steps)
+            watch.see(passage.node, stage.copies(len(moves)), changed, step)
+        changes = _through(stage, step, passage, changed, moves, steps)
         for output, change in zip(passage.node.outputs, changes, strict=True):
             if not isinstance(step, Tangent) or stage.arrays[output].dtype.kind == "f":
                 changed[output] = change
@@ -365,9 +366,8 @@ def _started(stage: Stage, step: Step, moves: Moves, steps: Array | complex) -> 
 
 
 def _through(
-    stage: Stage, step: Step, passage: Passage, copies: Copies, changed: Mapping[str, Change], moves: Moves,
-    steps: Array | complex,
-) -> tuple[Change, ...]:  # fmt: skip
+    stage: Stage, step: Step, passage: Passage, changed: Mapping[str, Change], moves: Moves, steps: Array | complex
+) -> tuple[Change, ...]:
     """The changes of a layer's outputs."""
     node = passage.node
     cheap: Change | None = None
@@ -379,6 +379,7 @@ def _through(
         cheap = _carried(stage, step, node, changed[node.inputs[0]])
     if cheap is not None:
         return (cheap,)
+    copies = stage.copies(len(moves))
     operands = {name: step.operand(name, changed[name]) for name in passage.touched if name in changed}
     names = (*node.inputs, *node.parameters.values(), *node.constants.values())
     if passage.owned:
@@ -448,15 +449,16 @@ def _along_tangents(stage: Stage, moves: Moves, changed: Mapping[str, Change]) -
             sensitivities = stage.sensitivities(name) if cheaper else None
             if sensitivities is None:
                 return None
-            found.append(np.concatenate([_contracted(change, block) for block in sensitivities], axis=1))
+            columns = [_contracted(change, block) for block in sensitivities]
+            found.append(columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1))
     return sum(found[1:], found[0]) if found else None
 
 
 def _contracted(change: Change, sensitivity: Array) -> Array:
     """Σ over the entries of each sample of its tangent times what that does: (K, N)."""
     if isinstance(change, Columns):
-        products = change.moves * change.of(sensitivity)
-        return products.reshape(*products.shape[:2], -1).sum(axis=2)
+        products = (change.moves * change.of(sensitivity)).reshape(*change.moves.shape[:2], -1)
+        return products[:, :, 0] if products.shape[2] == 1 else products.sum(axis=2)
     samples = len(sensitivity)
     tangents = change.reshape(len(change), samples, -1).swapaxes(0, 1)
     sums: Array = (tangents @ sensitivity.reshape(samples, -1, 1))[:, :, 0].T

@@ -1,9 +1,9 @@
-"""What gradcheck does, called from Python: the sweep alone, the whole pipeline, one direction."""
+"""What gradcheck does, called from Python: the sweep, alone or with its bars, the whole pipeline, one direction."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,10 @@ from gradcheck.gradients.analytic import gradient
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.gradients.numeric.estimate import Estimate, estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.ladder import Question
+from gradcheck.gradients.numeric.ladder import Question, Rungs, climb
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
-from gradcheck.gradients.numeric.schemes import SCHEMES
+from gradcheck.gradients.numeric.schemes import SCHEMES, step_for
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.pipeline import run_case
 from gradcheck.spec.case import Case
@@ -28,7 +28,10 @@ PROBE = "gradcheck.gradients.numeric.probe"
 
 @dataclass(frozen=True)
 class Ready:
-    """A case, and what a run finds out about its network before it sweeps: coupled samples, noise, kinks."""
+    """A case, and what a run finds out about its network before it sweeps: coupled samples, noise, kinks.
+
+    stage  the network, ready to be perturbed; every sweep evaluates it anew
+    """
 
     case: Case
     stage: Stage
@@ -48,8 +51,18 @@ def ready(case: Case) -> Ready:
     return Ready(case, stage, question, KinkWatch(case.network, trace.arrays))
 
 
-def sweep(known: Ready, scheme: str, every: int = 1) -> list[Estimate]:
-    """Forward, then every entry of all parameters, or of each parameter one entry in so many."""
+def sweep(known: Ready, scheme: str, every: int = 1) -> list[Rungs]:
+    """Forward, then the derivative by every entry of all parameters, or of each parameter by one entry in so many."""
+    stage, row = _stage(known), SCHEMES[scheme]
+    return [
+        climb(stage, name, _some(stage.arrays[name], every), row, known.question,
+              np.array([step_for(row, stage.arrays[name])]), known.watch)
+        for name in known.case.point.parameters
+    ]  # fmt: skip
+
+
+def sweep_with_bars(known: Ready, scheme: str, every: int = 1) -> list[Estimate]:
+    """The same, and how far each of them may be off."""
     stage = _stage(known)
     return [
         estimate(stage, name, SCHEMES[scheme], known.question, known.watch, entries=_some(stage.arrays[name], every))
@@ -89,10 +102,5 @@ def _stage(known: Ready) -> Stage:
     return known.stage.anew(known.case.point)
 
 
-def _some(array: Array, every: int) -> Array | None:
-    return None if every == 1 else np.arange(0, array.size, every)
-
-
-def gradients(found: Sequence[Estimate]) -> list[Array]:
-    """The values of a sweep."""
-    return [one.value for one in found]
+def _some(array: Array, every: int) -> Array:
+    return np.arange(0, array.size, every)

@@ -248,7 +248,8 @@ def _tick(progress: Progress, done: int, total: int, name: str, entries: int) ->
 def _stage(case: Case) -> Stage:
     arrays = case.network.forward(case.point).arrays
     observables = Observables(case.network, case.point, "per_sample" in case.checks)
-    return Stage(case.network, case.point, coupling(case.network, case.point, arrays), observables, arrays)
+    coupled = coupling(case.network, case.point, arrays)
+    return Stage(case.network, case.point, coupled, observables, arrays, memory=case.gradient.max_memory * 1e6)
 
 
 def _magnitude(term: Term, losses: Any, arrays: Mapping[str, Array]) -> float:

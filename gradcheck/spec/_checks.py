@@ -32,4 +32,4 @@ def read_checks(node: Node | None, problems: Problems) -> tuple[tuple[str, ...],
 
 
 def _plan(options: GradientOptions) -> GradientPlan:
-    return GradientPlan(options.method, options.step or None, options.rtol)
+    return GradientPlan(options.method, options.step or None, options.rtol, max_memory=options.max_memory)

@@ -122,6 +122,7 @@ class GradientOptions:
     method: Annotated[Literal[METHODS], _words("The difference scheme.")] = "auto"  # type: ignore[valid-type]
     step: Annotated[float, Meta(gt=0, description="Step of the differences; by default chosen.")] = 0.0
     rtol: Annotated[float, Meta(ge=0, description="Relative tolerance; it widens a pass and nothing else.")] = 0.0
+    max_memory: Annotated[float, Meta(gt=0, description="Megabytes for copies that are evaluated together.")] = 1000.0
 
 
 @dataclass(frozen=True)

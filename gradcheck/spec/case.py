@@ -11,12 +11,13 @@ from gradcheck.network import Network, Point
 
 @dataclass(frozen=True)
 class GradientPlan:
-    """How the gradient is checked. `step` and `rtol` are None and 0 unless asked for."""
+    """How the gradient is checked. `step` and `rtol` are None and 0 unless asked for; `max_memory` counts megabytes."""
 
     method: str = "auto"
     step: float | None = None
     rtol: float = 0.0
     entries: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    max_memory: float = 1000.0
 
 
 @dataclass(frozen=True)

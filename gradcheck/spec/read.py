@@ -42,6 +42,7 @@ class Overrides:
     step: float | None = None
     rtol: float | None = None
     entries: tuple[str, ...] = ()
+    max_memory: float | None = None
 
 
 class PluginFailure(Exception):  # noqa: N818 - a finding about user code
@@ -153,7 +154,7 @@ def _overridden(seed: int, plan: GradientPlan, overrides: Overrides) -> tuple[in
         try:
             options[name].hint.convert(value)
         except Mismatch:
-            raise UsageError(f"--{name} must be {options[name].hint.words()[0]}, got {show(value)}") from None
+            raise UsageError(f"--{name.replace('_', '-')} must be {options[name].hint.words()[0]}, got {show(value)}") from None
     seed = said.pop("seed", seed)
     return seed, replace(plan, **said)
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.errors import LayerFailure
+from gradcheck.errors import LayerFailure, UsageError
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._domain import Border, split_at_border
 from gradcheck.gradients.numeric._steps import Change, Plain, Step, Tangent
@@ -29,8 +29,13 @@ from gradcheck.layers._columns import Columns
 from gradcheck.network import Network, Node, Point
 
 Array = NDArray[Any]
-#: Numbers in the widest activation of one stacked evaluation: more falls out of the cache.
+#: Numbers in the widest change of one stacked evaluation: more falls out of the cache.
 CHUNK = 2**16
+#: Bytes that copies which are evaluated together may take unless anything else is asked for; those of a complex number;
+#: and how many arrays of the widest kind a forward makes on its way.
+MEMORY, _BYTES, _TEMPORARIES = 1e9, 16, 6
+#: Relative to a value, what its rounding in complex arithmetic may change in it; relative to slopes, in their sum.
+_ROUNDED, _ADDING_UP = 2.0**-44, 2.0**-32
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Stage:
     coupled    the layers and losses in which one sample can change another
     arrays     every array at the point, activations included
     border     which perturbations are known to leave the domain of the forward
+    memory     bytes that copies which are evaluated together may take
     thorough   whether every copy goes through every forward that is not affine, instead of along its slopes
     """
 
@@ -66,6 +72,7 @@ class Stage:
     observables: Observables
     arrays: Mapping[str, Array] = field(default_factory=dict)
     border: Border = field(default_factory=Border)
+    memory: float = MEMORY
     thorough: bool = False
 
     def __post_init__(self) -> None:
@@ -84,7 +91,7 @@ class Stage:
     def anew(self, point: Point | None = None) -> Stage:
         """The same network, here or at another point; nothing is remembered but how changes pass it."""
         arrays = self.arrays if point is None else {}
-        other = Stage(self.network, point or self.point, self.coupled, self.observables, arrays)
+        other = replace(self, point=point or self.point, arrays=arrays, border=Border())
         other._passages, other._chunks = self._passages, self._chunks
         return other
 
@@ -100,27 +107,36 @@ class Stage:
         return name in self.samples and not self.coupled and self.observables.sample_by_sample
 
     def chunk(self, name: str) -> int:
-        """How many copies are evaluated together: so many that what changes in them fits the cache."""
+        """How many copies are evaluated together: so many that what changes in them fits the cache, and the memory.
+
+        UsageError where not even one fits the memory.
+        """
         if name not in self._chunks:
-            array = self.arrays[name]
-            copies = int(np.prod(array.shape[1:])) if self.sample_by_sample(name) else array.size
-            widest = max((self.arrays[o].size for passage in self.passages(name) for o in passage.node.outputs), default=1)
-            widest = max(1, widest, array.size if name in self.samples else 1)
-            if copies * widest > CHUNK:
-                widest = self._travelling(name, widest)
-            self._chunks[name] = max(1, CHUNK // widest)
+            widest, all_of_it = self._numbers(name)
+            fitting = int(self.memory // (_BYTES * (all_of_it + _TEMPORARIES * widest)))
+            if not fitting:
+                needed = _BYTES * (all_of_it + _TEMPORARIES * widest) / 1e6
+                raise UsageError(
+                    f"the network with one entry of {name} moved takes about {needed:.2g} MB beside the network itself, "
+                    f"but only {self.memory / 1e6:g} MB are allowed; allow more with --max-memory"
+                )
+            self._chunks[name] = max(1, min(CHUNK // widest, fitting))
         return self._chunks[name]
 
-    def _travelling(self, name: str, widest: int) -> int:
-        """The most numbers that change in a copy anywhere in the network; `widest` where that cannot be seen."""
-        moves = Moves(name, np.zeros(1, dtype=int), self.arrays[name].shape, self.sample_by_sample(name))
-        step = _Written(self.arrays)
-        with suppress(LayerFailure):
-            changed = _walk(self, step, moves, np.zeros(1), None)
-            _seen(self, step, changed)
-            sizes = (change.moves.size if isinstance(change, Columns) else change.size for change in changed.values())
-            return max(1, step.most, *sizes)
-        return widest
+    def _numbers(self, name: str) -> tuple[int, int]:
+        """Of a copy, the most that change, or are written out for a forward, at any place, and all that change."""
+        array, fused = self.arrays[name], self.sample_by_sample(name)
+        sizes = [self.arrays[output].size for passage in self.passages(name) for output in passage.node.outputs]
+        sizes += [array.size] if name in self.samples else [1]
+        copies = array.size // len(array) if fused else array.size
+        if copies * max(sizes) > CHUNK:
+            step, moves = _Written(self.arrays), Moves(name, np.zeros(1, dtype=int), array.shape, fused)
+            with suppress(LayerFailure):
+                changed = _walk(self, step, moves, 0.0, None)
+                _seen(self, step, changed)
+                sizes = [change.moves.size if isinstance(change, Columns) else change.size for change in changed.values()]
+                sizes.append(step.most)
+        return max(1, *sizes), sum(sizes)
 
     def copies(self, count: int) -> Copies:
         """The layout for so many copies."""
@@ -145,24 +161,26 @@ class Stage:
         return Passage(node, owned, uses[0] if cheap else None, touched, alone)
 
     def slopes(self, node: Node) -> Array | None:
-        """Im f(x + i h) / h of an elementwise layer, the tangent of every unit that moves by 1; None if not finite.
+        """Im f(x + i h) / h of an elementwise layer, the tangent of every unit that moves by 1.
 
-        Of a layer that is not ours it must be minus the same for a move by −1: its slopes may differ on both sides.
+        None where that does not hold for every move: where f is not smooth at a unit, as a root at 0. Of a layer that
+        is not ours it must be minus the same for a move by −1.
         """
         if node.name not in self._slopes:
-            x = self.arrays[node.inputs[0]]
+            x, y = self.arrays[node.inputs[0]], self.arrays[node.outputs[0]]
             h = step_for(SCHEMES["complex"], x)
-            slopes = node.part(x + 1j * h).imag / h
-            usable = np.isfinite(slopes).all()
-            if usable and not node.trusted:
-                usable = np.array_equal(slopes, node.part(x - 1j * h).imag / -h)
-            self._slopes[node.name] = slopes if usable else None
+            stepped = node.part(x + 1j * h)
+            usable = _stays(stepped, y, h) and (
+                node.trusted or np.array_equal(stepped.imag, -node.part(x - 1j * h).imag)
+            )
+            self._slopes[node.name] = stepped.imag / h if usable else None
         return self._slopes[node.name]
 
     def sensitivities(self, name: str) -> Array | None:
         """Im of the observables where one entry of a prediction has the tangent 1: (blocks, *shape).
 
-        None where a sample can change another, or where they are not finite.
+        None where a sample can change another, or where what entries do alone does not add up to what they do together,
+        as at a distance of 0.
         """
         if name not in self._sensitivities:
             self._sensitivities[name] = self._measured(name) if self._separate else None
@@ -175,14 +193,36 @@ class Stage:
     def _measured(self, name: str) -> Array | None:
         array = self.arrays[name]
         h = step_for(SCHEMES["complex"], array)
-        every = Moves(name, np.arange(array[0].size), array.shape, fused=True)
+        together = np.cos(np.arange(array.size)).reshape(array.shape)
+        features, size = array[0].size, max(1, CHUNK // array.size)
         rows = []
-        for moves in every.chunks(max(1, CHUNK // array.size)):
-            copies = moves.applied(array, np.full(len(moves), 1j * h))
-            rows.append(self.observables.evaluate(self.copies(len(moves)), {name: copies}, self.coupled).imag)
-        found = np.concatenate(rows) * (COMPLEX_STEP / h)
-        usable = np.isfinite(found).all()
-        return found.T.reshape(-1, *array.shape) if usable else None
+        for first in range(0, features + 1, size):
+            tangents = _directions(together, first, min(first + size, features + 1))
+            copies = {name: array + 1j * h * tangents}
+            rows.append(self.observables.evaluate(self.copies(len(tangents)), copies, self.coupled))
+        found = np.concatenate(rows)
+        base = self.observables.evaluate(self.copies(1), {}, self.coupled)
+        sensitivities = found[:-1].imag.T.reshape(-1, *array.shape)
+        shares = (sensitivities * together).reshape(found.shape[1], -1)
+        add_up = np.abs(shares.sum(axis=1) - found[-1].imag) <= _ADDING_UP * np.abs(shares).sum(axis=1)
+        return sensitivities * (COMPLEX_STEP / h) if add_up.all() and _stays(found, base, h) else None
+
+
+def _directions(together: Array, first: int, last: int) -> Array:
+    """Tangents in which one feature of all samples moves alone, and behind all of them the one called `together`."""
+    samples, features = len(together), together[0].size
+    tangents = np.zeros((last - first, samples, features))
+    alone = np.arange(first, min(last, features))
+    tangents[alone - first, :, alone] = 1
+    if last > features:
+        tangents[-1] = together.reshape(samples, features)
+    return tangents.reshape(-1, *together.shape)
+
+
+def _stays(stepped: Array, base: Array, h: float) -> bool:
+    """Whether f(x + i h) is that of a function smooth at x: finite, with the real part f(x) but for rounding and h²."""
+    with np.errstate(invalid="ignore"):
+        return bool((np.abs(stepped.real - base) <= _ROUNDED * np.abs(base) + h).all() and np.isfinite(stepped).all())
 
 
 @dataclass(frozen=True)

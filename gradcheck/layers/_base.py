@@ -30,7 +30,7 @@ class Layer(ABC):
     per_sample: ClassVar[tuple[str, ...]] = ()
     #: One input, no parameters, and y[i] depends on x[i] alone: forward may be called on any part of x.
     elementwise: ClassVar[bool] = False
-    #: One input, no parameters, and the channel y[:, c] depends on x[:, c] alone: forward may be called on some of them.
+    #: One input, no parameters, and channel y[:, c] depends on x[:, c] alone: forward may be called on some channels.
     channelwise: ClassVar[bool] = False
 
     def init(self, rng: np.random.Generator, *x_shapes: Shape) -> dict[str, Array]:

@@ -79,9 +79,7 @@ class Conv2d(Layer):
             gradients["bias"] = dy.sum(axis=(0, 2, 3))
         return self._windows.give_back(np.moveaxis(dX, 2, 0), x_shape), gradients
 
-    def perturbed(
-        self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any
-    ) -> Columns:
+    def perturbed(self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any) -> Columns:
         """W[o, c, i, j] + δ moves channel o of y by δ times what the windows read at [c, i, j]; b[o] + δ by δ."""
         X, steps = self._windows.read(x), steps.reshape(-1, 1, 1, 1, 1)
         if name == "weight":
@@ -105,7 +103,8 @@ class Conv2d(Layer):
         n, (p, q) = columns.moves.shape[1], D.shape[4:]
         W = np.moveaxis(parameters["weight"], 1, 0)[columns.index]
         W = W.reshape(len(W), 1, self.out_channels, -1)
-        return (W @ D.reshape(len(W), n, -1, p * q)).reshape(len(W), n, -1, p, q)
+        carried: Array = W @ D.reshape(len(W), n, -1, p * q)
+        return carried.reshape(len(W), n, -1, p, q)
 
     @property
     def _windows(self) -> Windows:

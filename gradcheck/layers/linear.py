@@ -60,9 +60,7 @@ class Linear(Layer):
             gradients["bias"] = flat_dy.sum(axis=0)
         return dy @ weight.T, gradients
 
-    def perturbed(
-        self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any
-    ) -> Columns:
+    def perturbed(self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any) -> Columns:
         """W[i, j] + δ moves column j of y by δ x[..., i]; b[j] + δ moves it by δ."""
         weighs = name == "weight"
         factors = x.transpose(-1, *range(x.ndim - 1))[entries[0]] if weighs else np.ones((1, *x.shape[:-1]))

@@ -154,7 +154,8 @@ def _overridden(seed: int, plan: GradientPlan, overrides: Overrides) -> tuple[in
         try:
             options[name].hint.convert(value)
         except Mismatch:
-            raise UsageError(f"--{name.replace('_', '-')} must be {options[name].hint.words()[0]}, got {show(value)}") from None
+            option, words = name.replace("_", "-"), options[name].hint.words()[0]
+            raise UsageError(f"--{option} must be {words}, got {show(value)}") from None
     seed = said.pop("seed", seed)
     return seed, replace(plan, **said)
 

@@ -4,9 +4,9 @@ A change is that of K copies: `Columns` of moves where each copy differs in one 
 
 Plain     copies x + d, real or complex. An array of changes holds the copies themselves, (K, N, ...), so that what is
           not cheap is the plain evaluation, bit for bit.
-Tangent   copies x + i h t. The step h is so short that a forward is linear along it to the last digit, and that its real
-          part stays what it is, so only t travels: y's tangent is Im f(x + i h t) / h, and of a layer that is affine
-          what it says of the moves themselves.
+Tangent   copies x + i h t. The step h is so short that a forward is linear along it to the last digit and its real part
+          stays what it is, so only t travels: y's tangent is Im f(x + i h t) / h, and of a layer that is affine what
+          it says of the moves themselves.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Step(Protocol):
     arrays: Mapping[str, Array]
     is_complex: bool
 
-    def unit(self, steps: Array) -> Array:
+    def unit(self, steps: Array | complex) -> Any:
         """The moves of what is perturbed by these steps."""
 
     def shifted(self, base: Array, moves: Array) -> Array:
@@ -55,6 +55,9 @@ class Step(Protocol):
     def moves(self, name: str, change: Change) -> Array:
         """By how much whole copies move: (K, N, ...)."""
 
+    def moves_it(self, name: str) -> bool:
+        """Whether such a step can move an array of that dtype."""
+
 
 class Plain:
     """x + d."""
@@ -62,7 +65,7 @@ class Plain:
     def __init__(self, arrays: Mapping[str, Array], is_complex: bool = False) -> None:
         self.arrays, self.is_complex = arrays, is_complex
 
-    def unit(self, steps: Array) -> Array:
+    def unit(self, steps: Array | complex) -> Any:
         """d."""
         return steps
 
@@ -96,6 +99,10 @@ class Plain:
         moves: Array = np.subtract(change, base, dtype=int if base.dtype == bool else None)
         return moves
 
+    def moves_it(self, name: str) -> bool:
+        """Any: an index may jump."""
+        return True
+
 
 class Tangent:
     """x + i h t."""
@@ -105,10 +112,9 @@ class Tangent:
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self.arrays = arrays
 
-    def unit(self, steps: Array) -> Array:
+    def unit(self, steps: Array | complex) -> Any:
         """t."""
-        tangents: Array = steps.imag / COMPLEX_STEP
-        return tangents
+        return steps.imag / COMPLEX_STEP
 
     def shifted(self, base: Array, moves: Array) -> Array:
         """x + i h t."""
@@ -137,3 +143,7 @@ class Tangent:
     def moves(self, name: str, change: Change) -> Array:
         """The change, as it is nothing else."""
         return change.dense(self.arrays[name].shape) if isinstance(change, Columns) else change
+
+    def moves_it(self, name: str) -> bool:
+        """Real numbers alone: an index has no slope."""
+        return bool(self.arrays[name].dtype.kind == "f")

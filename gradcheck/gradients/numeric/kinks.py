@@ -71,9 +71,7 @@ class KinkWatch:
         else:
             names = (*node.inputs, *node.parameters.values(), *node.constants.values())
             keywords = node.keywords(copies.stacked(names, _operands(step, changed, names)))
-            left = self._left(
-                node.name, lambda *x: node.branches(x, keywords), node.inputs, copies, changed, step
-            )
+            left = self._left(node.name, lambda *x: node.branches(x, keywords), node.inputs, copies, changed, step)
         self._note(left, copies)
 
     def see_losses(self, copies: Copies, changed: Mapping[str, Change], step: Step) -> None:

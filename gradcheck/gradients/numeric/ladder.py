@@ -266,7 +266,7 @@ class _Climb:
         return per_sample.reshape(-1)
 
     def _per_entry(self, met: Array) -> Array:
-        return met.reshape(-1) if self.fused else met.any(axis=1)
+        return met.reshape(-1) if self.fused else np.asarray(met.any(axis=1))
 
 
 def _joined(parts: Sequence[Array]) -> Array:

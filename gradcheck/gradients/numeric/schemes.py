@@ -55,7 +55,7 @@ class Scheme:
         return float(np.linalg.norm(self.weights))
 
     def combine(self, values: list[Array], step: Array | float) -> Array:
-        """The derivative from the evaluations at x + oₖ h, in the order of the offsets; of a complex one Im f will do."""
+        """The derivative from evaluations at x + oₖ h, in the order of the offsets; of complex ones Im f will do."""
         if self.is_complex:
             result: Array = (values[0].imag if values[0].dtype.kind == "c" else values[0]) / step
             return result

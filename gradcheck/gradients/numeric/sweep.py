@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,11 @@ from numpy.typing import NDArray
 from gradcheck.errors import LayerFailure, UsageError
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._domain import Border, split_at_border
+from gradcheck.gradients.numeric._slopes import sensitivities, slopes
 from gradcheck.gradients.numeric._steps import Change, Plain, Step, Tangent
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.observables import Observables
-from gradcheck.gradients.numeric.schemes import COMPLEX_STEP, SCHEMES, step_for
+from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
 from gradcheck.layers._columns import Columns
 from gradcheck.network import Network, Node, Point
 
@@ -34,8 +34,6 @@ CHUNK = 2**16
 #: Bytes that copies which are evaluated together may take unless anything else is asked for; those of a complex number;
 #: and how many arrays of the widest kind a forward makes on its way.
 MEMORY, _BYTES, _TEMPORARIES = 1e9, 16, 6
-#: Relative to a value, what its rounding in complex arithmetic may change in it; relative to slopes, in their sum.
-_ROUNDED, _ADDING_UP = 2.0**-44, 2.0**-32
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class Stage:
             if not fitting:
                 needed = _BYTES * (all_of_it + _TEMPORARIES * widest) / 1e6
                 raise UsageError(
-                    f"the network with one entry of {name} moved takes about {needed:.2g} MB beside the network itself, "
+                    f"the network with one entry of {name} moved takes about {needed:.2g} MB beside the network, "
                     f"but only {self.memory / 1e6:g} MB are allowed; allow more with --max-memory"
                 )
             self._chunks[name] = max(1, min(CHUNK // widest, fitting))
@@ -134,8 +132,7 @@ class Stage:
             with suppress(LayerFailure):
                 changed = _walk(self, step, moves, 0.0, None)
                 _seen(self, step, changed)
-                sizes = [change.moves.size if isinstance(change, Columns) else change.size for change in changed.values()]
-                sizes.append(step.most)
+                sizes = [step.most, *map(_size, changed.values())]
         return max(1, *sizes), sum(sizes)
 
     def copies(self, count: int) -> Copies:
@@ -161,68 +158,24 @@ class Stage:
         return Passage(node, owned, uses[0] if cheap else None, touched, alone)
 
     def slopes(self, node: Node) -> Array | None:
-        """Im f(x + i h) / h of an elementwise layer, the tangent of every unit that moves by 1.
-
-        None where that does not hold for every move: where f is not smooth at a unit, as a root at 0. Of a layer that
-        is not ours it must be minus the same for a move by −1.
-        """
+        """The tangents of an elementwise layer whose every input moves by 1; None where that says nothing of others."""
         if node.name not in self._slopes:
-            x, y = self.arrays[node.inputs[0]], self.arrays[node.outputs[0]]
-            h = step_for(SCHEMES["complex"], x)
-            stepped = node.part(x + 1j * h)
-            usable = _stays(stepped, y, h) and (
-                node.trusted or np.array_equal(stepped.imag, -node.part(x - 1j * h).imag)
-            )
-            self._slopes[node.name] = stepped.imag / h if usable else None
+            self._slopes[node.name] = slopes(node, *(self.arrays[name] for name in (*node.inputs, *node.outputs)))
         return self._slopes[node.name]
 
     def sensitivities(self, name: str) -> Array | None:
-        """Im of the observables where one entry of a prediction has the tangent 1: (blocks, *shape).
+        """Im of the observables where one entry of a prediction moves by 1: (blocks, *shape).
 
-        None where a sample can change another, or where what entries do alone does not add up to what they do together,
-        as at a distance of 0.
+        None where a sample can change another, or where what entries do alone says nothing of what they do together.
         """
         if name not in self._sensitivities:
-            self._sensitivities[name] = self._measured(name) if self._separate else None
+            coupled = any(term.name in self.coupled for term in self.network.terms)
+            separate = self.observables.sample_by_sample and not coupled
+            self._sensitivities[name] = sensitivities(self._losses_at, name, self.arrays[name]) if separate else None
         return self._sensitivities[name]
 
-    @property
-    def _separate(self) -> bool:
-        return self.observables.sample_by_sample and not any(term.name in self.coupled for term in self.network.terms)
-
-    def _measured(self, name: str) -> Array | None:
-        array = self.arrays[name]
-        h = step_for(SCHEMES["complex"], array)
-        together = np.cos(np.arange(array.size)).reshape(array.shape)
-        features, size = array[0].size, max(1, CHUNK // array.size)
-        rows = []
-        for first in range(0, features + 1, size):
-            tangents = _directions(together, first, min(first + size, features + 1))
-            copies = {name: array + 1j * h * tangents}
-            rows.append(self.observables.evaluate(self.copies(len(tangents)), copies, self.coupled))
-        found = np.concatenate(rows)
-        base = self.observables.evaluate(self.copies(1), {}, self.coupled)
-        sensitivities = found[:-1].imag.T.reshape(-1, *array.shape)
-        shares = (sensitivities * together).reshape(found.shape[1], -1)
-        add_up = np.abs(shares.sum(axis=1) - found[-1].imag) <= _ADDING_UP * np.abs(shares).sum(axis=1)
-        return sensitivities * (COMPLEX_STEP / h) if add_up.all() and _stays(found, base, h) else None
-
-
-def _directions(together: Array, first: int, last: int) -> Array:
-    """Tangents in which one feature of all samples moves alone, and behind all of them the one called `together`."""
-    samples, features = len(together), together[0].size
-    tangents = np.zeros((last - first, samples, features))
-    alone = np.arange(first, min(last, features))
-    tangents[alone - first, :, alone] = 1
-    if last > features:
-        tangents[-1] = together.reshape(samples, features)
-    return tangents.reshape(-1, *together.shape)
-
-
-def _stays(stepped: Array, base: Array, h: float) -> bool:
-    """Whether f(x + i h) is that of a function smooth at x: finite, with the real part f(x) but for rounding and h²."""
-    with np.errstate(invalid="ignore"):
-        return bool((np.abs(stepped.real - base) <= _ROUNDED * np.abs(base) + h).all() and np.isfinite(stepped).all())
+    def _losses_at(self, changed: Mapping[str, Array], count: int) -> Array:
+        return self.observables.evaluate(self.copies(count), changed, self.coupled)
 
 
 @dataclass(frozen=True)
@@ -285,6 +238,10 @@ class Moves:
             yield Moves(self.name, self.entries[start : start + size], self.shape, self.fused)
 
 
+def _size(change: Change) -> int:
+    return change.moves.size if isinstance(change, Columns) else change.size
+
+
 class _Written(Plain):
     """Plain steps that remember the most numbers that were written out for a forward."""
 
@@ -297,9 +254,7 @@ class _Written(Plain):
         return copies
 
 
-def perturbed_observables(
-    stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None = None
-) -> Array:
+def perturbed_observables(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None = None) -> Array:
     """Observables of the copies, for complex steps their imaginary parts -> (K, columns).
 
     steps is one for all copies, or (K,), or (K, N) where all samples are moved at once and each has a step of its own.
@@ -379,9 +334,7 @@ def _is_short(steps: Array | complex) -> bool:
     return not steps.real.any() and bool(np.abs(steps).max() <= COMPLEX_STEP)
 
 
-def _walk(
-    stage: Stage, step: Step, moves: Moves, steps: Array | complex, watch: KinkWatch | None
-) -> dict[str, Change]:
+def _walk(stage: Stage, step: Step, moves: Moves, steps: Array | complex, watch: KinkWatch | None) -> dict[str, Change]:
     """Every change of an activation, in order."""
     changed: dict[str, Change] = {}
     if moves.name in stage.samples:
@@ -390,9 +343,8 @@ def _walk(
         if watch is not None:
             watch.see(passage.node, stage.copies(len(moves)), changed, step)
         changes = _through(stage, step, passage, changed, moves, steps)
-        for output, change in zip(passage.node.outputs, changes, strict=True):
-            if not isinstance(step, Tangent) or stage.arrays[output].dtype.kind == "f":
-                changed[output] = change
+        both = zip(passage.node.outputs, changes, strict=True)
+        changed.update((output, change) for output, change in both if step.moves_it(output))
     return changed
 
 
@@ -423,8 +375,8 @@ def _through(
     operands = {name: step.operand(name, changed[name]) for name in passage.touched if name in changed}
     names = (*node.inputs, *node.parameters.values(), *node.constants.values())
     if passage.owned:
-        own = moves.each(stage.arrays[moves.name], steps)
-        return tuple(map(step.outcome, _one_by_one(node, copies, names, operands, moves.name, own)))
+        own = ({moves.name: moved} for moved in moves.each(stage.arrays[moves.name], steps))
+        return tuple(map(step.outcome, _one_by_one(node, copies, names, operands, own)))
     if node.name in stage.coupled:
         return tuple(map(step.outcome, _one_by_one(node, copies, names, operands)))
     outputs, _ = node.apply(copies.stacked(names, operands))
@@ -432,14 +384,13 @@ def _through(
 
 
 def _one_by_one(
-    node: Node, copies: Copies, names: tuple[str, ...], changed: Mapping[str, Array], name: str = "",
-    own: Iterable[Array] = (),
+    node: Node, copies: Copies, names: tuple[str, ...], changed: Mapping[str, Array],
+    own: Iterable[Mapping[str, Array]] | None = None,
 ) -> tuple[Array, ...]:  # fmt: skip
-    """Forward of each copy alone; `own` are the copies of the array of that name, one after the other."""
+    """Forward of each copy alone; `own` is what they have for themselves, one after the other."""
     stacked: list[Array] = []
-    for k, array in zip(range(copies.count), own if name else repeat(None)):
-        arrays = copies.one(k, names, changed) | ({} if array is None else {name: array})
-        outputs, _ = node.apply(arrays)
+    for k, arrays in enumerate(own or [{}] * copies.count):
+        outputs, _ = node.apply({**copies.one(k, names, changed), **arrays})
         if not stacked:
             stacked = [np.empty((copies.count, *y.shape), dtype=y.dtype) for y in outputs]
         for rows, y in zip(stacked, outputs, strict=True):

@@ -17,7 +17,6 @@ from gradcheck.errors import UsageError
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
 from gradcheck.gradients.numeric.sweep import CHUNK, Moves, Stage, perturbed_observables
 from gradcheck.layers._base import Layer
-from gradcheck.layers._columns import Columns
 from gradcheck.layers.avg_pool2d import AvgPool2d
 from gradcheck.layers.conv2d import Conv2d
 from gradcheck.layers.flatten import Flatten
@@ -45,6 +44,33 @@ def _skip() -> Case:
         ("e", Linear(2), ("d",)),
     ]  # fmt: skip
     return graph({"input": X, "target": normal(4, 2)}, layers, [Term(Mse(), "mean", 1.0, ("e",), {"target": "target"})])
+
+
+class Greatest(Layer):
+    """The input, and where it is greatest."""
+
+    def forward(self, x: Any) -> Any:
+        return (x, x.real.argmax(axis=1)), None
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        raise NotImplementedError
+
+
+class Taken(Layer):
+    """Of the first input what stands where the second one says."""
+
+    def forward(self, x: Any, index: Any) -> Any:
+        return np.take_along_axis(x, index[:, None], 1), None
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        raise NotImplementedError
+
+
+def _routed() -> Case:
+    layers: list[Any] = [
+        ("a", Linear(5), ("input",)), ("b", Greatest(), ("a",)), ("c", Taken(), ("b.0", "b.1")),
+    ]  # fmt: skip
+    return graph({"input": X, "target": normal(4, 1)}, layers, [Term(Mse(), "mean", 1.0, ("c",), {"target": "target"})])
 
 
 def _two_terms() -> Case:
@@ -121,8 +147,16 @@ NETS: dict[str, Callable[[], Case]] = {
         Conv2d(2, (2, 3)), Relu(), MaxPool2d(2), Flatten(), Linear(2), x=normal(3, 2, 5, 4)
     ),
     "channels into a layer that mixes them": lambda: case(
-        Conv2d(4, 2), Tanh(), AvgPool2d(2), Conv2d(2, 2, groups=2), MaxPool2d(1), Conv2d(2, 1), Flatten(), Softmax(),
-        Linear(2), x=normal(3, 2, 6, 6),
+        Conv2d(4, 2),
+        Tanh(),
+        AvgPool2d(2),
+        Conv2d(2, 2, groups=2),
+        MaxPool2d(1),
+        Conv2d(2, 1),
+        Flatten(),
+        Softmax(),
+        Linear(2),
+        x=normal(3, 2, 6, 6),
     ),
     "forwards with words about others": lambda: case(Linear(4), Twice(4), TwiceTanh(), Linear(2), x=X),
     "the same of images": lambda: case(Conv2d(2, 2), PeakOfAll(2), TwiceFlat(), Linear(2), x=normal(2, 1, 5, 5)),
@@ -132,6 +166,7 @@ NETS: dict[str, Callable[[], Case]] = {
     "two inputs, two outputs, an index and noise": lambda: case(
         Gate(), x={"a": X, "b": normal(4, 3, seed=1), "k": np.array([0, 2, 2, 1])}
     ),
+    "an index on the way": lambda: _routed(),
     "a way around": _skip,
     "two terms, one of them reducing": _two_terms,
     "a parameter that two layers share": lambda: _tied(trusted=True),
@@ -220,7 +255,8 @@ def test_a_feature_moved_in_all_samples_at_once_is_each_sample_moved_alone(
 def test_samples_move_at_once_only_where_nothing_couples_them() -> None:
     assert {label for label, net in NETS.items() if stage_of(net()).sample_by_sample("input")} == {
         "columns through elementwise and carry", "columns into a layer that mixes them", "columns of three axes",
-        "stacked copies of images", "channels into a layer that mixes them", "forwards with words about others", "the same of images", "a way around",
+        "stacked copies of images", "channels into a layer that mixes them", "forwards with words about others",
+        "the same of images", "an index on the way", "a way around",
         "a parameter that two layers share", "no parameters", "no layers", "one sample",
     }  # fmt: skip
     assert not stage_of(NETS["no parameters"]()).sample_by_sample("linear_1.weight")
@@ -307,7 +343,7 @@ def test_copies_stay_in_the_memory_that_is_allowed(layers: Any, step: complex, t
 
 def test_what_is_too_large_for_the_memory_is_refused_with_what_it_takes() -> None:
     stage = replace(stage_of(case(Linear(300), Softmax(), x=normal(8, 40))), memory=1e5)
-    with pytest.raises(UsageError, match=r"one entry of linear_1.weight moved takes about 0\.\d+ MB .* 0.1 MB .*--max-mem"):
+    with pytest.raises(UsageError, match=r"entry of linear_1.weight moved takes about 0\.\d+ MB .* 0.1 MB .*--max-mem"):
         stage.chunk("linear_1.weight")
 
 

@@ -57,7 +57,7 @@ def sensitivities(losses: Callable[[Mapping[str, Array], int], Array], name: str
     alone = found[:-1].imag.T.reshape(-1, *array.shape)
     shares = (alone * together).reshape(found.shape[1], -1)
     add_up = np.abs(shares.sum(axis=1) - found[-1].imag) <= _ADDING_UP * np.abs(shares).sum(axis=1)
-    return alone * (COMPLEX_STEP / h) if add_up.all() and _stays(found, losses({}, 1), h) else None
+    return alone * (COMPLEX_STEP / h) if add_up.all() and _stays(found[:-1], found[-1], h) else None
 
 
 def _directions(together: Array, first: int, last: int) -> Array:
@@ -72,7 +72,7 @@ def _directions(together: Array, first: int, last: int) -> Array:
 
 
 def _stays(stepped: Array, base: Array, h: float) -> bool:
-    """Whether f(x + i h) is that of a function smooth at x: finite, with the real part f(x) but for rounding and h²."""
+    """Whether f(x + i h) is that of a function smooth at x: finite, with one real part but for rounding and h²."""
     with np.errstate(invalid="ignore"):
-        same = np.abs(stepped.real - base) <= _ROUNDED * np.abs(base) + h
+        same = np.abs(stepped.real - base.real) <= _ROUNDED * np.abs(base.real) + h
         return bool(same.all() and np.isfinite(stepped).all())

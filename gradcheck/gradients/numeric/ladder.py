@@ -17,7 +17,7 @@ of two lies between the steps, and a ladder without a plateau has no value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,10 +185,10 @@ class _Climb:
     def __init__(self, stage: Stage, name: str, scheme: Scheme, question: Question, watch: KinkWatch | None) -> None:
         self.stage, self.name, self.scheme, self.question = stage, name, scheme, question
         self.watch = None if watch is None or watch.is_idle(scheme.is_complex) else watch
-        self.sizes = np.abs(question.objective)
         self.array = stage.arrays[name]
         self.fused = stage.sample_by_sample(name)
-        self.features = self.array[0].size if self.fused else self.array.size
+        self.samples = self.array.shape[0] if self.fused else 1
+        self.features = self.array.size // self.samples
 
     def run(self, entries: Array, steps: Array, tick: Callable[[int], None] | None) -> Rungs:
         moving = np.unique(entries % self.features) if self.fused else entries
@@ -216,35 +216,37 @@ class _Climb:
 
     def _chunk(self, moves: Moves, steps: Array) -> tuple[Array, Array, Array]:
         """Of the copies, or of each sample of them: values (R, E), kinks (R, E), magnitude and others (1 + O, E)."""
-        entries = len(moves) * (self.array.shape[0] if self.fused else 1)
+        entries, others, objective = len(moves) * self.samples, self.question.others, self.question.objective
         values, kink = np.empty((len(steps), entries)), np.zeros((len(steps), entries), dtype=bool)
-        last = np.empty((1 + len(self.question.others), entries))
-        for k, (derivative, met) in enumerate(self._derivatives(moves, steps)):
-            values[k] = self._weighted(derivative, self.question.objective)
-            if met is not None:
-                kink[k] = self._per_entry(met)
-        last[0] = self._weighted(np.abs(derivative), self.sizes)
-        for k, weights in enumerate(self.question.others.values(), start=1):
+        last = np.empty((1 + len(others), entries))
+        seen: dict[complex, tuple[Array, Array | None]] = {}
+        for k, step in enumerate(steps.tolist()):
+            derivative = self._derivative(moves, step, seen, kink[k])
+            values[k] = self._weighted(derivative, objective)
+        last[0] = self._weighted(np.abs(derivative), np.abs(objective))
+        for k, weights in enumerate(others.values(), start=1):
             last[k] = self._weighted(derivative, weights)
         return values, kink, last
 
-    def _derivatives(self, moves: Moves, steps: Array) -> Iterator[tuple[Array, Array | None]]:
-        """At each step: (K, columns), and which copies and samples met a kink (K, N)."""
-        seen: dict[complex, tuple[Array, Array | None]] = {}
+    def _derivative(self, moves: Moves, step: float, seen: dict[complex, Any], kink: Array) -> Array:
+        """At one step (K, columns), from what was seen already and what is not yet; kinks that are met are marked."""
+        values = []
+        for offset in self.scheme.offsets:
+            at = offset * step
+            if at not in seen:
+                seen[at] = self._evaluated(moves, at)
+            found, met = seen[at]
+            values.append(found)
+            if met is not None:
+                kink |= met.reshape(-1) if self.fused else met.any(axis=1)
+        return self.scheme.combine(values, step)
 
-        def at(offset: complex) -> tuple[Array, Array | None]:
-            if offset not in seen:
-                if self.watch is not None:
-                    self.watch.start(len(moves), self.stage.point.batch_size)
-                values = perturbed_observables(self.stage, moves, offset, self.watch)
-                seen[offset] = values, None if self.watch is None else self.watch.met
-            return seen[offset]
-
-        for step in steps:
-            evaluated = [at(offset * float(step)) for offset in self.scheme.offsets]
-            derivative = self.scheme.combine([values for values, _ in evaluated], step)
-            met = [found for _, found in evaluated if found is not None]
-            yield derivative, np.any(met, axis=0) if met else None
+    def _evaluated(self, moves: Moves, at: complex) -> tuple[Array, Array | None]:
+        """The observables there, and which copies and samples met a kink (K, N)."""
+        if self.watch is not None:
+            self.watch.start(len(moves), self.stage.point.batch_size)
+        values = perturbed_observables(self.stage, moves, at, self.watch)
+        return values, None if self.watch is None else self.watch.met
 
     def _noise(self, entries: Array, steps: Array, values: Array) -> Array:
         """6 ε ‖w‖ / h + 2 u |x| / h · |D(h)|: (R, E). Of the forward's noise only an entry's own sample counts."""
@@ -264,9 +266,6 @@ class _Climb:
         blocks = columns.reshape(len(columns), -1, self.array.shape[0])
         per_sample: Array = np.einsum("kbn,bn->kn", blocks, weights.reshape(-1, self.array.shape[0]))
         return per_sample.reshape(-1)
-
-    def _per_entry(self, met: Array) -> Array:
-        return met.reshape(-1) if self.fused else np.asarray(met.any(axis=1))
 
 
 def _joined(parts: Sequence[Array]) -> Array:

@@ -343,8 +343,9 @@ def _walk(stage: Stage, step: Step, moves: Moves, steps: Array | complex, watch:
         if watch is not None:
             watch.see(passage.node, stage.copies(len(moves)), changed, step)
         changes = _through(stage, step, passage, changed, moves, steps)
-        both = zip(passage.node.outputs, changes, strict=True)
-        changed.update((output, change) for output, change in both if step.moves_it(output))
+        for output, change in zip(passage.node.outputs, changes, strict=True):
+            if step.moves_it(output):
+                changed[output] = change  # noqa: PERF403 - what is changed is looked at on the way
     return changed
 
 

@@ -218,7 +218,7 @@ class Moves:
 
     def each(self, array: Array, steps: Array | complex) -> Iterator[Array]:
         """The copies one after the other, in one and the same array."""
-        moved = array.astype(np.result_type(array, steps))
+        moved = np.array(array, dtype=np.result_type(array, steps))
         for entry, step in zip(self.entries, self.one_each(steps), strict=True):
             kept = moved.flat[entry]
             moved.flat[entry] = kept + step

@@ -193,7 +193,10 @@ class Scene:
 
 
 def prepare(case: Case) -> Scene:
-    """The backward pass, and the choice of schemes. UsageError where `complex` is demanded and a layer is not safe."""
+    """The backward pass, and the choice of schemes.
+
+    UsageError where `complex` is demanded and a layer is not safe, or a copy does not fit the memory.
+    """
     analytic = gradient(case.network, case.point.cast(case.dtype))
     stage = _stage(case)
     reasons = unsafe(case.network, stage.arrays)
@@ -201,6 +204,7 @@ def prepare(case: Case) -> Scene:
     if not names:
         raise NothingSelected(f"{case.path}: there is neither a parameter nor a real input to differentiate by")
     chosen = {name: _scheme(case, name, reasons) for name in names}
+    _require_memory(case, stage, names)
     question = _question(stage, analytic)
     return Scene(
         case, stage, analytic, chosen, reasons, question, KinkWatch(case.network, stage.arrays, analytic.trace.arrays)
@@ -283,6 +287,17 @@ def _question(stage: Stage, analytic: Analytic) -> Question:
 
 def _weights(stage: Stage, position: int, losses_shape: tuple[int, ...], reduction: str) -> Array:
     return stage.observables.weights(position, reduction, stage.arrays, losses_shape)
+
+
+def _require_memory(case: Case, stage: Stage, names: Collection[str]) -> None:
+    """Raise UsageError where one copy with one entry moved takes more memory than there may be."""
+    for name in names:
+        needed = stage.copy_size(name)
+        if needed > stage.memory:
+            raise UsageError(
+                f"{case.path}: the network with one entry of {name} moved takes about {needed / 1e6:.2g} MB beside the "
+                f"network itself, and --max-memory allows {stage.memory / 1e6:g} MB; allow more"
+            )
 
 
 def _offender(case: Case, name: str, reasons: Mapping[str, str]) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.errors import LayerFailure, UsageError
+from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._domain import Border, split_at_border
 from gradcheck.gradients.numeric._slopes import sensitivities, slopes
@@ -82,6 +82,7 @@ class Stage:
         self._copies: dict[int, Copies] = {}
         self._passages: dict[str, tuple[Passage, ...]] = {}
         self._chunks: dict[str, int] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
         self._beside: dict[Callable[[Point], Point], Stage] = {}
         self._slopes: dict[str, Array | None] = {}
         self._sensitivities: dict[str, Array | None] = {}
@@ -105,24 +106,24 @@ class Stage:
         return name in self.samples and not self.coupled and self.observables.sample_by_sample
 
     def chunk(self, name: str) -> int:
-        """How many copies are evaluated together: so many that what changes in them fits the cache, and the memory.
-
-        UsageError where not even one fits the memory.
-        """
+        """How many copies are evaluated together: so many that what changes in them fits the cache, and the memory."""
         if name not in self._chunks:
-            widest, all_of_it = self._numbers(name)
-            fitting = int(self.memory // (_BYTES * (all_of_it + _TEMPORARIES * widest)))
-            if not fitting:
-                needed = _BYTES * (all_of_it + _TEMPORARIES * widest) / 1e6
-                raise UsageError(
-                    f"the network with one entry of {name} moved takes about {needed:.2g} MB beside the network, "
-                    f"but only {self.memory / 1e6:g} MB are allowed; allow more with --max-memory"
-                )
-            self._chunks[name] = max(1, min(CHUNK // widest, fitting))
+            widest, _ = self._numbers(name)
+            self._chunks[name] = max(1, min(CHUNK // widest, int(self.memory // self.copy_size(name))))
         return self._chunks[name]
+
+    def copy_size(self, name: str) -> int:
+        """Bytes that one copy takes beside the network itself, those included that a forward needs on its way."""
+        widest, everything = self._numbers(name)
+        return _BYTES * (everything + _TEMPORARIES * widest)
 
     def _numbers(self, name: str) -> tuple[int, int]:
         """Of a copy, the most that change, or are written out for a forward, at any place, and all that change."""
+        if name not in self._sizes:
+            self._sizes[name] = self._counted(name)
+        return self._sizes[name]
+
+    def _counted(self, name: str) -> tuple[int, int]:
         array, fused = self.arrays[name], self.sample_by_sample(name)
         sizes = [self.arrays[output].size for passage in self.passages(name) for output in passage.node.outputs]
         sizes += [array.size] if name in self.samples else [1]

@@ -13,7 +13,6 @@ from core_nets import Add, Centred, Declared, Gate, Normalised, graph, normal, s
 from support import case
 
 from gradcheck.assembly import Assembly
-from gradcheck.errors import UsageError
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
 from gradcheck.gradients.numeric.sweep import CHUNK, Moves, Stage, perturbed_observables
 from gradcheck.layers._base import Layer
@@ -341,10 +340,10 @@ def test_copies_stay_in_the_memory_that_is_allowed(layers: Any, step: complex, t
     assert most < 2e6
 
 
-def test_what_is_too_large_for_the_memory_is_refused_with_what_it_takes() -> None:
+def test_a_copy_that_is_too_large_for_the_memory_is_said_to_be() -> None:
     stage = replace(stage_of(case(Linear(300), Softmax(), x=normal(8, 40))), memory=1e5)
-    with pytest.raises(UsageError, match=r"entry of linear_1.weight moved takes about 0\.\d+ MB .* 0.1 MB .*--max-mem"):
-        stage.chunk("linear_1.weight")
+    assert stage.copy_size("linear_1.weight") > 1e5
+    assert stage.chunk("linear_1.weight") == 1
 
 
 def test_applied_moves_one_entry_a_copy() -> None:

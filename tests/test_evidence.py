@@ -109,7 +109,7 @@ def test_complex_on_demand_is_refused_where_it_would_lie() -> None:
 
 
 def test_a_copy_that_does_not_fit_the_memory_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"test\.yaml: the network with one entry of linear_1.weight moved takes about 0"):
+    with pytest.raises(UsageError, match=r"test\.yaml: .* one entry of linear_1.weight moved takes about 0"):
         heard(dense(max_memory=1e-6))
 
 

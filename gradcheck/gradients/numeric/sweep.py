@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,19 +80,23 @@ class Stage:
         outputs = {output for node in self.network.nodes for output in node.outputs}
         self.samples = frozenset(self.point.batched | outputs)
         self.seen = frozenset(name for term in self.network.terms for name in term.predictions)
-        self._copies: dict[int, Copies] = {}
         self._passages: dict[str, tuple[Passage, ...]] = {}
         self._chunks: dict[str, int] = {}
-        self._sizes: dict[str, tuple[int, int]] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._copies: dict[int, Copies] = {}
         self._beside: dict[Callable[[Point], Point], Stage] = {}
         self._slopes: dict[str, Array | None] = {}
         self._sensitivities: dict[str, Array | None] = {}
 
     def anew(self, point: Point | None = None) -> Stage:
         """The same network, here or at another point; nothing is remembered but how changes pass it."""
-        arrays = self.arrays if point is None else {}
-        other = replace(self, point=point or self.point, arrays=arrays, border=Border())
-        other._passages, other._chunks = self._passages, self._chunks
+        other = copy(self)
+        other.border = Border()
+        if point is not None:
+            other.point, other.arrays = point, self.network.forward(point).arrays
+        other._forget()
         return other
 
     def beside(self, change: Callable[[Point], Point]) -> Stage:
@@ -119,11 +124,6 @@ class Stage:
 
     def _numbers(self, name: str) -> tuple[int, int]:
         """Of a copy, the most that change, or are written out for a forward, at any place, and all that change."""
-        if name not in self._sizes:
-            self._sizes[name] = self._counted(name)
-        return self._sizes[name]
-
-    def _counted(self, name: str) -> tuple[int, int]:
         array, fused = self.arrays[name], self.sample_by_sample(name)
         sizes = [self.arrays[output].size for passage in self.passages(name) for output in passage.node.outputs]
         sizes += [array.size] if name in self.samples else [1]

@@ -73,6 +73,6 @@ def _directions(together: Array, first: int, last: int) -> Array:
 
 def _stays(stepped: Array, base: Array, h: float) -> bool:
     """Whether f(x + i h) is that of a function smooth at x: finite, with one real part but for rounding and h²."""
-    with np.errstate(invalid="ignore"):
-        same = np.abs(stepped.real - base.real) <= _ROUNDED * np.abs(base.real) + h
-        return bool(same.all() and np.isfinite(stepped).all())
+    if not np.isfinite(stepped).all():
+        return False
+    return bool((np.abs(stepped.real - base.real) <= _ROUNDED * np.abs(base.real) + h).all())

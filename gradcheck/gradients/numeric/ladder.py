@@ -193,6 +193,9 @@ class _Climb:
     def run(self, entries: Array, steps: Array, tick: Callable[[int], None] | None) -> Rungs:
         moving = np.unique(entries % self.features) if self.fused else entries
         moves = Moves(self.name, moving, self.array.shape, self.fused)
+        if not len(entries):
+            none = np.zeros((len(steps), 0))
+            return Rungs(steps, none, none, none > 0, np.zeros(0), dict.fromkeys(self.question.others, np.zeros(0)))
         found, done = [], 0
         for chunk in moves.chunks(self.stage.chunk(self.name)):
             found.append(self._chunk(chunk, steps))

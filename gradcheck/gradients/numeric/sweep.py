@@ -1,9 +1,10 @@
 """Every entry of a tensor: perturbed copies through what depends on them, and nothing else.
 
 A perturbation of a parameter of layer k leaves every activation before k as it is (prefix reuse); many perturbed copies
-ride in one stacked batch; where a layer can say cheaply what changed (one column of its output), only the change
-travels on. Layers that couple samples are evaluated copy by copy. A copy at which a forward raises lies outside of its
-domain, and its values are NaN.
+ride in one stacked batch; where a layer can say cheaply what changed (one column of its output, one channel), only the
+change travels on. Along a short complex step it is a real tangent, which elementwise layers and losses answer by slopes
+that are measured once for all copies. Layers that couple samples are evaluated copy by copy. A copy at which a forward
+raises lies outside of its domain, and its values are NaN.
 """
 
 from __future__ import annotations

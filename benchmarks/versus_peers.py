@@ -8,8 +8,9 @@ Workloads    A to E are the specs a.yaml to e.yaml of benchmarks/specs; the peer
              numbers, written in their own framework's operations. Only parameters are checked, by everybody; the row
              of the whole pipeline checks the input, too, and does all that `gradcheck run` does but reading and
              printing.
-entries      every entry: gradcheck's sweep (complex step and central) and its whole pipeline, torch.autograd.gradcheck
-             (slow mode), scipy's 3-point differences, a plain numpy loop, numdifftools.
+entries      every entry: gradcheck's sweep (complex step and central), the same with its error bars, and its whole
+             pipeline; torch.autograd.gradcheck (slow mode), scipy's 3-point differences, a plain numpy loop,
+             numdifftools. The sweep is held against the others, who say nothing about how far they are off.
 direction    one direction: gradcheck, torch.autograd.gradcheck (fast mode), JAX's (jitted) and autograd's check_grads.
 start        `gradcheck run` on B, a process from start to end, against `import torch`.
 growth       the sweep over two decades of parameters, as a slope and a plot.

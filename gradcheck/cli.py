@@ -148,6 +148,9 @@ _specs = click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
               "replaced and what ended it is named.  [default: 1]")  # fmt: skip
 @click.option("--executor", type=executor, metavar="dask://HOST:PORT",
               help="Spread over the workers of this Dask scheduler; --jobs then says to how many at once.")  # fmt: skip
+@click.option("--max-memory", type=number("the memory", zero=False), metavar="MB",
+              help="Evaluate only as many perturbed copies of the network at once as fit in so many megabytes. "
+              "[default: the spec's, or 1000]")  # fmt: skip
 @click.option("--max-time", type=number("the time", zero=False), metavar="SECONDS",
               help="Stop after so long and say what was not reached, which is an error (GC903).")  # fmt: skip
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="error", show_default=True,
@@ -167,7 +170,10 @@ def _run(specs: tuple[str, ...], fmt: str, reports: tuple[tuple[str, Path], ...]
         Request(
             paths=paths,
             plugins=options["plugins"],
-            overrides={name: options[name] for name in ("seed", "method", "step", "rtol", "directions", "entries")},
+            overrides={
+                name: options[name]
+                for name in ("seed", "method", "step", "rtol", "directions", "entries", "max_memory")
+            },
             selection=Selection(*(tuple(code for group in options[o] for code in group) for o in ("select", "ignore"))),
             fmt=fmt,
             reports=reports,

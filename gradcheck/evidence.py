@@ -253,8 +253,7 @@ class Scene:
 
     def fresh(self) -> Scene:
         """The same with a stage that remembers nothing of earlier sweeps."""
-        stage = self.stage
-        return replace(self, stage=Stage(stage.network, stage.point, stage.coupled, stage.observables, stage.arrays))
+        return replace(self, stage=self.stage.anew())
 
     @property
     def draws(self) -> Draws:
@@ -297,7 +296,7 @@ class Scene:
 
 def _nearby(stage: Stage) -> Stage:
     """The network with every number moved by one unit in the last place."""
-    return Stage(stage.network, stage.point.map(partial(moved, seed=1)), stage.coupled, stage.observables)
+    return stage.anew(stage.point.map(partial(moved, seed=1)))
 
 
 def _magnitude_along(gradient: Array) -> float:
@@ -306,7 +305,10 @@ def _magnitude_along(gradient: Array) -> float:
 
 
 def prepare(case: Case) -> Scene:
-    """The backward pass, and the choice of schemes. UsageError where `complex` is demanded and a layer is not safe."""
+    """The backward pass, and the choice of schemes.
+
+    UsageError where `complex` is demanded and a layer is not safe, or a copy does not fit the memory.
+    """
     analytic = gradient(case.network, case.point.cast(case.dtype))
     stage = _stage(case)
     reasons = unsafe(case.network, stage.arrays)
@@ -314,10 +316,13 @@ def prepare(case: Case) -> Scene:
     if not names:
         raise NothingSelected(f"{case.path}: there is neither a parameter nor a real input to differentiate by")
     chosen = {name: _scheme(case, name, reasons) for name in names}
+    chosen_course = course(case, stage, chosen)
+    if not chosen_course.directions:
+        _require_memory(case, stage, names)
     measured = not all(SCHEMES[scheme].is_complex for scheme, _ in chosen.values())
     question = _question(stage, analytic, measured)
     watch = KinkWatch(case.network, stage.arrays, analytic.trace.arrays)
-    return Scene(case, stage, analytic, chosen, reasons, question, watch, course(case, stage, chosen))
+    return Scene(case, stage, analytic, chosen, reasons, question, watch, chosen_course)
 
 
 def gather(
@@ -375,7 +380,8 @@ def _tick(progress: Progress, done: int, total: int, name: str, entries: int) ->
 def _stage(case: Case) -> Stage:
     arrays = case.network.forward(case.point).arrays
     observables = Observables(case.network, case.point, "per_sample" in case.checks)
-    return Stage(case.network, case.point, coupling(case.network, case.point, arrays), observables, arrays)
+    coupled = coupling(case.network, case.point, arrays)
+    return Stage(case.network, case.point, coupled, observables, arrays, memory=case.gradient.max_memory * 1e6)
 
 
 def _magnitude(term: Term, losses: Any, arrays: Mapping[str, Array]) -> float:
@@ -411,6 +417,17 @@ def _question(stage: Stage, analytic: Analytic, measured: bool) -> Question:
 
 def _weights(stage: Stage, position: int, losses_shape: tuple[int, ...], reduction: str) -> Array:
     return stage.observables.weights(position, reduction, stage.arrays, losses_shape)
+
+
+def _require_memory(case: Case, stage: Stage, names: Collection[str]) -> None:
+    """Raise UsageError where one copy with one entry moved takes more memory than there may be."""
+    for name in names:
+        needed = stage.copy_size(name)
+        if needed > stage.memory:
+            raise UsageError(
+                f"{case.path}: the network with one entry of {name} moved takes about {needed / 1e6:.2g} MB beside the "
+                f"network itself, and --max-memory allows {stage.memory / 1e6:g} MB; allow more"
+            )
 
 
 def _offender(case: Case, name: str, reasons: Mapping[str, str]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.layers._base import Layer
+from gradcheck.layers._columns import Columns
 from gradcheck.losses._base import Loss
 
 Array = NDArray[Any]
@@ -60,14 +62,15 @@ class Node:
 
     def call(self, inputs: Sequence[Array], keywords: Mapping[str, Array]) -> tuple[tuple[Array, ...], Any]:
         """Call forward on the given arrays -> (outputs, cache). A plugin gets copies: it cannot change ours."""
-        if not self.trusted:
-            inputs, keywords = [x.copy() for x in inputs], {name: array.copy() for name, array in keywords.items()}
+        if self.trusted:
+            output, cache = self.layer.forward(*inputs, **keywords)
+            return output if isinstance(output, tuple) else (output,), cache
+        inputs, keywords = [x.copy() for x in inputs], {name: array.copy() for name, array in keywords.items()}
         with guarded(self.name, "forward", self.trusted):
             output, cache = _pair(self.layer.forward(*inputs, **keywords), self.name)
         outputs = output if isinstance(output, tuple) else (output,)
-        if not self.trusted:
-            outputs = tuple(np.asarray(y) if isinstance(y, np.ndarray) else y for y in outputs)
-            self._require_shapes(inputs, outputs)
+        outputs = tuple(np.asarray(y) if isinstance(y, np.ndarray) else y for y in outputs)
+        self._require_shapes(inputs, outputs)
         return outputs, cache
 
     @property
@@ -82,9 +85,10 @@ class Node:
 
     def part(self, x: Array) -> Array:
         """An elementwise layer on some of its input's numbers, in any shape."""
+        if self.trusted:
+            return cast("Array", self.layer.forward(x)[0])
         with guarded(self.name, "forward", self.trusted):
-            y: Array = self.layer.forward(x if self.trusted else x.copy())[0]
-        return y
+            return cast("Array", self.layer.forward(x.copy())[0])
 
     def _require_shapes(self, inputs: Sequence[Array], outputs: tuple[Array, ...]) -> None:
         """A plugin's outputs have the shapes that they had when the network was built, for any number of samples."""
@@ -94,9 +98,22 @@ class Node:
                 message = f"{self.name}: forward returned shape {np.shape(y)} for {n} samples; expected {(n, *shape)}"
                 raise LayerFailure("GC120", self.name, "forward", message)
 
+    def asked(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """What the layer answers beyond its three methods."""
+        if self.trusted:
+            return getattr(self.layer, method)(*arguments, **keywords)
+        with guarded(self.name, method, self.trusted):
+            return getattr(self.layer, method)(*arguments, **keywords)
+
     def says(self, name: str) -> bool:
         """Whether what the layer says beyond its three methods is about its own forward, not an inherited one."""
         return _belongs_to(type(self.layer), "forward", name)
+
+    def acts_within(self, columns: Columns) -> bool:
+        """Whether the layer keeps to the blocks of its input that change, and may be called on them alone."""
+        if self.layer.elementwise and self.says("elementwise"):
+            return True
+        return columns.axis == 1 and self.layer.channelwise and self.says("channelwise")
 
     def branches(self, inputs: Sequence[Array], keywords: Mapping[str, Array]) -> Array | None:
         """The layer's `branches` at the given arrays; None where it does not say."""
@@ -342,6 +359,7 @@ class guarded:  # noqa: N801 - reads as a statement: with guarded(...)
         raise LayerFailure("GC901", self.node, self.phase, message) from error
 
 
+@cache
 def _belongs_to(kind: type, method: str, name: str) -> bool:
     """Whether an attribute is defined at or below the class that defines a method: it was written for that method."""
     for base in kind.__mro__:

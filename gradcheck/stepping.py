@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from gradcheck.errors import UsageError
 from gradcheck.evidence import Evidence, Progress, gather
 from gradcheck.gradients.numeric._copies import Copies
+from gradcheck.gradients.numeric._steps import Change, Step
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Rungs, climb, plateau
 from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme, scale_of
@@ -75,20 +76,20 @@ class _NamingWatch(KinkWatch):
         self.sample = sample
         self.layers: dict[str, None] = {}
 
-    def see(self, node: Node, copies: Copies, changed: Mapping[str, Any]) -> None:
+    def see(self, node: Node, copies: Copies, changed: Mapping[str, Change], step: Step) -> None:
         """As the watch does, with the layer's name."""
         before = self._count()
-        super().see(node, copies, changed)
+        super().see(node, copies, changed, step)
         if self._count() > before:
             self.layers[node.name] = None
 
-    def see_losses(self, copies: Copies, changed: Mapping[str, Array]) -> None:
+    def see_losses(self, copies: Copies, changed: Mapping[str, Change], step: Step) -> None:
         """As the watch does, term by term, with its name."""
         terms = self.terms
         for term in terms:
             before = self._count()
             self.terms = (term,)
-            super().see_losses(copies, changed)
+            super().see_losses(copies, changed, step)
             if self._count() > before:
                 self.layers[term.name] = None
         self.terms = terms

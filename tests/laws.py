@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from gradcheck.errors import ShapeError
 from gradcheck.findings import SpecReport
 from gradcheck.layers._base import Layer
+from gradcheck.layers._columns import Columns
 from gradcheck.naming import spec_name
 
 Array = NDArray[Any]
@@ -297,6 +298,58 @@ def elementwise_means_entry_by_entry(layer: Layer, *inputs: Array, **parameters:
     close(outputs(layer, inputs[0].ravel()[some])[0], whole.ravel()[some], "forward of every second entry")
 
 
+def channelwise_means_channel_by_channel(layer: Layer, *inputs: Array, **parameters: Array) -> None:
+    """What a layer declares by `channelwise`: forward of some channels is those channels of forward."""
+    if not layer.channelwise:
+        return
+    assert len(inputs) == 1
+    assert not parameters
+    (whole,), (x,) = outputs(layer, *inputs), inputs
+    close(outputs(layer, x[:, 1::2])[0], whole[:, 1::2], "forward of every second channel")
+
+
+def perturbed_is_forward_with_the_entry_moved(layer: Layer, *inputs: Array, **parameters: Array) -> None:
+    """What a layer says cheaply of its parameters' entries, entry by entry."""
+    for name in _learned(layer, inputs):
+        entries = np.nonzero(np.ones(parameters[name].shape))
+        steps = np.arange(1.0, len(entries[0]) + 1)
+        columns = layer.perturbed(name, entries, steps, inputs[0], **parameters)
+        if columns is None:
+            continue
+        (y,) = outputs(layer, *inputs, **parameters)
+        expected = []
+        for step, index in zip(steps, zip(*entries, strict=True), strict=True):
+            moved = parameters[name].copy()
+            moved[index] += step
+            expected.append(outputs(layer, *inputs, **{**parameters, name: moved})[0])
+        close(columns.moved(y), np.stack(expected), f"what {name} changes", rtol=1e-13)
+
+
+def carry_is_forward_of_the_moved_input(layer: Layer, *inputs: Array, **parameters: Array) -> None:
+    """What an affine layer says of a move of its input."""
+    moves = normal(*inputs[0].shape, seed=3)
+    carried = layer.carry(moves, **parameters)
+    if carried is not None:
+        before, after = (outputs(layer, x, **parameters)[0] for x in (inputs[0], inputs[0] + moves))
+        close(before + carried, after, "what a move of the input changes", rtol=1e-13)
+
+
+def carry_columns_is_carry_of_whole_copies(layer: Layer, *inputs: Array, **parameters: Array) -> None:
+    """What a layer says of copies that move in one block of an axis, whichever axis and block."""
+    x = inputs[0]
+    for axis, size in enumerate(x.shape[1:], start=1):
+        for width in {1, max(size // 2, 1)} if size % 2 == 0 else {1}:
+            index = np.array([0, size // width - 1, 0])
+            moves = normal(3, *x.shape[:axis], width, *x.shape[axis + 1 :], seed=axis)
+            columns = Columns(axis, index, moves)
+            answer = layer.carry_columns(columns, **parameters)
+            if answer is None:
+                continue
+            before, *after = (outputs(layer, x + d, **parameters)[0] for d in (0 * x, *columns.dense(x.shape)))
+            found = answer.dense(before.shape) if isinstance(answer, Columns) else answer
+            close(before + found, np.stack(after), f"blocks of axis {axis}", rtol=1e-13)
+
+
 def upstream_times_output_is_gradient_times_input(layer: Layer, *inputs: Array, **parameters: Array) -> None:
     """Euler's identity Σ dy y = Σ dx x, for a layer with f(t x) = t f(x) for t > 0 (not one of `ALL`)."""
     outcome = run(layer, *inputs, **parameters)
@@ -316,6 +369,10 @@ ALL: tuple[Law, ...] = (
     complex_arguments_are_carried,
     branches_keep_their_contract,
     elementwise_means_entry_by_entry,
+    channelwise_means_channel_by_channel,
+    perturbed_is_forward_with_the_entry_moved,
+    carry_is_forward_of_the_moved_input,
+    carry_columns_is_carry_of_whole_copies,
 )
 
 

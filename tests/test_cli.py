@@ -296,6 +296,16 @@ def test_time_that_runs_out_is_an_error(run: Run) -> None:
     assert run("run", "tiny.yaml", "--max-time", "1e9").stdout == run("run", "tiny.yaml").stdout
 
 
+def test_memory_that_holds_no_copy_is_refused_and_a_little_is_enough(run: Run) -> None:
+    done = run("run", "tiny.yaml", "--max-memory", "1e-9")
+    assert done.returncode == 2
+    assert "tiny.yaml: the network with one entry of " in done.stderr
+    assert "and --max-memory allows 1e-09 MB; allow more" in done.stderr
+    assert verdicts(run("run", "tiny.yaml", "--max-memory", "0.01", "--format", "json").stdout) == [
+        ("tiny.yaml", "pass")
+    ]
+
+
 def test_products_take_one_thread_unless_the_user_says_otherwise(folder: Path, run: Run) -> None:
     plugin = "import os, sys\nprint('threads', os.environ['OPENBLAS_NUM_THREADS'])\n" + TWICE
     (folder / "threads.py").write_text(plugin, encoding="utf-8")

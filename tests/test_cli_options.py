@@ -49,6 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "tiny.yaml", "--jobs", "many"], "the number of workers is 'many'"),
         (["run", "tiny.yaml", "-j", "-2"], "the number of workers is '-2'"),
         (["run", "tiny.yaml", "--max-time", "0"], "the time is '0'; expected a finite number greater than 0"),
+        (["run", "tiny.yaml", "--max-memory", "0"], "the memory is '0'; expected a finite number greater than 0"),
         (["run", "tiny.yaml", "--executor", "localhost:1"], "'localhost:1' is no scheduler; write it like dask://"),
         (["run", "tiny.yaml", "--executor", "dask://host"], "'dask://host' is no scheduler"),
         (["run", "tiny.yaml", "--executor", "dask://host:0"], "'dask://host:0' is no scheduler"),

@@ -108,6 +108,11 @@ def test_complex_on_demand_is_refused_where_it_would_lie() -> None:
         heard(case(plug(np.abs, np.sign), x=X, method="complex"))
 
 
+def test_a_copy_that_does_not_fit_the_memory_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"test\.yaml: .* one entry of linear_1.weight moved takes about 0"):
+        heard(dense(max_memory=1e-6))
+
+
 def test_entries_choose_the_tensors() -> None:
     entries = (("linear_2.weight", (0, 1)), ("input", (1, 1)), ("linear_2.weight", (2, 0)))
     assert heard(dense(entries=entries)).names == ("linear_2.weight", "input")

@@ -11,6 +11,7 @@ import pytest
 
 from gradcheck.findings import Counts, Finding, Row, SpecReport
 from gradcheck.layers._base import Layer
+from gradcheck.layers._columns import Columns
 
 
 class Square(Layer):
@@ -112,6 +113,40 @@ class NotElementwise(Layer):
         return np.cumsum(dy[::-1])[::-1].reshape(dy.shape), {}
 
 
+class NotChannelwise(NotElementwise):
+    elementwise = False
+    channelwise = True
+
+
+class Scaled(Layer):
+    """y = s x with one s a feature, and a wrong word about it each."""
+
+    def init(self, rng: Any, *x_shapes: Any) -> Any:
+        return {"scale": rng.standard_normal(x_shapes[0][-1])}
+
+    def forward(self, x: Any, scale: Any) -> Any:
+        return x * scale, None
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        raise NotImplementedError
+
+
+class PerturbedElsewhere(Scaled):
+    def perturbed(self, name: str, entries: Any, steps: Any, x: Any, **parameters: Any) -> Any:
+        moves = steps[:, None] * x.T[entries[0]]
+        return Columns(1, np.roll(entries[0], 1), moves[..., None])
+
+
+class CarriedUnscaled(Scaled):
+    def carry(self, moves: Any, **parameters: Any) -> Any:
+        return moves
+
+
+class ColumnsUnscaled(Scaled):
+    def carry_columns(self, columns: Any, **parameters: Any) -> Any:
+        return columns
+
+
 BROKEN = [
     (laws.backward_is_the_derivative, TwiceTheGradient()),
     (laws.backward_is_the_derivative, ForgottenParameter()),
@@ -128,6 +163,10 @@ BROKEN = [
     (laws.branches_keep_their_contract, BranchesWithoutBatch()),
     (laws.branches_keep_their_contract, BranchesByImaginaryPart()),
     (laws.elementwise_means_entry_by_entry, NotElementwise()),
+    (laws.channelwise_means_channel_by_channel, NotChannelwise()),
+    (laws.perturbed_is_forward_with_the_entry_moved, PerturbedElsewhere()),
+    (laws.carry_is_forward_of_the_moved_input, CarriedUnscaled()),
+    (laws.carry_columns_is_carry_of_whole_copies, ColumnsUnscaled()),
     (laws.upstream_times_output_is_gradient_times_input, Square()),
 ]
 

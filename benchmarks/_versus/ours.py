@@ -1,9 +1,9 @@
-"""What gradcheck does, called from Python: the sweep alone, the whole pipeline, one direction."""
+"""What gradcheck does, called from Python: the sweep, alone or with its bars, the whole pipeline, one direction."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from gradcheck.gradients.analytic import gradient
 from gradcheck.gradients.numeric.coupling import coupling
 from gradcheck.gradients.numeric.draws import Draws, along
-from gradcheck.gradients.numeric.estimate import Estimate, estimate, step_for
+from gradcheck.gradients.numeric.estimate import Estimate, estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.ladder import Question
+from gradcheck.gradients.numeric.ladder import Question, Rungs, climb
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
 from gradcheck.gradients.numeric.rays import climb_along
-from gradcheck.gradients.numeric.schemes import SCHEMES
+from gradcheck.gradients.numeric.schemes import SCHEMES, step_for
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.pipeline import run_case
 from gradcheck.spec.case import Case
@@ -30,11 +30,13 @@ PROBE = "gradcheck.gradients.numeric.probe"
 
 @dataclass(frozen=True)
 class Ready:
-    """A case, and what a run finds out about its network before it sweeps: coupled samples, noise, kinks."""
+    """A case, and what a run finds out about its network before it sweeps: coupled samples, noise, kinks.
+
+    stage  the network, ready to be perturbed; every sweep evaluates it anew
+    """
 
     case: Case
-    coupled: frozenset[str]
-    observables: Observables
+    stage: Stage
     question: Question
     watch: KinkWatch
 
@@ -48,11 +50,21 @@ def ready(case: Case) -> Ready:
     (term,), (losses,) = case.network.terms, trace.losses
     weights = observables.weights(0, term.reduction, trace.arrays, np.shape(losses))
     question = Question(weights, {}, forward_noise(stage))
-    return Ready(case, coupled, observables, question, KinkWatch(case.network, trace.arrays))
+    return Ready(case, stage, question, KinkWatch(case.network, trace.arrays))
 
 
-def sweep(known: Ready, scheme: str, every: int = 1) -> list[Estimate]:
-    """Forward, then every entry of all parameters, or of each parameter one entry in so many."""
+def sweep(known: Ready, scheme: str, every: int = 1) -> list[Rungs]:
+    """Forward, then the derivative by every entry of all parameters, or of each parameter by one entry in so many."""
+    stage, row = _stage(known), SCHEMES[scheme]
+    return [
+        climb(stage, name, _some(stage.arrays[name], every), row, known.question,
+              np.array([step_for(row, stage.arrays[name])]), known.watch)
+        for name in known.case.point.parameters
+    ]  # fmt: skip
+
+
+def sweep_with_bars(known: Ready, scheme: str, every: int = 1) -> list[Estimate]:
+    """The same, and how far each of them may be off."""
     stage = _stage(known)
     return [
         estimate(stage, name, SCHEMES[scheme], known.question, known.watch, entries=_some(stage.arrays[name], every))
@@ -69,7 +81,7 @@ def probe(known: Ready, count: int) -> list[Array]:
     """Backward, then the slopes of every parameter and input along directions of its own, as a run probes them."""
     point = known.case.point
     analytic = gradient(known.case.network, point)
-    stage = Stage(known.case.network, point, known.coupled, known.observables, analytic.trace.arrays)
+    stage = known.stage.anew()
     draws, found = Draws(count, seed=0), []
     for name in (*point.parameters, *point.inputs):
         rays = draws.rays(name, stage.arrays[name].shape)
@@ -83,7 +95,7 @@ def direction(known: Ready) -> Any:
     """Backward, then the slope along one direction of all parameters together, which is what the peers take, too."""
     point = known.case.point
     analytic = gradient(known.case.network, point)
-    stage = Stage(known.case.network, point, known.coupled, known.observables, analytic.trace.arrays)
+    stage = known.stage.anew()
     return _directions()(stage, known.question, point.parameters, analytic.gradients, count=1, seed=0)
 
 
@@ -104,13 +116,8 @@ def _directions() -> Callable[..., Any]:
 
 
 def _stage(known: Ready) -> Stage:
-    return Stage(known.case.network, known.case.point, known.coupled, known.observables)
+    return known.stage.anew(known.case.point)
 
 
-def _some(array: Array, every: int) -> Array | None:
-    return None if every == 1 else np.arange(0, array.size, every)
-
-
-def gradients(found: Sequence[Estimate]) -> list[Array]:
-    """The values of a sweep."""
-    return [one.value for one in found]
+def _some(array: Array, every: int) -> Array:
+    return np.arange(0, array.size, every)

@@ -28,6 +28,7 @@ from _versus.workloads import LETTERS, Workload
 
 Array = NDArray[Any]
 UNIT, SWEEP, WHOLE = "numpy forward + backward (the unit)", "gradcheck, complex step", "gradcheck, whole pipeline"
+BARS, CENTRAL = "gradcheck, complex step with bars", "gradcheck, central"
 TORCH_SLOW, TORCH_FAST = "torch gradcheck, slow mode", "torch gradcheck, fast mode"
 SCIPY, NAIVE, JAX, AUTOGRAD = "scipy 3-point", "naive numpy loop, central", "JAX check_grads", "autograd check_grads"
 DIRECTION = "gradcheck, one direction"
@@ -84,10 +85,10 @@ def _unit(workload: Workload, sampled: bool) -> Timed:
     return partial(BY_HAND[workload.structure], workload.x, workload.target, *workload.arrays.values()), 1.0
 
 
-def _sweep(scheme: str, workload: Workload, sampled: bool) -> Timed:
+def _sweep(sweep: Callable[..., Any], scheme: str, workload: Workload, sampled: bool) -> Timed:
     every = _EVERY if sampled else 1
     entries = sum(len(range(0, array.size, every)) for array in workload.arrays.values())
-    return partial(ours.sweep, ours.ready(workload.case), scheme, every), entries / workload.entries
+    return partial(sweep, ours.ready(workload.case), scheme, every), entries / workload.entries
 
 
 def _whole(workload: Workload, sampled: bool) -> Timed:
@@ -193,9 +194,10 @@ def _of_one_vector(workload: Workload, sampled: bool) -> tuple[Callable[[Array],
 
 EVERY_ENTRY = (
     Rival(UNIT, _unit),
-    Rival(SWEEP, partial(_sweep, "complex"), hurried="E"),
+    Rival(SWEEP, partial(_sweep, ours.sweep, "complex"), hurried="E"),
     Rival(WHOLE, _whole, patient="E"),
-    Rival("gradcheck, central", partial(_sweep, "central"), hurried="E"),
+    Rival(BARS, partial(_sweep, ours.sweep_with_bars, "complex"), hurried="E"),
+    Rival(CENTRAL, partial(_sweep, ours.sweep, "central"), hurried="E"),
     Rival(TORCH_SLOW, partial(_torch, False), "torch", starred="E", hurried="BCDE"),
     Rival(SCIPY, _scipy, "scipy", starred="E", hurried="BCDE"),
     Rival(NAIVE, _naive, starred="E", hurried="BCDE"),

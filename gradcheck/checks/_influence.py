@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.gradients.numeric.estimate import step_for
-from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of
+from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of, step_for
 from gradcheck.network import Network, Node
 
 Array = NDArray[Any]

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from gradcheck.compare import KINK
 from gradcheck.evidence import Evidence
 from gradcheck.findings import Kink
-from gradcheck.gradients.numeric.estimate import step_for
-from gradcheck.gradients.numeric.schemes import SCHEMES
+from gradcheck.gradients.numeric.schemes import SCHEMES, step_for
 from gradcheck.gradients.numeric.sites import Site, Sites, sites
 
 Array = NDArray[Any]

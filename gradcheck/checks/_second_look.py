@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from gradcheck.compare import Comparison, Second
 from gradcheck.evidence import Evidence
-from gradcheck.gradients.numeric.estimate import Estimate, step_for
+from gradcheck.gradients.numeric.estimate import Estimate
 from gradcheck.gradients.numeric.ladder import Plateau
-from gradcheck.gradients.numeric.schemes import SCHEMES
+from gradcheck.gradients.numeric.schemes import SCHEMES, step_for
 
 Array = NDArray[Any]
 #: The scheme that gives a second estimate beside the complex step.

@@ -30,6 +30,8 @@ class Layer(ABC):
     per_sample: ClassVar[tuple[str, ...]] = ()
     #: One input, no parameters, and y[i] depends on x[i] alone: forward may be called on any part of x.
     elementwise: ClassVar[bool] = False
+    #: One input, no parameters, and channel y[:, c] depends on x[:, c] alone: forward may be called on some channels.
+    channelwise: ClassVar[bool] = False
 
     #: Some of the units that `branches` is about feed others of them, as in a recurrence: where several meet a border
     #: at once, the slopes of the outputs do not bound what a right backward may say, and entries there are excused.
@@ -69,18 +71,25 @@ class Layer(ABC):
         return None
 
     def perturbed(
-        self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, y: Array, **parameters: Any
+        self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any
     ) -> Columns | None:
-        """Outputs after the k-th entry of parameter `name` has moved by steps[k], where they are cheap to say.
+        """By how much the output moves where entry k of parameter `name` moves by steps[k]: where that is cheap to say.
 
-        entries is an index as `numpy.nonzero` gives it, steps has shape (K,), x is the input and y the output before
-        the move. None (the default) means: call forward for each entry.
+        entries is an index as `numpy.nonzero` gives it, steps has shape (K,), x is the input. The output must be affine
+        in the parameter. None (the default) means: call forward for each entry.
         """
         return None
 
-    def carry(self, columns: Columns, y: Array, **parameters: Any) -> Array | None:
-        """Outputs (K, N, ...) of K copies of the input that differ from it in one column each.
+    def carry(self, moves: Array, **parameters: Any) -> Array | None:
+        """By how much the output moves where the input moves by `moves` (N, ...), of a layer that is affine in it.
 
-        y is the output before the change. None (the default) means: call forward on the whole copies.
+        None (the default) means: call forward on the moved input.
+        """
+        return None
+
+    def carry_columns(self, columns: Columns, **parameters: Any) -> Columns | Array | None:
+        """The same where K copies move in one block of an axis each -> (K, N, ...), or the blocks of the output.
+
+        None (the default) means: `carry` the moves of whole copies.
         """
         return None

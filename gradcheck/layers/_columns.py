@@ -1,4 +1,4 @@
-"""K copies of one array that differ from it in one column of the last axis each."""
+"""K copies of one array that differ from it in one block of one axis each: a column, a channel."""
 
 from __future__ import annotations
 
@@ -8,31 +8,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[Any]
+
 
 @dataclass(frozen=True)
 class Columns:
-    """Copies of `base`, written as what is different about them.
+    """By how much K copies of an array (N, ..., F, ...) differ from it, where each does so in one block of an axis.
 
-    base    (N, ..., F)   the array that is copied
-    index   (K,)          the column of copy k that differs
-    values  (K, N, ...)   what stands in that column
+    axis    which axis of the array; it is cut into F / w blocks of width w
+    index   (K,)                    the block in which copy k differs
+    moves   (K, N, ..., w, ...)     by how much it does
     """
 
-    base: NDArray[Any]
+    axis: int
     index: NDArray[np.intp]
-    values: NDArray[Any]
+    moves: Array
 
-    def dense(self) -> NDArray[Any]:
-        """The copies written out: (K, N, ..., F)."""
-        copies = np.empty((len(self.index), *self.base.shape), dtype=self.values.dtype)
-        copies[...] = self.base
-        copies[np.arange(len(self.index)), ..., self.index] = self.values
+    @property
+    def width(self) -> int:
+        """w."""
+        return int(self.moves.shape[1 + self.axis])
+
+    def of(self, array: Array) -> Array:
+        """Of an array with the same blocks those that differ: (K, N, ..., w, ...)."""
+        cut = array.reshape(self._cut_shape(array.shape))
+        order = (self.axis, *range(self.axis), *range(self.axis + 1, cut.ndim))
+        found: Array = cut.transpose(order)[self.index]
+        return found
+
+    def dense(self, shape: tuple[int, ...]) -> Array:
+        """By how much the copies differ everywhere, for an array of that shape: (K, *shape)."""
+        copies = np.zeros((len(self.index), *shape), dtype=self.moves.dtype)
+        blocks = np.moveaxis(copies.reshape(len(copies), *self._cut_shape(shape)), self.axis + 1, 1)
+        blocks[np.arange(len(self.index)), self.index] = self.moves
         return copies
 
-    def of_base(self, array: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The same columns of `array` (by default of the base): (K, N, ...)."""
-        return np.moveaxis((self.base if array is None else array)[..., self.index], -1, 0)
+    def moved(self, base: Array) -> Array:
+        """The copies written out: (K, N, ..., F, ...)."""
+        copies = self.dense(base.shape)
+        copies += base
+        return copies
 
-    def with_values(self, base: NDArray[Any], values: NDArray[Any]) -> Columns:
-        """The same columns of another array."""
-        return Columns(base, self.index, values)
+    def with_moves(self, moves: Array) -> Columns:
+        """Other moves of the same blocks."""
+        return Columns(self.axis, self.index, moves)
+
+    def _cut_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of an array whose axis is cut into blocks: (N, ..., F / w, w, ...)."""
+        return (*shape[: self.axis], shape[self.axis] // self.width, self.width, *shape[self.axis + 1 :])

@@ -80,6 +80,10 @@ class AvgPooling(Layer):
         dX = dy / self._divisor(cache, dy.dtype)
         return self._windows.give_back([dX] * self._windows.size, cache), {}
 
+    def carry(self, moves: Array, **parameters: Any) -> Array:
+        """y moves as x does."""
+        return self.forward(moves)[0]
+
     def _divisor(self, x_shape: Shape, dtype: Any) -> int | Array:
         """D, one number or one for each window."""
         if not self.count_include_pad:

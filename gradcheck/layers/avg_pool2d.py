@@ -23,6 +23,8 @@ class AvgPool2d(AvgPooling):
     what lies behind the padding is not in its D.
     """
 
+    channelwise = True
+
     kernel_size: Pair
     stride: Pair | None = None
     padding: MarginPair = 0

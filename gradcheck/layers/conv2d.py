@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Array, Layer, Shape
+from gradcheck.layers._columns import Columns
 from gradcheck.layers._windows import Count, MarginPair, Pair, Windows, pair
 
 
@@ -77,6 +78,33 @@ class Conv2d(Layer):
         if has_bias:
             gradients["bias"] = dy.sum(axis=(0, 2, 3))
         return self._windows.give_back(np.moveaxis(dX, 2, 0), x_shape), gradients
+
+    def perturbed(self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any) -> Columns:
+        """W[o, c, i, j] + δ moves channel o of y by δ times what the windows read at [c, i, j]; b[o] + δ by δ."""
+        X, steps = self._windows.read(x), steps.reshape(-1, 1, 1, 1, 1)
+        if name == "weight":
+            o, c, i, j = entries
+            channels = X.shape[1] // self.groups
+            group = o // (self.out_channels // self.groups)
+            moves = steps * np.moveaxis(X, 0, 3)[group * channels + c, i, j][:, :, None]
+        else:
+            moves = np.broadcast_to(steps, (len(steps), len(x), 1, *X.shape[4:]))
+        return Columns(1, entries[0], moves)
+
+    def carry(self, moves: Array, **parameters: Any) -> Array:
+        """x that moves by d moves y by W D, D the windows of d."""
+        return self.forward(moves, parameters["weight"])[0]
+
+    def carry_columns(self, columns: Columns, **parameters: Any) -> Array | None:
+        """A channel c of x that moves by d moves y by W[:, c] D, if all channels of y read it."""
+        if columns.axis != 1 or columns.width != 1 or self.groups != 1:
+            return None
+        D = self._windows.read(columns.moves.reshape(-1, *columns.moves.shape[2:]))
+        n, (p, q) = columns.moves.shape[1], D.shape[4:]
+        W = np.moveaxis(parameters["weight"], 1, 0)[columns.index]
+        W = W.reshape(len(W), 1, self.out_channels, -1)
+        carried: Array = W @ D.reshape(len(W), n, -1, p * q)
+        return carried.reshape(len(W), n, -1, p, q)
 
     @property
     def _windows(self) -> Windows:

@@ -58,14 +58,12 @@ class Embedding(Layer):
         np.add.at(dW, ids[read], dy[read])
         return None, {"weight": dW}
 
-    def perturbed(
-        self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, y: Array, **parameters: Any
-    ) -> Columns:
+    def perturbed(self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any) -> Columns:
         """W[v, j] + δ moves column j of y by δ wherever i = v."""
         row, column = entries
         rows, each = (array.reshape(-1, *[1] * x.ndim) for array in (row, steps))
-        moved = np.moveaxis(y[..., column], -1, 0)
-        return Columns(y, column, moved + each * ((x == rows) & self._is_read(x)))
+        moves = each * ((x == rows) & self._is_read(x))
+        return Columns(x.ndim, column, moves[..., None])
 
     def _is_read(self, ids: Array) -> Array:
         """Where the table is read: everywhere but at padding_idx."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Array, Layer, Shape
+from gradcheck.layers._columns import Columns
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,18 @@ class Flatten(Layer):
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """dx = dy, in the shape of x."""
         return dy.reshape(cache), {}
+
+    def carry(self, moves: Array, **parameters: Any) -> Array:
+        """y moves as x does."""
+        return self.forward(moves)[0]
+
+    def carry_columns(self, columns: Columns, **parameters: Any) -> Columns | None:
+        """A block of the axis start_dim is a block of y, too."""
+        start, _ = self._axes(columns.moves.shape[1:])
+        if columns.axis != start:
+            return None
+        flat, _ = self.forward(columns.moves.reshape(-1, *columns.moves.shape[2:]))
+        return columns.with_moves(flat.reshape(*columns.moves.shape[:2], *flat.shape[1:]))
 
     def _axes(self, shape: Shape) -> tuple[int, int]:
         """start_dim and end_dim, counted from the front."""

@@ -65,17 +65,18 @@ class LayerNorm(Layer):
         return normalised_backward(dz, z, s, self._axes), gradients
 
     def perturbed(
-        self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, y: Array, **parameters: Any
+        self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any
     ) -> Columns | None:
         """w[j] + δ moves column j of y by δ z[..., j]; b[j] + δ moves it by δ. For one normalised axis."""
         if len(entries) > 1:
             return None
         (column,) = entries
-        move = steps.reshape(-1, *[1] * (y.ndim - 1))
+        moves = steps.reshape(-1, *[1] * (x.ndim - 1))
         if name == "weight":
             z, _ = normalised(x, self._axes, self.eps)
-            move = move * np.moveaxis(z[..., column], -1, 0)
-        return Columns(y, column, np.moveaxis(y[..., column], -1, 0) + move)
+            moves = moves * np.moveaxis(z[..., column], -1, 0)
+        moves = np.broadcast_to(moves, (len(column), *x.shape[:-1]))
+        return Columns(x.ndim - 1, column, moves[..., None])
 
     @property
     def _shape(self) -> Shape:

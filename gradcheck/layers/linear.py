@@ -60,21 +60,23 @@ class Linear(Layer):
             gradients["bias"] = flat_dy.sum(axis=0)
         return dy @ weight.T, gradients
 
-    def perturbed(
-        self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, y: Array, **parameters: Any
-    ) -> Columns:
+    def perturbed(self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any) -> Columns:
         """W[i, j] + δ moves column j of y by δ x[..., i]; b[j] + δ moves it by δ."""
-        column = entries[-1]
-        moved = np.moveaxis(y[..., column], -1, 0)
-        move = steps.reshape(-1, *[1] * (y.ndim - 1))
-        if name == "weight":
-            move = move * np.moveaxis(x[..., entries[0]], -1, 0)
-        return Columns(y, column, moved + move)
+        weighs = name == "weight"
+        factors = x.transpose(-1, *range(x.ndim - 1))[entries[0]] if weighs else np.ones((1, *x.shape[:-1]))
+        moves = steps.reshape(-1, *[1] * (x.ndim - 1)) * factors
+        return Columns(x.ndim - 1, entries[-1], moves[..., None])
 
-    def carry(self, columns: Columns, y: Array, **parameters: Any) -> Array:
-        """A column j of x that moves by d moves y by d W[j]."""
-        move = columns.values - columns.of_base()
-        rows = parameters["weight"][columns.index].reshape(len(columns.index), *[1] * (y.ndim - 1), -1)
-        carried: Array = move[..., None] * rows
-        carried += y
-        return carried
+    def carry(self, moves: Array, **parameters: Any) -> Array:
+        """x that moves by d moves y by d W."""
+        return self.forward(moves, parameters["weight"])[0]
+
+    def carry_columns(self, columns: Columns, **parameters: Any) -> Array | None:
+        """A column j of x that moves by d moves y by d W[j], and a block of columns by the sum of what each does."""
+        moves, weight, w = columns.moves, parameters["weight"], columns.width
+        if columns.axis != moves.ndim - 2:
+            return None
+        rows = weight.reshape(-1, w, weight.shape[1])[columns.index]
+        flat = moves.reshape(len(moves), -1, w)
+        carried: Array = flat * rows if w == 1 else flat @ rows
+        return carried.reshape(*moves.shape[:-1], -1)

@@ -23,6 +23,8 @@ class MaxPool2d(MaxPooling):
     complex step, which is judged by its real part, is told the same.
     """
 
+    channelwise = True
+
     kernel_size: Pair
     stride: Pair | None = None
     padding: MarginPair = 0

@@ -32,7 +32,10 @@ def read_checks(node: Node | None, problems: Problems) -> tuple[tuple[str, ...],
 
 
 def _plan(options: GradientOptions) -> GradientPlan:
-    return GradientPlan(options.method, options.step or None, options.rtol, directions=number_of(options.directions))
+    return GradientPlan(
+        options.method, options.step or None, options.rtol, directions=number_of(options.directions),
+        max_memory=options.max_memory,
+    )  # fmt: skip
 
 
 def number_of(directions: int | str) -> int | None:

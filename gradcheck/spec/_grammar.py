@@ -153,6 +153,7 @@ class GradientOptions:
         Annotated[int, Meta(ge=0, le=MOST_DIRECTIONS)] | Literal["auto"],
         _words("Random directions of each tensor; 0: every entry; auto: every entry unless that takes too long."),
     ] = "auto"
+    max_memory: Annotated[float, Meta(gt=0, description="Megabytes for copies that are evaluated together.")] = 1000.0
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ class GradientPlan:
     """How the gradient is checked. `step` and `rtol` are None and 0 unless asked for.
 
     directions  how many of each tensor; 0 for every entry, None to choose by the size of the network
+    max_memory  megabytes that copies which are evaluated together may take
     """
 
     method: str = "auto"
@@ -21,6 +22,7 @@ class GradientPlan:
     rtol: float = 0.0
     entries: tuple[tuple[str, tuple[int, ...]], ...] = ()
     directions: int | None = None
+    max_memory: float = 1000.0
 
 
 @dataclass(frozen=True)

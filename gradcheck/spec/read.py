@@ -44,6 +44,7 @@ class Overrides:
     rtol: float | None = None
     entries: tuple[str, ...] = ()
     directions: int | str | None = None
+    max_memory: float | None = None
 
 
 class PluginFailure(Exception):  # noqa: N818 - a finding about user code
@@ -173,7 +174,8 @@ def _overridden(seed: int, plan: GradientPlan, overrides: Overrides) -> tuple[in
         try:
             options[name].hint.convert(value)
         except Mismatch:
-            raise UsageError(f"--{name} must be {options[name].hint.words()[0]}, got {show(value)}") from None
+            option, words = name.replace("_", "-"), options[name].hint.words()[0]
+            raise UsageError(f"--{option} must be {words}, got {show(value)}") from None
     seed = said.pop("seed", seed)
     if "directions" in said:
         said["directions"] = number_of(said["directions"])

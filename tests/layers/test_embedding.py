@@ -196,7 +196,7 @@ def test_perturbed_is_forward_with_the_entry_moved(layer: Embedding, x: Any, uni
     entries = np.nonzero(np.ones(weight.shape))
     steps = unit * np.arange(1, weight.size + 1)
     (y,) = laws.outputs(layer, x, weight=weight)
-    found = layer.perturbed("weight", entries, steps, x, y, weight=weight).dense()
+    found = layer.perturbed("weight", entries, steps, x, weight=weight).moved(y)
     for k, index in enumerate(zip(*entries, strict=True)):
         moved = weight.astype(steps.dtype)
         moved[index] += steps[k]

@@ -72,7 +72,7 @@ def test_perturbed_is_forward_with_the_entry_moved(name: str, shape: tuple[int, 
     parameters = laws.drawn(layer, x)
     entries, steps = np.nonzero(np.ones(4)), unit * np.arange(1, 5)
     (y,) = laws.outputs(layer, x, **parameters)
-    found = layer.perturbed(name, entries, steps, x, y, **parameters).dense()
+    found = layer.perturbed(name, entries, steps, x, **parameters).moved(y)
     for k, step in enumerate(steps):
         moved = parameters[name].astype(steps.dtype)
         moved[k] += step
@@ -83,7 +83,7 @@ def test_perturbed_is_forward_with_the_entry_moved(name: str, shape: tuple[int, 
 
 def test_several_normalised_axes_are_left_to_forward() -> None:
     layer, x = LayerNorm((2, 3)), laws.normal(4, 2, 3)
-    assert layer.perturbed("weight", np.nonzero(np.ones((2, 3))), np.ones(6), x, x) is None
+    assert layer.perturbed("weight", np.nonzero(np.ones((2, 3))), np.ones(6), x) is None
 
 
 # Options --------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import check
 
-from gradcheck.layers._columns import Columns
 from gradcheck.layers.linear import Linear
 
 LAYERS = {
@@ -167,47 +166,6 @@ def test_says_what_torch_says(layer: Linear, x: Any) -> None:
         return torch.nn.functional.linear(x, weight.T, bias)
 
     laws.assert_matches_torch(layer, function, x, **laws.drawn(layer, x))
-
-
-# What is cheap to say of perturbed copies -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("unit", [1e-3, 1e-30j], ids=["real", "complex"])
-@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4)])
-@pytest.mark.parametrize("name", ["weight", "bias"])
-def test_perturbed_is_forward_with_the_entry_moved(name: str, shape: tuple[int, ...], unit: complex) -> None:
-    layer, x = Linear(5), laws.normal(*shape)
-    parameters = laws.drawn(layer, x)
-    entries = np.nonzero(np.ones(parameters[name].shape))
-    steps = unit * np.arange(1, len(entries[0]) + 1)
-    (y,) = laws.outputs(layer, x, **parameters)
-    found = layer.perturbed(name, entries, steps, x, y, **parameters).dense()
-    expected = []
-    for k, index in enumerate(zip(*entries, strict=True)):
-        moved = parameters[name].astype(steps.dtype)
-        moved[index] += steps[k]
-        expected.append(laws.outputs(layer, x, **{**parameters, name: moved})[0])
-    _assert_same_parts(found, np.stack(expected))
-
-
-@pytest.mark.parametrize("unit", [1e-3, 1e-30j], ids=["real", "complex"])
-@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4)])
-@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
-def test_carry_is_forward_of_the_copies(shape: tuple[int, ...], unit: complex, bias: bool) -> None:
-    layer, x = Linear(5, bias=bias), laws.normal(*shape)
-    parameters = laws.drawn(layer, x)
-    index = np.array([2, 0, 3, 2])
-    values = np.moveaxis(x[..., index], -1, 0) + unit * laws.normal(len(index), *shape[:-1])
-    columns = Columns(x, index, values)
-    (y,) = laws.outputs(layer, x, **parameters)
-    expected = [laws.outputs(layer, copy, **parameters)[0] for copy in columns.dense()]
-    _assert_same_parts(layer.carry(columns, y, **parameters), np.stack(expected))
-
-
-def _assert_same_parts(found: Any, expected: Any) -> None:
-    """Both parts to the last digits: the imaginary one is the derivative, however small it is."""
-    laws.close(found.real, expected.real, "the real part", rtol=1e-14)
-    laws.close(found.imag, expected.imag, "the imaginary part", rtol=1e-14)
 
 
 # Options --------------------------------------------------------------------------------------------------------------

@@ -83,6 +83,7 @@ def test_the_command_line_wins() -> None:
     ("overrides", "message"),
     [
         ({"step": 0.0}, "--step must be a number > 0, got 0.0"),
+        ({"max_memory": 0.0}, "--max-memory must be a number > 0, got 0.0"),
         ({"rtol": -1.0}, "--rtol must be a number ≥ 0, got -1.0"),
         ({"seed": -1}, "--seed must be an integer ≥ 0 and ≤ 9223372036854775807, got -1"),
         (

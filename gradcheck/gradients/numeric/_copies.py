@@ -87,7 +87,7 @@ class Copies:
         if name not in self.samples or self.count == 1:
             return array
         if name not in self._tiled:
-            self._tiled[name] = np.tile(array, (self.count, *[1] * (array.ndim - 1)))
+            self._tiled[name] = np.concatenate([array] * self.count)
         return self._tiled[name]
 
 

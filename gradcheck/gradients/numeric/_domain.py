@@ -27,9 +27,13 @@ class Border:
     def __init__(self) -> None:
         self._shortest: dict[tuple[str, complex], Array] = {}
 
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return bool(self._shortest)
+
     def is_left(self, name: str, units: Array, steps: Array) -> bool:
         """Whether some of the entries are known to leave by these steps, one a row of units (K, U)."""
-        return bool(self._shortest) and bool(self.left(name, units, np.broadcast_to(steps[:, None], units.shape)).any())
+        return bool(self.left(name, units, np.broadcast_to(steps[:, None], units.shape)).any())
 
     def left(self, name: str, units: Array, steps: Array) -> Array:
         """Which entries are known to leave; units are flat positions in the array, steps of the same shape."""

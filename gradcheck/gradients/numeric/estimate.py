@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from gradcheck.errors import LayerFailure
 from gradcheck.gradients._moves import moved, wider
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import LEAST_ORDER, Question, Rungs, climb, ladder_steps, plateau
-from gradcheck.gradients.numeric.schemes import ONE_SIDED, SCHEMES, Scheme, scale_of
+from gradcheck.gradients.numeric.schemes import ONE_SIDED, SCHEMES, Scheme, step_for
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.network import Point
 
@@ -75,17 +76,6 @@ class Estimate:
     def underflow(self) -> float:
         """Below this a derivative may have vanished in Im f = h g."""
         return _UNDERFLOW / self.step if SCHEMES[self.scheme].is_complex else 0.0
-
-
-def step_for(scheme: Scheme, array: Array) -> float:
-    """The scheme's relative step at the array's own scale, a power of two; at scale 1 where all entries are 0.
-
-    A complex step need only be tiny beside the array, so it does not grow with it.
-    """
-    scale = scale_of(array)
-    if scheme.is_complex and scale > 1:
-        return scheme.relative_step()
-    return float(scheme.relative_step() * 2.0 ** np.round(np.log2(scale)))
 
 
 def chosen_step(stage: Stage, name: str, scheme: Scheme, question: Question, watch: KinkWatch | None = None) -> float:
@@ -224,7 +214,8 @@ def _with_rounding(stage: Stage, name: str, question: Question, found: Estimate)
 
 def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sampled: Array) -> Iterator[float]:
     """How the sampled entries change when every number moves by one unit in the last place, in a wider precision, and
-    by a shorter step, which has less of h² f‴ / 6.
+    by a shorter step, which has less of h² f‴ / 6. Every copy goes through every forward: so it is seen, too, if what
+    is read off slopes is something else.
 
     A move may leave the branch of a layer that does not say where it has kinks, so only the usual change counts there;
     a wider precision takes the same branches.
@@ -233,16 +224,27 @@ def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sample
         return
     at = found.value.reshape(-1)[sampled]
 
-    def again(point: Point, step: float = found.step) -> Array:
-        other = Stage(stage.network, point, stage.coupled, stage.observables)
+    def again(change: Callable[[Point], Point], step: float = found.step) -> Array:
+        other = stage.beside(change)
         values: Array = climb(other, name, sampled, SCHEMES[found.scheme], only, np.array([step])).values[-1]
         return values
 
     only = replace(question, others={})
-    for seed in (1, 2):
-        point = stage.point.map(lambda array, seed=seed: moved(array, seed))  # type: ignore[misc]
+    for move in _MOVES:
         with suppress(LayerFailure):  # the move leaves the domain of a forward
-            yield float(np.median(np.abs(again(point) - at)))
-    yield float(np.max(np.abs(again(stage.point, _SHORT * found.step) - at)))
+            yield float(np.median(np.abs(again(move) - at)))
+    yield float(np.max(np.abs(again(_same, _SHORT * found.step) - at)))
     with suppress(Exception):
-        yield float(np.max(np.abs(again(wider(stage.point)) - at)))
+        yield float(np.max(np.abs(again(wider) - at)))
+
+
+def _same(point: Point) -> Point:
+    return point
+
+
+def _moved(seed: int, point: Point) -> Point:
+    return point.map(lambda array: moved(array, seed))
+
+
+#: To two points beside, one unit in the last place of every number away.
+_MOVES = (partial(_moved, 1), partial(_moved, 2))

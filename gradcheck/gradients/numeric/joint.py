@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
-from gradcheck.gradients.numeric.estimate import step_for
 from gradcheck.gradients.numeric.local import Interval, Local, vjp
-from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of
+from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of, step_for
 
 Array = NDArray[Any]
 _ALONG = "t"

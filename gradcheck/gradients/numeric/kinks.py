@@ -11,7 +11,8 @@ on a border: every perturbation that moves it at all has met a kink, however sho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from gradcheck.gradients._pieces import all_pieces
 from gradcheck.gradients.numeric._copies import Copies
-from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
+from gradcheck.gradients.numeric._steps import Change, Step
 from gradcheck.layers._columns import Columns
 from gradcheck.network import Network, Node
 
@@ -50,84 +51,92 @@ class KinkWatch:
         self.borders = {name: branches < 0 for name, branches in self.base.items() if (branches < 0).any()}
         self.met = np.zeros((0, 0), dtype=bool)
 
+    def is_idle(self, complex_steps: bool) -> bool:
+        """Whether no such step can meet a kink: nobody has one, or short as they are, no unit lies on a border."""
+        return not (self.borders or self.undecided or (self.base and not complex_steps))
+
     def start(self, copies: int, samples: int) -> None:
         """Forget; the next copies are on their way."""
         self.met = np.zeros((copies, samples), dtype=bool)
 
-    def see(self, node: Node, copies: Copies, changed: Mapping[str, Array | Columns]) -> None:
+    def see(self, node: Node, copies: Copies, changed: Mapping[str, Change], step: Step) -> None:
         """Compare the branches of a layer that is about to be evaluated."""
-        if not self._can_meet(node.name, changed, node.inputs):
+        if not self._can_meet(node.name, changed, node.inputs, step):
             return
-        change = changed[node.inputs[0]] if len(node.inputs) == 1 else None
-        if isinstance(change, Columns) and node.layer.elementwise and node.says("elementwise"):
-            x = change.values.reshape(-1, *change.values.shape[2:])
-            base, still = change.of_base(self.base[node.name]), [change.of_base().reshape(x.shape)]
-            undecided = change.of_base(self.undecided[node.name]) if node.name in self.undecided else None
-            left = _left(lambda moved: node.branches([moved], {}), [x], still, base, undecided)
+        change = changed[node.inputs[0]]
+        if isinstance(change, Columns) and node.acts_within(change):
+            at = _Units(step.is_complex, change.of(self.base[node.name]), self._undecided(node.name, change.of))
+            still = change.of(self.arrays[node.inputs[0]])
+            left = at.left(lambda x: node.branches([_flat(x)], {}), [still], [change.moves])
         else:
             names = (*node.inputs, *node.parameters.values(), *node.constants.values())
-            dense = {k: v.dense() if isinstance(v, Columns) else v for k, v in changed.items() if k in names}
-            stacked = copies.stacked(names, dense)
-            keywords = node.keywords(stacked)
-            left = _left(
-                lambda *moved: node.branches(moved, keywords),
-                [stacked[name] for name in node.inputs],
-                [copies.stacked(names, {})[name] for name in node.inputs],
-                self.base[node.name],
-                self.undecided.get(node.name),
-            )
+            keywords = node.keywords(copies.stacked(names, _operands(step, changed, names)))
+            left = self._left(node.name, lambda *x: node.branches(x, keywords), node.inputs, copies, changed, step)
         self._note(left, copies)
 
-    def see_losses(self, copies: Copies, changed: Mapping[str, Array]) -> None:
+    def see_losses(self, copies: Copies, changed: Mapping[str, Change], step: Step) -> None:
         """Compare the branches of the terms of the loss."""
         for term in self.terms:
-            if not self._can_meet(term.name, changed, term.predictions):
+            if not self._can_meet(term.name, changed, term.predictions, step):
                 continue
-            names = (*term.predictions, *term.data.values())
-            stacked, still = copies.stacked(names, changed), copies.stacked(names, {})
-            left = _left(
-                lambda *moved, term=term, data=stacked: term.branches(moved, data),
-                [stacked[name] for name in term.predictions],
-                [still[name] for name in term.predictions],
-                self.base[term.name],
-                self.undecided.get(term.name),
+            data = copies.stacked(tuple(term.data.values()), {})
+            self._note(
+                self._left(
+                    term.name, lambda *x, t=term, d=data: t.branches(x, d), term.predictions, copies, changed, step
+                ),
+                copies,
             )
-            self._note(left, copies)
 
-    def _can_meet(self, name: str, changed: Mapping[str, Any], inputs: tuple[str, ...]) -> bool:
-        moving = [changed[i] for i in inputs if i in changed]
-        if name not in self.base or not moving:
+    def _left(
+        self, name: str, branches: Any, inputs: tuple[str, ...], copies: Copies, changed: Mapping[str, Change],
+        step: Step,
+    ) -> Array:  # fmt: skip
+        """Which units of whole copies leave their piece."""
+        at = _Units(step.is_complex, self.base[name], self._undecided(name))
+        still = copies.stacked(inputs, {})
+        moves = {i: _flat(step.moves(i, changed[i])) for i in inputs if i in changed}
+        return at.left(branches, [still[i] for i in inputs], [moves.get(i, np.zeros_like(still[i])) for i in inputs])
+
+    def _undecided(self, name: str, of: Callable[[Array], Array] | None = None) -> Array | None:
+        units = self.undecided.get(name)
+        return units if units is None or of is None else of(units)
+
+    def _can_meet(self, name: str, changed: Mapping[str, Change], inputs: tuple[str, ...], step: Step) -> bool:
+        if name not in self.base or not any(i in changed for i in inputs):
             return False
-        return name in self.borders or name in self.undecided or not all(_is_complex(change) for change in moving)
+        return name in self.borders or name in self.undecided or not step.is_complex
 
     def _note(self, left: Array, copies: Copies) -> None:
         self.met |= left.reshape(copies.count, copies.batch_size, -1).any(axis=2)
 
 
-def _left(branches: Any, moved: list[Array], still: list[Array], base: Array, undecided: Array | None) -> Array:
-    """Which units are on another piece than at the base point, or are undecided and move.
+@dataclass(frozen=True)
+class _Units:
+    """Units of a layer, and on which piece each is at the point; base and undecided are broadcast over the copies."""
 
-    base and undecided are broadcast over the copies.
-    """
+    is_complex: bool
+    base: Array
+    undecided: Array | None
 
-    def differs(inputs: list[Array]) -> Array:
-        return np.asarray(branches(*inputs).reshape(-1, *base.shape) != base)
+    def left(self, branches: Any, still: list[Array], moves: list[Array]) -> Array:
+        """Which are on another piece than at the point, or are undecided and move."""
 
-    if any(np.iscomplexobj(x) for x in moved):
-        # the direction of the move, scaled so that it leaves a border but nothing else
-        slopes = [np.imag(x) / COMPLEX_STEP for x in moved]
-        left = differs(_nudged(still, slopes, _NUDGE)) & (base < 0)
-    else:
-        slopes = [x - x0 for x, x0 in zip(moved, still, strict=True)]
-        left = differs(moved)
-    if undecided is not None:
-        for nudge in _NUDGES:
-            left |= differs(_nudged(still, slopes, nudge)) & undecided
-    return left
+        def differs(inputs: list[Array]) -> Array:
+            return np.asarray(branches(*inputs).reshape(-1, *self.base.shape) != self.base)
+
+        if self.is_complex:  # the direction of the move, scaled so that it leaves a border but nothing else
+            moves = [move.imag if np.iscomplexobj(move) else move for move in moves]
+            left = differs(_nudged(still, moves, _NUDGE)) & (self.base < 0)
+        else:
+            left = differs([x + move for x, move in zip(still, moves, strict=True)])
+        if self.undecided is not None:
+            for nudge in _NUDGES:
+                left |= differs(_nudged(still, moves, nudge)) & self.undecided
+        return left
 
 
-def _nudged(still: list[Array], slopes: list[Array], nudge: float) -> list[Array]:
-    return [x + nudge * _relative(slope, x) for x, slope in zip(still, slopes, strict=True)]
+def _nudged(still: list[Array], moves: list[Array], nudge: float) -> list[Array]:
+    return [x + nudge * _relative(move, x) for x, move in zip(still, moves, strict=True)]
 
 
 def _relative(slope: Array, x: Array) -> Array:
@@ -136,5 +145,9 @@ def _relative(slope: Array, x: Array) -> Array:
     return slope * (size / greatest) if greatest > 0 else slope
 
 
-def _is_complex(change: Array | Columns) -> bool:
-    return np.iscomplexobj(change.values if isinstance(change, Columns) else change)
+def _operands(step: Step, changed: Mapping[str, Change], names: tuple[str, ...]) -> dict[str, Array]:
+    return {name: step.operand(name, changed[name]) for name in names if name in changed}
+
+
+def _flat(array: Array) -> Array:
+    return array.reshape(-1, *array.shape[2:])

@@ -17,7 +17,7 @@ of two lies between the steps, and a ladder without a plateau has no value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,68 +183,84 @@ class _Climb:
     """One scheme on the entries of one tensor, chunk by chunk; what steps have in common is evaluated once."""
 
     def __init__(self, stage: Stage, name: str, scheme: Scheme, question: Question, watch: KinkWatch | None) -> None:
-        self.stage, self.name, self.scheme, self.question, self.watch = stage, name, scheme, question, watch
+        self.stage, self.name, self.scheme, self.question = stage, name, scheme, question
+        self.watch = None if watch is None or watch.is_idle(scheme.is_complex) else watch
         self.array = stage.arrays[name]
         self.fused = stage.sample_by_sample(name)
+        self.samples = self.array.shape[0] if self.fused else 1
+        self.features = self.array.size // self.samples
 
     def run(self, entries: Array, steps: Array, tick: Callable[[int], None] | None) -> Rungs:
-        slot = np.full(self.array.size, len(entries))
-        slot[entries] = np.arange(len(entries))
-        rows = {key: np.zeros((len(steps), len(entries) + 1)) for key in ("values", "noise")}
-        kink = np.zeros((len(steps), len(entries) + 1), dtype=bool)
-        last = {key: np.zeros(len(entries) + 1) for key in ("magnitude", *self.question.others)}
-        done = 0
-        for moves in self._moves(entries):
-            where = slot[self._positions(moves)]
-            for k, (derivative, met) in enumerate(self._derivatives(moves, steps)):
-                rows["values"][k][where] = self._weighted(derivative, self.question.objective)
-                rows["noise"][k][where] = self._noise(steps[k], len(moves))
-                kink[k][where] = met if self.fused else met.any(axis=1)
-            last["magnitude"][where] = self._weighted(np.abs(derivative), np.abs(self.question.objective))
-            for key, weights in self.question.others.items():
-                last[key][where] = self._weighted(derivative, weights)
-            done += int(np.sum(where < len(entries)))
+        moving = np.unique(entries % self.features) if self.fused else entries
+        moves = Moves(self.name, moving, self.array.shape, self.fused)
+        if not len(entries):
+            none = np.zeros((len(steps), 0))
+            return Rungs(steps, none, none, none > 0, np.zeros(0), dict.fromkeys(self.question.others, np.zeros(0)))
+        found, done = [], 0
+        for chunk in moves.chunks(self.stage.chunk(self.name)):
+            found.append(self._chunk(chunk, steps))
             if tick is not None:
-                tick(done)
-        values = rows["values"][:, :-1]
-        rounding = 2 * _UNIT * np.abs(self.array.reshape(-1)[entries]) / steps[:, None] * np.abs(values)
-        noise = np.zeros_like(values) if self.scheme.is_complex else rows["noise"][:, :-1] + rounding
-        taken = {key: row[:-1] for key, row in last.items()}
-        return Rungs(steps, values, noise, kink[:, :-1], taken.pop("magnitude"), taken)
+                done += len(chunk)
+                tick(len(entries) * done // len(moves))
+        values, kink, last = map(_joined, zip(*found, strict=True))
+        if self.fused:
+            order = self._order(moving, entries)
+            values, kink, last = values[:, order], kink[:, order], last[:, order]
+        magnitude, *others = last
+        noise = np.zeros(values.shape) if self.scheme.is_complex else self._noise(entries, steps, values)
+        reduced = dict(zip(self.question.others, others, strict=True))
+        return Rungs(steps, values, noise, kink, magnitude, reduced)
 
-    def _moves(self, entries: Array) -> Iterator[Moves]:
-        features = int(np.prod(self.array.shape[1:])) if self.fused else self.array.size
-        moving = np.unique(entries % features) if self.fused else entries
-        return Moves(self.name, moving, self.array.shape, self.fused).chunks(self.stage.chunk(self.name))
+    def _order(self, moving: Array, entries: Array) -> Array:
+        """Where the entries stand among the features that move, in all samples at once: flat positions in (K, N)."""
+        samples = self.array.shape[0]
+        places: Array = np.searchsorted(moving, entries % self.features) * samples + entries // self.features
+        return places
 
-    def _derivatives(self, moves: Moves, steps: Array) -> Iterator[tuple[Array, Array]]:
-        """At each step: (K, columns), and which copies and samples met a kink (K, N)."""
-        seen: dict[complex, tuple[Array, Array]] = {}
-        copies, samples = len(moves), self.stage.point.batch_size
+    def _chunk(self, moves: Moves, steps: Array) -> tuple[Array, Array, Array]:
+        """Of the copies, or of each sample of them: values (R, E), kinks (R, E), magnitude and others (1 + O, E)."""
+        entries, others, objective = len(moves) * self.samples, self.question.others, self.question.objective
+        values, kink = np.empty((len(steps), entries)), np.zeros((len(steps), entries), dtype=bool)
+        last = np.empty((1 + len(others), entries))
+        seen: dict[complex, tuple[Array, Array | None]] = {}
+        for k, step in enumerate(steps.tolist()):
+            derivative = self._derivative(moves, step, seen, kink[k])
+            values[k] = self._weighted(derivative, objective)
+        last[0] = self._weighted(np.abs(derivative), np.abs(objective))
+        for k, weights in enumerate(others.values(), start=1):
+            last[k] = self._weighted(derivative, weights)
+        return values, kink, last
 
-        def at(offset: complex) -> tuple[Array, Array]:
-            if offset not in seen:
-                if self.watch is not None:
-                    self.watch.start(copies, samples)
-                values = perturbed_observables(self.stage, moves, np.full(copies, offset), self.watch)
-                met = self.watch.met.copy() if self.watch is not None else np.zeros((copies, samples), dtype=bool)
-                seen[offset] = values, met
-            return seen[offset]
+    def _derivative(self, moves: Moves, step: float, seen: dict[complex, Any], kink: Array) -> Array:
+        """At one step (K, columns), from what was seen already and what is not yet; kinks that are met are marked."""
+        values = []
+        for offset in self.scheme.offsets:
+            at = offset * step
+            if at not in seen:
+                seen[at] = self._evaluated(moves, at)
+            found, met = seen[at]
+            values.append(found)
+            if met is not None:
+                kink |= met.reshape(-1) if self.fused else met.any(axis=1)
+        return self.scheme.combine(values, step)
 
-        for step in steps:
-            evaluated = [at(offset * step) for offset in self.scheme.offsets]
-            derivative = self.scheme.combine([values for values, _ in evaluated], step)
-            yield derivative, np.any([met for _, met in evaluated], axis=0)
+    def _evaluated(self, moves: Moves, at: complex) -> tuple[Array, Array | None]:
+        """The observables there, and which copies and samples met a kink (K, N)."""
+        if self.watch is not None:
+            self.watch.start(len(moves), self.stage.point.batch_size)
+        values = perturbed_observables(self.stage, moves, at, self.watch)
+        return values, None if self.watch is None else self.watch.met
 
-    def _noise(self, step: float, copies: int) -> Array:
-        """6 ε ‖w‖ / h, for every copy, and every sample where all are moved at once."""
+    def _noise(self, entries: Array, steps: Array, values: Array) -> Array:
+        """6 ε ‖w‖ / h + 2 u |x| / h · |D(h)|: (R, E). Of the forward's noise only an entry's own sample counts."""
         reached = self.stage.observables.of(self.stage.network.reached([self.name]))
         deviations = self.question.objective * self.question.noise * reached
-        per_unit = _DEVIATIONS * self.scheme.noise_gain() / step
-        if not self.fused:
-            return np.full(copies, per_unit * np.sqrt(np.sum(deviations**2)))
-        per_sample = np.sqrt(np.sum(deviations.reshape(-1, self.array.shape[0]) ** 2, axis=0))
-        return np.broadcast_to(per_unit * per_sample, (copies, self.array.shape[0]))
+        per_unit = _DEVIATIONS * self.scheme.noise_gain() / steps[:, None]
+        rounding = 2 * _UNIT * np.abs(self.array.reshape(-1)[entries]) / steps[:, None] * np.abs(values)
+        columns = deviations.reshape(-1, self.array.shape[0]) if self.fused else deviations[:, None]
+        per_sample = np.sqrt(np.sum(columns**2, axis=0))
+        noise: Array = per_unit * per_sample[entries // self.features] + rounding
+        return noise
 
     def _weighted(self, columns: Array, weights: Array) -> Array:
         if not self.fused:
@@ -252,12 +268,9 @@ class _Climb:
             return product
         blocks = columns.reshape(len(columns), -1, self.array.shape[0])
         per_sample: Array = np.einsum("kbn,bn->kn", blocks, weights.reshape(-1, self.array.shape[0]))
-        return per_sample
+        return per_sample.reshape(-1)
 
-    def _positions(self, moves: Moves) -> Array:
-        """Flat positions in the tensor: (K,), or (K, N) where all samples were moved at once."""
-        if not self.fused:
-            return moves.entries
-        features = int(np.prod(self.array.shape[1:]))
-        positions: Array = moves.entries[:, None] + features * np.arange(self.array.shape[0])
-        return positions
+
+def _joined(parts: Sequence[Array]) -> Array:
+    """Chunk beside chunk."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)

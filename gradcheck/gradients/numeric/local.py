@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._ties import untied
-from gradcheck.gradients.numeric.estimate import step_for
 from gradcheck.gradients.numeric.ladder import RATIO, Plateau, Rungs, ladder_steps, plateau
 from gradcheck.gradients.numeric.noise import measured_noise
-from gradcheck.gradients.numeric.schemes import SCHEMES
+from gradcheck.gradients.numeric.schemes import SCHEMES, step_for
 from gradcheck.gradients.numeric.sweep import CHUNK, Moves
 
 Array = NDArray[Any]

@@ -69,7 +69,7 @@ class Observables:
             self._columns(block, copies, _predictions(self.terms[block.term], changed), coupled)
             for block in self.blocks
         ]
-        return np.concatenate(columns, axis=1)
+        return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
 
     def weights(self, term: int, reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]) -> Array:
         """The vector that makes the reduced loss of one term out of the columns."""

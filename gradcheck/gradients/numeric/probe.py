@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric.draws import Draws, along, size
-from gradcheck.gradients.numeric.estimate import Estimate, step_for
+from gradcheck.gradients.numeric.estimate import Estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import LEAST_ORDER, Question, Rungs, best_two, ladder_steps
 from gradcheck.gradients.numeric.rays import climb_along, joined
-from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme
+from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme, step_for
 from gradcheck.gradients.numeric.sweep import Stage
 
 Array = NDArray[Any]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
+from gradcheck.gradients.numeric._steps import Plain
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Question, Rungs
 from gradcheck.gradients.numeric.schemes import Scheme
@@ -171,13 +172,13 @@ def _evaluated(stage: Stage, rays: Sequence[Ray], step: complex, watch: KinkWatc
     everyone = tuple(range(len(rays)))
     names = dict.fromkeys(name for ray in rays for name in ray.moves)
     for name in names:
-        if name in stage.samples:
+        if name in stage.samples or name in stage.seen:
             own = tuple(k for k, ray in enumerate(rays) if name in ray.moves)
             changed[name] = _Changed(own, np.stack([_moved(stage, rays[k], name, step) for k in own]))
     for node in stage.network.affected(names):
         moving = _moving(stage, node, changed, rays)
         if watch is not None and moving.alive:
-            _see(stage, watch, node, changed, moving.alive, met)
+            _see(stage, watch, node, changed, moving.alive, met, Plain(stage.arrays, isinstance(step, complex)))
         outputs = _through(stage, node, changed, rays, moving, step)
         changed.update({name: _Changed(moving.all, y) for name, y in zip(node.outputs, outputs, strict=True)})
     needed = {name for term in stage.network.terms for name in (*term.predictions, *term.data.values())}
@@ -185,7 +186,7 @@ def _evaluated(stage: Stage, rays: Sequence[Ray], step: complex, watch: KinkWatc
     copies = stage.copies(len(rays))
     if watch is not None:
         watch.start(len(rays), stage.point.batch_size)
-        watch.see_losses(copies, dense)
+        watch.see_losses(copies, dense, Plain(stage.arrays, isinstance(step, complex)))
         met |= watch.met.any(axis=1)
     return stage.observables.evaluate(copies, dense, stage.coupled), met
 
@@ -219,12 +220,13 @@ def _moved(stage: Stage, ray: Ray, name: str, step: complex) -> Array:
 
 
 def _see(
-    stage: Stage, watch: KinkWatch, node: Node, changed: Mapping[str, _Changed], alive: tuple[int, ...], met: Array
-) -> None:
+    stage: Stage, watch: KinkWatch, node: Node, changed: Mapping[str, _Changed], alive: tuple[int, ...], met: Array,
+    step: Plain,
+) -> None:  # fmt: skip
     """Show the watch what comes in, on the rays on which it moves."""
     watch.start(len(alive), stage.point.batch_size)
     inputs = {name: changed[name].on(alive, stage.arrays[name]) for name in node.inputs if name in changed}
-    watch.see(node, stage.copies(len(alive)), inputs)
+    watch.see(node, stage.copies(len(alive)), inputs, step)
     met[list(alive)] |= watch.met.any(axis=1)
 
 

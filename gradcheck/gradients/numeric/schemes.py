@@ -9,6 +9,7 @@ nothing: it has neither truncation nor cancellation, whatever h (Squire & Trapp 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ Array = NDArray[Any]
 
 #: The step of the complex scheme: small enough that h² vanishes beside 1, a power of two so that dividing is exact.
 COMPLEX_STEP = 2.0**-100
+#: A sum of squares between these has lost nothing to the ends of the floating numbers.
+_SQUARES = (2.0**-800, 2.0**800)
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,9 @@ class Scheme:
         return float(np.linalg.norm(self.weights))
 
     def combine(self, values: list[Array], step: Array | float) -> Array:
-        """The derivative from the evaluations at x + oₖ h, in the order of the offsets."""
+        """The derivative from evaluations at x + oₖ h, in the order of the offsets; of complex ones Im f will do."""
         if self.is_complex:
-            result: Array = np.imag(values[0]) / step
+            result: Array = (values[0].imag if values[0].dtype.kind == "c" else values[0]) / step
             return result
         pairs = sorted(zip(self.offsets, self.weights, values, strict=True), key=lambda row: -abs(row[0]))
         return sum(weight * value for _, weight, value in pairs) / step  # type: ignore[return-value]
@@ -62,8 +65,23 @@ class Scheme:
 
 def scale_of(array: Array) -> float:
     """Root mean square of an array; 1 where all entries are 0. Squares neither overflow nor vanish."""
+    flat = array.reshape(-1)
+    total = float(flat @ flat) if array.dtype == np.float64 else 0.0
+    if _SQUARES[0] < total < _SQUARES[1]:
+        return math.sqrt(total / flat.size)
     greatest = float(np.max(np.abs(array), initial=0.0))
     return greatest * float(np.sqrt(np.mean(np.square(array / greatest)))) if greatest else 1.0
+
+
+def step_for(scheme: Scheme, array: Array) -> float:
+    """The scheme's relative step at the array's own scale, a power of two; at scale 1 where all entries are 0.
+
+    A complex step need only be tiny beside the array, so it does not grow with it.
+    """
+    scale = scale_of(array)
+    if scheme.is_complex and scale > 1:
+        return scheme.relative_step()
+    return scheme.relative_step() * 2.0 ** round(math.log2(scale))
 
 
 SCHEMES = {

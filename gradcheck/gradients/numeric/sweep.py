@@ -1,14 +1,18 @@
 """Every entry of a tensor: perturbed copies through what depends on them, and nothing else.
 
 A perturbation of a parameter of layer k leaves every activation before k as it is (prefix reuse); many perturbed copies
-ride in one stacked batch; where a layer can say cheaply what changed (one column of its output), only the change
-travels on. Layers that couple samples are evaluated copy by copy. A copy at which a forward raises lies outside of its
-domain, and its values are NaN.
+ride in one stacked batch; where a layer can say cheaply what changed (one column of its output, one channel), only the
+change travels on. Along a short complex step it is a real tangent, which elementwise layers and losses answer by slopes
+that are measured once for all copies. Layers that couple samples are evaluated copy by copy. A copy at which a forward
+raises lies outside of its domain, and its values are NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,14 +22,37 @@ from numpy.typing import NDArray
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._domain import Border, split_at_border
+from gradcheck.gradients.numeric._slopes import sensitivities, slopes
+from gradcheck.gradients.numeric._steps import Change, Plain, Step, Tangent
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.observables import Observables
+from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
 from gradcheck.layers._columns import Columns
-from gradcheck.network import Network, Node, Point, guarded
+from gradcheck.network import Network, Node, Point
 
 Array = NDArray[Any]
-#: Numbers in the widest activation of one stacked evaluation: more falls out of the cache.
+#: Numbers in the widest change of one stacked evaluation: more falls out of the cache.
 CHUNK = 2**16
+#: Bytes that copies which are evaluated together may take unless anything else is asked for; those of a complex number;
+#: and how many arrays of the widest kind a forward makes on its way.
+MEMORY, _BYTES, _TEMPORARIES = 1e9, 16, 6
+
+
+@dataclass(frozen=True)
+class Passage:
+    """How a change of one array passes a layer.
+
+    owned    the layer has the array itself, as a parameter, or as an input that all samples share
+    local    the name by which it has it as a parameter, if it can say cheaply what that changes
+    touched  the inputs that change with it
+    alone    whether the layer makes one output of one input, each sample for itself
+    """
+
+    node: Node
+    owned: bool
+    local: str | None
+    touched: tuple[str, ...]
+    alone: bool
 
 
 @dataclass
@@ -35,6 +62,8 @@ class Stage:
     coupled    the layers and losses in which one sample can change another
     arrays     every array at the point, activations included
     border     which perturbations are known to leave the domain of the forward
+    memory     bytes that copies which are evaluated together may take
+    thorough   whether every copy goes through every forward that is not affine, instead of along its slopes
     """
 
     network: Network
@@ -43,30 +72,112 @@ class Stage:
     observables: Observables
     arrays: Mapping[str, Array] = field(default_factory=dict)
     border: Border = field(default_factory=Border)
+    memory: float = MEMORY
+    thorough: bool = False
 
     def __post_init__(self) -> None:
         if not self.arrays:
             self.arrays = self.network.forward(self.point).arrays
         outputs = {output for node in self.network.nodes for output in node.outputs}
         self.samples = frozenset(self.point.batched | outputs)
+        self.seen = frozenset(name for term in self.network.terms for name in term.predictions)
+        self._passages: dict[str, tuple[Passage, ...]] = {}
+        self._chunks: dict[str, int] = {}
+        self._forget()
+
+    def _forget(self) -> None:
         self._copies: dict[int, Copies] = {}
+        self._beside: dict[Callable[[Point], Point], Stage] = {}
+        self._slopes: dict[str, Array | None] = {}
+        self._sensitivities: dict[str, Array | None] = {}
+
+    def anew(self, point: Point | None = None) -> Stage:
+        """The same network, here or at another point; nothing is remembered but how changes pass it."""
+        other = copy(self)
+        other.border = Border()
+        if point is not None:
+            other.point, other.arrays = point, self.network.forward(point).arrays
+        other._forget()
+        return other
+
+    def beside(self, change: Callable[[Point], Point]) -> Stage:
+        """A thorough stage at a point that the function makes of this one; the same for the same function."""
+        if change not in self._beside:
+            self._beside[change] = self.anew(change(self.point))
+            self._beside[change].thorough = True
+        return self._beside[change]
 
     def sample_by_sample(self, name: str) -> bool:
         """Whether entry j of an input can be perturbed in all samples at once: no sample sees another."""
         return name in self.samples and not self.coupled and self.observables.sample_by_sample
 
     def chunk(self, name: str) -> int:
-        """How many copies are evaluated together."""
-        nodes = self.network.affected([name])
-        widest = max((self.arrays[o].size for node in nodes for o in node.outputs), default=1)
-        copied = name in self.samples or _is_needed(self, name)
-        return max(1, CHUNK // max(1, widest, self.arrays[name].size if copied else 1))
+        """How many copies are evaluated together: so many that what changes in them fits the cache, and the memory."""
+        if name not in self._chunks:
+            widest, _ = self._numbers(name)
+            self._chunks[name] = max(1, min(CHUNK // widest, int(self.memory // self.copy_size(name))))
+        return self._chunks[name]
+
+    def copy_size(self, name: str) -> int:
+        """Bytes that one copy takes beside the network itself, those included that a forward needs on its way."""
+        widest, everything = self._numbers(name)
+        return _BYTES * (everything + _TEMPORARIES * widest)
+
+    def _numbers(self, name: str) -> tuple[int, int]:
+        """Of a copy, the most that change, or are written out for a forward, at any place, and all that change."""
+        array, fused = self.arrays[name], self.sample_by_sample(name)
+        sizes = [self.arrays[output].size for passage in self.passages(name) for output in passage.node.outputs]
+        sizes += [array.size] if name in self.samples or name in self.seen else [1]
+        copies = array.size // len(array) if fused else array.size
+        if copies * max(sizes) > CHUNK:
+            step, moves = _Written(self.arrays), Moves(name, np.zeros(1, dtype=int), array.shape, fused)
+            with suppress(LayerFailure):
+                changed = _walk(self, step, moves, 0.0, None)
+                _seen(self, step, changed)
+                sizes = [step.most, *map(_size, changed.values())]
+        return max(1, *sizes), sum(sizes)
 
     def copies(self, count: int) -> Copies:
         """The layout for so many copies."""
         if count not in self._copies:
             self._copies[count] = Copies(self.arrays, self.samples, self.point.batch_size, count)
         return self._copies[count]
+
+    def passages(self, name: str) -> tuple[Passage, ...]:
+        """The layers that a change of the array passes, in order."""
+        if name not in self._passages:
+            affected = self.network.affected([name])
+            moved = {name, *(output for node in affected for output in node.outputs)} & self.samples
+            self._passages[name] = tuple(self._passage(node, name, moved) for node in affected)
+        return self._passages[name]
+
+    def _passage(self, node: Node, name: str, moved: Collection[str]) -> Passage:
+        uses = [local for local, key in node.parameters.items() if key == name]
+        touched = tuple(dict.fromkeys(key for key in node.inputs if key in moved))
+        alone = len(node.inputs) == len(node.outputs) == 1 and node.name not in self.coupled
+        cheap = len(uses) == 1 and not touched and alone and node.says("perturbed")
+        owned = bool(uses) or (name in node.inputs and name not in self.samples)
+        return Passage(node, owned, uses[0] if cheap else None, touched, alone)
+
+    def slopes(self, node: Node) -> Array | None:
+        """The tangents of an elementwise layer whose every input moves by 1; None where that says nothing of others."""
+        if node.name not in self._slopes:
+            self._slopes[node.name] = slopes(node, *(self.arrays[name] for name in (*node.inputs, *node.outputs)))
+        return self._slopes[node.name]
+
+    def sensitivities(self, name: str) -> Array | None:
+        """Im of the observables where one entry of a prediction moves by 1: (blocks, *shape).
+
+        None where a sample can change another, or where what entries do alone says nothing of what they do together.
+        """
+        if name not in self._sensitivities:
+            coupled = any(term.name in self.coupled for term in self.network.terms)
+            separate = self.observables.sample_by_sample and not coupled
+            self._sensitivities[name] = sensitivities(self._losses_at, name, self.arrays[name]) if separate else None
+        return self._sensitivities[name]
+
+    def _losses_at(self, changed: Mapping[str, Array], count: int) -> Array:
+        return self.observables.evaluate(self.copies(count), changed, self.coupled)
 
 
 @dataclass(frozen=True)
@@ -96,31 +207,65 @@ class Moves:
         positions: Array = self.entries[:, None] + int(np.prod(self.shape[1:])) * np.arange(self.shape[0])
         return positions
 
-    def applied(self, array: Array, steps: Array) -> Array:
+    def applied(self, array: Array, steps: Array | complex) -> Array:
         """The copies: (K, *shape), each with its entry moved by its step.
 
-        steps is (K,), or (K, N) where all samples are moved at once and each has a step of its own.
+        steps is one for all, or (K,), or (K, N) where all samples are moved at once and each has a step of its own.
         """
         moved = np.empty((len(self), *array.shape), dtype=np.result_type(array, steps))
         moved[...] = array
         where = (np.arange(len(self)), *((slice(None),) if self.fused else ()), *self.index())
-        moved[where] += steps.reshape(len(self), -1) if self.fused else steps
+        moved[where] += np.reshape(steps, (-1, 1)) if self.fused and np.ndim(steps) == 1 else steps
         return moved
+
+    def each(self, array: Array, steps: Array | complex) -> Iterator[Array]:
+        """The copies one after the other, in one and the same array."""
+        moved = np.array(array, dtype=np.result_type(array, steps))
+        for entry, step in zip(self.entries, self.one_each(steps), strict=True):
+            kept = moved.flat[entry]
+            moved.flat[entry] = kept + step
+            yield moved
+            moved.flat[entry] = kept
+
+    def one_each(self, steps: Array | complex) -> Array:
+        """A step for each copy: (K,)."""
+        return steps if isinstance(steps, np.ndarray) else np.full(len(self.entries), steps)
 
     def chunks(self, size: int) -> Iterator[Moves]:
         """The same moves, so many at a time."""
+        if len(self.entries) <= size:
+            yield self
+            return
         for start in range(0, len(self.entries), size):
             yield Moves(self.name, self.entries[start : start + size], self.shape, self.fused)
 
 
-def perturbed_observables(stage: Stage, moves: Moves, steps: Array, watch: KinkWatch | None = None) -> Array:
-    """Observables of the copies -> (K, columns). `watch` is shown every perturbed activation.
+def _size(change: Change) -> int:
+    return change.moves.size if isinstance(change, Columns) else change.size
 
+
+class _Written(Plain):
+    """Plain steps that remember the most numbers that were written out for a forward."""
+
+    most = 0
+
+    def operand(self, name: str, change: Change) -> Array:
+        """The copies, counted."""
+        copies = super().operand(name, change)
+        self.most = max(self.most, copies.size)
+        return copies
+
+
+def perturbed_observables(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None = None) -> Array:
+    """Observables of the copies, for complex steps their imaginary parts -> (K, columns).
+
+    steps is one for all copies, or (K,), or (K, N) where all samples are moved at once and each has a step of its own.
     NaN for copies (for samples of copies, where all are moved at once) that lie outside the domain of the forward.
-    LayerFailure where a forward raises at the point itself too, or not every time.
+    LayerFailure where a forward raises at the point itself too, or not every time. `watch` is shown every perturbed
+    activation.
     """
     failure = None
-    if not stage.border.is_left(moves.name, moves.units(), steps):
+    if not stage.border or not stage.border.is_left(moves.name, moves.units(), moves.one_each(steps)):
         try:
             return _evaluated(stage, moves, steps, watch)
         except LayerFailure as error:
@@ -128,7 +273,7 @@ def perturbed_observables(stage: Stage, moves: Moves, steps: Array, watch: KinkW
                 raise
             failure = error
         _evaluated(stage, moves, 0 * steps, watch)
-    return _part_by_part(stage, moves, steps, watch, failure)
+    return _part_by_part(stage, moves, moves.one_each(steps), watch, failure)
 
 
 def _part_by_part(
@@ -137,7 +282,7 @@ def _part_by_part(
     """The observables where a part of the copies, or of their samples, lies outside the domain."""
     units = moves.units()
     own = np.broadcast_to(steps[:, None], units.shape)
-    values = np.full((len(moves), stage.observables.width), np.nan, dtype=np.result_type(float, steps))
+    values = np.full((len(moves), stage.observables.width), np.nan, dtype=np.result_type(float, steps.real))
     met = np.zeros((len(moves), stage.point.batch_size), dtype=bool)
     by_unit = values.reshape(len(moves), -1, units.shape[1])
 
@@ -164,74 +309,152 @@ def _part_by_part(
     return values
 
 
-def _evaluated(stage: Stage, moves: Moves, steps: Array, watch: KinkWatch | None) -> Array:
-    copies = stage.copies(len(moves))
-    changed: dict[str, Array | Columns] = {}
-    if moves.name in stage.samples or _is_needed(stage, moves.name):
-        changed[moves.name] = moves.applied(stage.arrays[moves.name], steps)
-    for node in stage.network.affected([moves.name]):
-        if watch is not None:
-            watch.see(node, copies, changed)
-        changed.update(zip(node.outputs, _through(stage, node, copies, changed, moves, steps), strict=True))
-    dense = {name: _dense(change) for name, change in changed.items() if _is_needed(stage, name)}
+def _evaluated(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None) -> Array:
+    step: Step = Plain(stage.arrays, isinstance(steps, complex) or np.iscomplexobj(steps))
+    if step.is_complex and not stage.thorough and _is_short(steps):
+        step = Tangent(stage.arrays)
+    changed = _walk(stage, step, moves, steps, watch)
     if watch is not None:
-        watch.see_losses(copies, dense)
-    return stage.observables.evaluate(copies, dense, stage.coupled)
+        watch.see_losses(stage.copies(len(moves)), changed, step)
+    if isinstance(step, Tangent):
+        along = _along_tangents(stage, moves, changed)
+        if along is not None:
+            return along
+    values = stage.observables.evaluate(stage.copies(len(moves)), _seen(stage, step, changed), stage.coupled)
+    return values.imag if step.is_complex else values
+
+
+def _seen(stage: Stage, step: Step, changed: Mapping[str, Change]) -> dict[str, Array]:
+    """The copies of what the losses see."""
+    return {name: step.operand(name, change) for name, change in changed.items() if name in stage.seen}
+
+
+def _is_short(steps: Array | complex) -> bool:
+    """Whether forwards are linear along complex steps, to the last digit."""
+    if not isinstance(steps, np.ndarray):
+        return not steps.real and abs(steps) <= COMPLEX_STEP
+    return not steps.real.any() and bool(np.abs(steps).max() <= COMPLEX_STEP)
+
+
+def _walk(stage: Stage, step: Step, moves: Moves, steps: Array | complex, watch: KinkWatch | None) -> dict[str, Change]:
+    """Every change of an activation, in order."""
+    changed: dict[str, Change] = {}
+    if moves.name in stage.samples or moves.name in stage.seen:
+        changed[moves.name] = _started(stage, step, moves, steps)
+    for passage in stage.passages(moves.name):
+        if watch is not None:
+            watch.see(passage.node, stage.copies(len(moves)), changed, step)
+        changes = _through(stage, step, passage, changed, moves, steps)
+        for output, change in zip(passage.node.outputs, changes, strict=True):
+            if step.moves_it(output):
+                changed[output] = change  # noqa: PERF403 - what is changed is looked at on the way
+    return changed
+
+
+def _started(stage: Stage, step: Step, moves: Moves, steps: Array | complex) -> Change:
+    """The change of what is perturbed itself, where it has samples."""
+    array, unit = stage.arrays[moves.name], step.unit(steps)
+    if moves.fused and array.ndim == 2:
+        each = moves.one_each(unit).reshape(len(moves), -1, 1)
+        return Columns(1, moves.entries, np.broadcast_to(each, (len(moves), len(array), 1)))
+    return moves.applied(np.zeros(array.shape) if isinstance(step, Tangent) else array, unit)
 
 
 def _through(
-    stage: Stage, node: Node, copies: Copies, changed: Mapping[str, Array | Columns], moves: Moves, steps: Array
-) -> tuple[Array | Columns, ...]:
-    owned = moves.name in node.parameters.values() or (moves.name in node.inputs and moves.name not in stage.samples)
-    touched = any(name in changed for name in node.inputs)
-    cheap = _cheaply(stage, node, changed, moves, steps) if owned != touched else None
+    stage: Stage, step: Step, passage: Passage, changed: Mapping[str, Change], moves: Moves, steps: Array | complex
+) -> tuple[Change, ...]:
+    """The changes of a layer's outputs."""
+    node = passage.node
+    cheap: Change | None = None
+    if passage.local is not None:
+        x = stage.arrays[node.inputs[0]]
+        unit = moves.one_each(step.unit(steps))
+        index = moves.index()[::-1] if passage.local in node.transposed else moves.index()
+        cheap = node.asked("perturbed", passage.local, index, unit, x, **node.keywords(stage.arrays))
+    elif passage.alone and not passage.owned and node.inputs[0] in changed:
+        cheap = _carried(stage, step, node, changed[node.inputs[0]])
     if cheap is not None:
         return (cheap,)
-    dense = {name: _dense(changed[name]) for name in node.inputs if name in changed}
+    copies = stage.copies(len(moves))
+    operands = {name: step.operand(name, changed[name]) for name in passage.touched if name in changed}
     names = (*node.inputs, *node.parameters.values(), *node.constants.values())
-    if owned:
-        parameter = {moves.name: moves.applied(stage.arrays[moves.name], steps)}
-        return _one_by_one(node, copies, names, {**dense, **parameter})
+    if passage.owned:
+        own = ({moves.name: moved} for moved in moves.each(stage.arrays[moves.name], steps))
+        return tuple(map(step.outcome, _one_by_one(node, copies, names, operands, own)))
     if node.name in stage.coupled:
-        return _one_by_one(node, copies, names, dense)
-    outputs, _ = node.apply(copies.stacked(names, dense))
-    return tuple(y.reshape(copies.count, copies.batch_size, *y.shape[1:]) for y in outputs)
+        return tuple(map(step.outcome, _one_by_one(node, copies, names, operands)))
+    outputs, _ = node.apply(copies.stacked(names, operands))
+    return tuple(step.outcome(y.reshape(copies.count, copies.batch_size, *y.shape[1:])) for y in outputs)
 
 
-def _one_by_one(node: Node, copies: Copies, names: tuple[str, ...], changed: Mapping[str, Array]) -> tuple[Array, ...]:
-    results = [node.apply(copies.one(k, names, changed))[0] for k in range(copies.count)]
-    return tuple(np.stack(outputs) for outputs in zip(*results, strict=True))
+def _one_by_one(
+    node: Node, copies: Copies, names: tuple[str, ...], changed: Mapping[str, Array],
+    own: Iterable[Mapping[str, Array]] | None = None,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Forward of each copy alone; `own` is what they have for themselves, one after the other."""
+    stacked: list[Array] = []
+    for k, arrays in enumerate(own or [{}] * copies.count):
+        outputs, _ = node.apply({**copies.one(k, names, changed), **arrays})
+        if not stacked:
+            stacked = [np.empty((copies.count, *y.shape), dtype=y.dtype) for y in outputs]
+        for rows, y in zip(stacked, outputs, strict=True):
+            rows[k] = y
+    return tuple(stacked)
 
 
-def _cheaply(
-    stage: Stage, node: Node, changed: Mapping[str, Array | Columns], moves: Moves, steps: Array
-) -> Array | Columns | None:
-    """What the layer itself offers for a change of one parameter entry, or of one column of its input."""
-    if len(node.inputs) != 1 or len(node.outputs) != 1 or node.name in stage.coupled:
+def _carried(stage: Stage, step: Step, node: Node, change: Change) -> Change | None:
+    """What a layer of one input can say of its change without a forward on whole copies."""
+    (name,), (output,) = node.inputs, node.outputs
+    if isinstance(change, Columns):
+        if node.acts_within(change):
+            return _within(stage, step, node, change)
+        if node.says("carry_columns"):
+            found: Change | None = node.asked("carry_columns", change, **node.keywords(stage.arrays))
+            if found is not None:
+                return found if isinstance(found, Columns) else step.carried(output, found)
+    if not isinstance(step, Tangent):
         return None
-    x, y = stage.arrays[node.inputs[0]], stage.arrays[node.outputs[0]]
-    keywords = node.keywords(stage.arrays)
-    change = changed.get(node.inputs[0])
-    if change is None:
-        owned = [name for name, key in node.parameters.items() if key == moves.name]
-        if len(owned) != 1 or not node.says("perturbed"):
-            return None
-        index = moves.index()[::-1] if owned[0] in node.transposed else moves.index()
-        with guarded(node.name, "perturbed", node.trusted):
-            return node.layer.perturbed(owned[0], index, steps, x, y, **keywords)
-    if not isinstance(change, Columns):
-        return None
+    moves = step.moves(name, change)
     if node.layer.elementwise and node.says("elementwise"):
-        return change.with_values(y, node.part(change.values))
+        slopes = stage.slopes(node)
+        return None if slopes is None else moves * slopes
     if not node.says("carry"):
         return None
-    with guarded(node.name, "carry", node.trusted):
-        return node.layer.carry(change, y, **keywords)
+    carried = node.asked("carry", moves.reshape(-1, *moves.shape[2:]), **node.keywords(stage.arrays))
+    return None if carried is None else carried.reshape(*moves.shape[:2], *carried.shape[1:])
 
 
-def _is_needed(stage: Stage, name: str) -> bool:
-    return any(name in (*term.predictions, *term.data.values()) for term in stage.network.terms)
+def _within(stage: Stage, step: Step, node: Node, change: Columns) -> Columns:
+    """The change of a layer that keeps to the blocks that change."""
+    if isinstance(step, Tangent) and node.layer.elementwise:
+        slopes = stage.slopes(node)
+        if slopes is not None:
+            return change.with_moves(change.moves * change.of(slopes))
+    x, y = (change.of(stage.arrays[name]) for name in (*node.inputs, *node.outputs))
+    moved = node.part(step.shifted(x, change.moves).reshape(-1, *x.shape[2:]))
+    return change.with_moves(step.answer(y, moved.reshape(y.shape)))
 
 
-def _dense(change: Array | Columns) -> Array:
-    return change.dense() if isinstance(change, Columns) else change
+def _along_tangents(stage: Stage, moves: Moves, changed: Mapping[str, Change]) -> Array | None:
+    """Im of the observables, by what each prediction alone does to them; None where that is not cheaper, or unknown."""
+    found: list[Array] = []
+    for name, change in changed.items():
+        if name in stage.seen:
+            cheaper = math.prod(stage.arrays[name].shape[1:]) <= math.prod(moves.shape[moves.fused :])
+            sensitivities = stage.sensitivities(name) if cheaper else None
+            if sensitivities is None:
+                return None
+            columns = [_contracted(change, block) for block in sensitivities]
+            found.append(columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1))
+    return sum(found[1:], found[0]) if found else None
+
+
+def _contracted(change: Change, sensitivity: Array) -> Array:
+    """Σ over the entries of each sample of its tangent times what that does: (K, N)."""
+    if isinstance(change, Columns):
+        products = (change.moves * change.of(sensitivity)).reshape(*change.moves.shape[:2], -1)
+        return products[:, :, 0] if products.shape[2] == 1 else products.sum(axis=2)
+    samples = len(sensitivity)
+    tangents = change.reshape(len(change), samples, -1).swapaxes(0, 1)
+    sums: Array = (tangents @ sensitivity.reshape(samples, -1, 1))[:, :, 0].T
+    return sums

@@ -11,7 +11,7 @@ from gradcheck.evidence import Evidence, gather
 from gradcheck.gradients.numeric import sweep
 from gradcheck.gradients.numeric.estimate import Estimate, estimate, step_for
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.ladder import Question
+from gradcheck.gradients.numeric.ladder import Question, climb
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme
 from gradcheck.gradients.numeric.sweep import Stage
@@ -117,6 +117,14 @@ def test_some_entries_are_estimated_as_they_would_be_among_all(scheme: Scheme) -
         np.testing.assert_allclose(part.value[part.checked], whole.value[part.checked], rtol=1e-9)
         assert not part.value[~part.checked].any()
         assert whole.checked.all()
+
+
+@pytest.mark.parametrize("name", ["linear_1.weight", "input"])
+def test_no_entries_are_no_work(name: str) -> None:
+    stage = stage_of(dense())
+    found = climb(stage, name, np.zeros(0, dtype=int), SCHEMES["central"], question(stage), np.array([1e-5, 1e-6]))
+    assert found.values.shape == found.noise.shape == found.kink.shape == (2, 0)
+    assert found.magnitude.shape == found.reduced["sum"].shape == (0,)
 
 
 @schemes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from gradcheck.assembly import Assembly
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
 from gradcheck.gradients.numeric.sweep import CHUNK, Moves, Stage, perturbed_observables
 from gradcheck.layers._base import Layer
+from gradcheck.layers.avg_pool2d import AvgPool2d
 from gradcheck.layers.conv2d import Conv2d
 from gradcheck.layers.flatten import Flatten
 from gradcheck.layers.linear import Linear
@@ -42,6 +45,33 @@ def _skip() -> Case:
     return graph({"input": X, "target": normal(4, 2)}, layers, [Term(Mse(), "mean", 1.0, ("e",), {"target": "target"})])
 
 
+class Greatest(Layer):
+    """The input, and where it is greatest."""
+
+    def forward(self, x: Any) -> Any:
+        return (x, x.real.argmax(axis=1)), None
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        raise NotImplementedError
+
+
+class Taken(Layer):
+    """Of the first input what stands where the second one says."""
+
+    def forward(self, x: Any, index: Any) -> Any:
+        return np.take_along_axis(x, index[:, None], 1), None
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        raise NotImplementedError
+
+
+def _routed() -> Case:
+    layers: list[Any] = [
+        ("a", Linear(5), ("input",)), ("b", Greatest(), ("a",)), ("c", Taken(), ("b.0", "b.1")),
+    ]  # fmt: skip
+    return graph({"input": X, "target": normal(4, 1)}, layers, [Term(Mse(), "mean", 1.0, ("c",), {"target": "target"})])
+
+
 def _two_terms() -> Case:
     data = {"input": X, "target": normal(4, 2), "other": normal(4, 5, seed=2)}
     terms = [
@@ -49,6 +79,46 @@ def _two_terms() -> Case:
         Term(L1(), "none", 0.3, ("a",), {"target": "other"}, name="loss_2"),
     ]
     return graph(data, [("a", Linear(5), ("input",)), ("d", Sigmoid(), ("a",)), ("e", Linear(2), ("d",))], terms)
+
+
+# What a layer inherits is about another forward than its own.
+
+
+class Twice(Linear):
+    """A forward of its own; what Linear says of changes is about another one."""
+
+    def forward(self, x: Any, weight: Any, bias: Any = None) -> Any:
+        y, cache = super().forward(x, weight, bias)
+        return 2 * y, cache
+
+
+class TwiceTanh(Tanh):
+    def forward(self, x: Any) -> Any:
+        y, cache = super().forward(x)
+        return y + y[..., ::-1], cache
+
+
+class TwiceFlat(Flatten):
+    def forward(self, x: Any) -> Any:
+        y, cache = super().forward(x)
+        return y * np.arange(y.shape[1]), cache
+
+
+class PeakOfAll(MaxPool2d):
+    def forward(self, x: Any) -> Any:
+        y, cache = super().forward(x)
+        return y - y.mean(axis=1, keepdims=True), cache
+
+
+def _tied(trusted: bool) -> Case:
+    """Two linear layers with one weight, and the bias of the first as its input that all samples share."""
+    found = case(Linear(3), Tanh(), Linear(3), x=X, loss=Mse(), target=normal(4, 3))
+    first, second, third = found.network.nodes
+    tied = replace(third, parameters={**third.parameters, "weight": "linear_1.weight"}, trusted=trusted)
+    arrays = {name: array for name, array in found.point.arrays.items() if name != "linear_2.weight"}
+    names = tuple(name for name in found.point.parameters if name != "linear_2.weight")
+    point = replace(found.point, arrays=arrays, parameters=names)
+    return replace(found, network=Network((first, second, tied), found.network.terms), point=point)
 
 
 class AgainstTheMean(Loss):
@@ -75,20 +145,42 @@ NETS: dict[str, Callable[[], Case]] = {
     "stacked copies of images": lambda: case(
         Conv2d(2, (2, 3)), Relu(), MaxPool2d(2), Flatten(), Linear(2), x=normal(3, 2, 5, 4)
     ),
+    "channels into a layer that mixes them": lambda: case(
+        Conv2d(4, 2),
+        Tanh(),
+        AvgPool2d(2),
+        Conv2d(2, 2, groups=2),
+        MaxPool2d(1),
+        Conv2d(2, 1),
+        Flatten(),
+        Softmax(),
+        Linear(2),
+        x=normal(3, 2, 6, 6),
+    ),
+    "forwards with words about others": lambda: case(Linear(4), Twice(4), TwiceTanh(), Linear(2), x=X),
+    "the same of images": lambda: case(Conv2d(2, 2), PeakOfAll(2), TwiceFlat(), Linear(2), x=normal(2, 1, 5, 5)),
     "a batch statistic in the middle": lambda: case(Linear(5), Centred(), Tanh(), Linear(2), x=X),
     "a batch statistic at the end": lambda: case(Linear(3), Normalised(), x=X),
     "a loss that couples": lambda: case(Linear(2), x=X, loss=AgainstTheMean(), target=normal(4, 2), reduction="none"),
     "two inputs, two outputs, an index and noise": lambda: case(
         Gate(), x={"a": X, "b": normal(4, 3, seed=1), "k": np.array([0, 2, 2, 1])}
     ),
+    "an index on the way": lambda: _routed(),
     "a way around": _skip,
     "two terms, one of them reducing": _two_terms,
+    "a parameter that two layers share": lambda: _tied(trusted=True),
     "no parameters": lambda: case(Tanh(), x=X),
     "no layers": lambda: case(x=X, loss=Mse(), target=normal(4, 3, seed=3)),
     "one sample": lambda: case(Linear(5), Tanh(), Linear(2), x=normal(1, 3)),
 }
 nets = pytest.mark.parametrize("net", NETS.values(), ids=NETS)
-steps = pytest.mark.parametrize("step", [REAL, COMPLEX], ids=["real", "complex"])
+#: A long complex step has real parts to carry; a thorough stage reads nothing off slopes.
+STEPS = {"real": (REAL, False), "complex": (COMPLEX, False), "long": (1e-3j, False), "thorough": (COMPLEX, True)}
+steps = pytest.mark.parametrize(("step", "thorough"), STEPS.values(), ids=STEPS)
+
+
+def stage_for(net: Case, thorough: bool) -> Stage:
+    return replace(stage_of(net), thorough=thorough)
 
 
 def plain(network: Network, point: Point, name: str, index: tuple[int, ...], step: complex) -> Any:
@@ -113,11 +205,11 @@ def plain(network: Network, point: Point, name: str, index: tuple[int, ...], ste
 
 def assert_same(found: Any, expected: Any, step: complex) -> None:
     """The derivative to the last digits: the difference to the unperturbed value, or the imaginary part."""
-    scale = np.abs(expected.real).max() + 1e-300
-    np.testing.assert_allclose(found.real, expected.real, rtol=0, atol=1e-14 * scale)
-    if step == COMPLEX:
-        slopes = expected.imag / COMPLEX_STEP
-        np.testing.assert_allclose(found.imag / COMPLEX_STEP, slopes, rtol=0, atol=2e-14 * (np.abs(slopes).max() + 1))
+    if np.iscomplexobj(expected):
+        slopes = expected.imag / abs(step)
+        np.testing.assert_allclose(found / abs(step), slopes, rtol=0, atol=2e-14 * (np.abs(slopes).max() + 1))
+    else:
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14 * (np.abs(expected).max() + 1e-300))
 
 
 def perturbable(stage: Stage) -> list[str]:
@@ -127,8 +219,8 @@ def perturbable(stage: Stage) -> list[str]:
 
 @nets
 @steps
-def test_perturbed_copies_are_plain_forward_passes(net: Callable[[], Case], step: complex) -> None:
-    stage = stage_of(net())
+def test_perturbed_copies_are_plain_forward_passes(net: Callable[[], Case], step: complex, thorough: bool) -> None:
+    stage = stage_for(net(), thorough)
     for name in perturbable(stage):
         shape = stage.arrays[name].shape
         entries = np.arange(stage.arrays[name].size)
@@ -141,9 +233,9 @@ def test_perturbed_copies_are_plain_forward_passes(net: Callable[[], Case], step
 @nets
 @steps
 def test_a_feature_moved_in_all_samples_at_once_is_each_sample_moved_alone(
-    net: Callable[[], Case], step: complex
+    net: Callable[[], Case], step: complex, thorough: bool
 ) -> None:
-    stage = stage_of(net())
+    stage = stage_for(net(), thorough)
     samples = stage.point.batch_size
     for name in stage.point.differentiable(stage.point.inputs):
         if not stage.sample_by_sample(name):
@@ -162,15 +254,17 @@ def test_a_feature_moved_in_all_samples_at_once_is_each_sample_moved_alone(
 def test_samples_move_at_once_only_where_nothing_couples_them() -> None:
     assert {label for label, net in NETS.items() if stage_of(net()).sample_by_sample("input")} == {
         "columns through elementwise and carry", "columns into a layer that mixes them", "columns of three axes",
-        "stacked copies of images", "a way around", "no parameters", "no layers", "one sample",
+        "stacked copies of images", "channels into a layer that mixes them", "forwards with words about others",
+        "the same of images", "an index on the way", "a way around",
+        "a parameter that two layers share", "no parameters", "no layers", "one sample",
     }  # fmt: skip
     assert not stage_of(NETS["no parameters"]()).sample_by_sample("linear_1.weight")
     assert stage_of(NETS["two inputs, two outputs, an index and noise"]()).sample_by_sample("b")
 
 
 @steps
-def test_every_copy_has_a_step_of_its_own(step: complex) -> None:
-    stage = stage_of(NETS["columns through elementwise and carry"]())
+def test_every_copy_has_a_step_of_its_own(step: complex, thorough: bool) -> None:
+    stage = stage_for(NETS["columns through elementwise and carry"](), thorough)
     own = step * np.array([1, -2, 0, 0.5])
     found = perturbed_observables(stage, Moves("linear_1.weight", np.array([3, 3, 5, 0]), (3, 6), fused=False), own)
     for k, index in enumerate([(0, 3), (0, 3), (0, 5), (0, 0)]):
@@ -208,9 +302,48 @@ def test_chunks_cover_every_entry_once_and_stay_small() -> None:
     parts = list(moves.chunks(4))
     assert [len(part) for part in parts] == [4, 4, 2]
     np.testing.assert_array_equal(np.concatenate([part.entries for part in parts]), np.arange(10))
-    stage = stage_of(NETS["stacked copies of images"]())
-    widest = max(stage.arrays[output].size for node in stage.network.nodes for output in node.outputs)
-    assert stage.chunk("conv2d_1.weight") * widest <= CHUNK < (stage.chunk("conv2d_1.weight") + 1) * widest
+
+
+def test_a_chunk_fits_the_cache_by_what_changes_in_a_copy() -> None:
+    stage = stage_of(case(Linear(300), Tanh(), Linear(10), x=normal(8, 100)))
+    assert stage.chunk("linear_1.weight") == CHUNK // 80
+    assert stage.chunk("linear_2.bias") == CHUNK // 80
+    dense = stage_of(case(Linear(300), Softmax(), Linear(10), x=normal(8, 100)))
+    assert dense.chunk("linear_1.weight") == CHUNK // 2400
+
+
+class Slow(Layer):
+    """A linear map that says nothing beyond its three methods."""
+
+    def init(self, rng: Any, *x_shapes: Any) -> Any:
+        return {"weight": rng.standard_normal((x_shapes[0][-1], 200))}
+
+    def forward(self, x: Any, weight: Any) -> Any:
+        return x @ weight, None
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        raise NotImplementedError
+
+
+@steps
+@pytest.mark.parametrize("layers", [(Linear(300), Softmax()), (Slow(), Tanh())], ids=["ours", "theirs"])
+def test_copies_stay_in_the_memory_that_is_allowed(layers: Any, step: complex, thorough: bool) -> None:
+    stage = replace(stage_for(case(*layers, Linear(2), x=normal(8, 40)), thorough), memory=2e6)
+    name = stage.point.parameters[0]
+    assert 1 < stage.chunk(name) < CHUNK // 2400
+    moves = next(Moves(name, np.arange(8000), stage.arrays[name].shape, fused=False).chunks(stage.chunk(name)))
+    perturbed_observables(stage, moves, step)  # what it keeps for the next chunks
+    tracemalloc.start()
+    perturbed_observables(stage, moves, step)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2e6
+
+
+def test_a_copy_that_is_too_large_for_the_memory_is_said_to_be() -> None:
+    stage = replace(stage_of(case(Linear(300), Softmax(), x=normal(8, 40))), memory=1e5)
+    assert stage.copy_size("linear_1.weight") > 1e5
+    assert stage.chunk("linear_1.weight") == 1
 
 
 def test_applied_moves_one_entry_a_copy() -> None:
@@ -243,3 +376,48 @@ def test_input_that_all_samples_share_is_moved(method: str) -> None:
         assembly.add_term(Term(Mse(), "mean", 1.0, ("shifted",), {"target": "target"}))
         report = check_case(Case("s.yaml", "s", 7, "float64", *assembly.network(), gradient=GradientPlan(method)))
         assert {row.name: row.verdict for row in report.inputs} == {"x": "pass", "shift": expected}
+
+
+class Root(Layer):
+    """√x, with an infinite slope at 0."""
+
+    elementwise = True
+
+    def forward(self, x: Any) -> Any:
+        return np.sqrt(x), x
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        raise NotImplementedError
+
+
+class Ramp(Layer):
+    """max(x, 0) as numpy has it, whose complex step at 0 depends on the side that it goes to."""
+
+    elementwise = True
+
+    def forward(self, x: Any) -> Any:
+        return np.maximum(x, 0), x
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("layer", "usable"), [(Root(), False), (Ramp(), False), (Tanh(), True)])
+def test_slopes_that_do_not_hold_for_every_move_are_not_used(layer: Layer, usable: bool) -> None:
+    stage = stage_of(case(layer, x=np.array([[0.0, 1.0], [4.0, 2.0]])))
+    (node,) = stage.network.nodes
+    found = stage.slopes(replace(node, trusted=False))
+    assert (found is not None) == usable
+
+
+def test_sensitivities_that_do_not_hold_for_every_move_are_not_used() -> None:
+    class Distance(Loss):
+        def forward(self, prediction: Any, target: Any) -> Any:
+            return np.sqrt(((prediction - target) ** 2).sum(axis=1)), None
+
+        def backward(self, upstream: Any, cache: Any) -> Any:
+            raise NotImplementedError
+
+    for target, usable in ((X, False), (X + 1, True)):
+        stage = stage_of(case(x=X, loss=Distance(), target=target))
+        assert (stage.sensitivities("input") is not None) == usable

@@ -19,7 +19,7 @@ Row = Callable[..., Any]
 
 
 def _avg_pool2d(torch: Any, layer: Any, x: Any) -> Any:
-    options = layer.kernel_size, layer.stride, layer.padding, False, layer.count_include_pad
+    options = layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad
     return torch.nn.functional.avg_pool2d(x, *options)
 
 
@@ -48,7 +48,8 @@ def _lstm(torch: Any, layer: Any, x: Any, h0: Any = None, c0: Any = None, **name
 
 
 def _max_pool2d(torch: Any, layer: Any, x: Any) -> Any:
-    return torch.nn.functional.max_pool2d(x, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    options = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode
+    return torch.nn.functional.max_pool2d(x, *options)
 
 
 def _multi_head_attention(

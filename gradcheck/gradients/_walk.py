@@ -22,6 +22,8 @@ Array = NDArray[Any]
 
 #: What is left of a saturated layer, in roundings of its output.
 _LOST = 2.0**10
+#: Numbers that are no more than rounding beside the greatest of their array, in units of roundoff.
+_DUST = 2.0**10
 
 
 class Walk:
@@ -188,7 +190,8 @@ class Rounded(Walk):
 
     Saturated is one of which, in a sample, nothing is left that is greater than that by far. So much changes the loss
     as one more rounding of y does, if x moves by its own size: less than that no backward can know that computes with
-    y, as one that takes 1 - tanh² anew from an x at which tanh is 1.
+    y, as one that takes 1 - tanh² anew from an x at which tanh is 1. A sample of which x has nothing but the rounding of
+    zeros beside the other samples (a constant image that was normalised) has no size of its own.
     """
 
     def __init__(self, network: Network, point: Point, trace: Trace, seed: int) -> None:
@@ -208,7 +211,8 @@ class Rounded(Walk):
             alike = x.ndim > 0 and len(x) == len(self.size) and name not in self.point.parameters
             size = np.asarray(self.size if alike else np.max(self.size, initial=0.0)) * _unit(gradient.dtype)
             own, found = (np.asarray(_greatest(a) if alike else np.max(np.abs(a), initial=0.0)) for a in (x, gradient))
-            lost = (own > 0) & (found * own <= _LOST * size)
+            least = _DUST * _unit(x.dtype) * np.max(own, initial=0.0)
+            lost = (own > least) & (found * own <= _LOST * size)
             if lost.any():
                 off = np.divide(size, own, out=np.zeros_like(size), where=lost)
                 off = np.where(np.isfinite(off), off, 0.0).reshape(-1, *[1] * (x.ndim - 1)) if alike else off

@@ -53,3 +53,10 @@ def test_zeros_have_no_size_to_move_by() -> None:
     flat = plug(lambda x: 0 * x + 1, lambda x: 0.0)
     (plain, _), (rounded, _) = (walked(kind, flat, 0 * X, "float64") for kind in (Walk, Rounded))
     np.testing.assert_array_equal(rounded["input"], plain["input"])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_rounding_of_zeros_beside_other_samples_has_no_size_either(dtype: str) -> None:
+    x = np.concatenate([X, np.finfo(dtype).eps * X[:1]])
+    (plain, _), (rounded, _) = (walked(kind, Linear(2), x, dtype) for kind in (Walk, Rounded))
+    np.testing.assert_array_equal(rounded["input"], plain["input"])

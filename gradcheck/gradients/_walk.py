@@ -190,8 +190,8 @@ class Rounded(Walk):
 
     Saturated is one of which, in a sample, nothing is left that is greater than that by far. So much changes the loss
     as one more rounding of y does, if x moves by its own size: less than that no backward can know that computes with
-    y, as one that takes 1 - tanh² anew from an x at which tanh is 1. A sample of which x has nothing but the rounding of
-    zeros beside the other samples (a constant image that was normalised) has no size of its own.
+    y, as one that takes 1 - tanh² anew from an x at which tanh is 1. A sample of which x has nothing but the rounding
+    of zeros beside the other samples (a constant image that was normalised) has no size of its own.
     """
 
     def __init__(self, network: Network, point: Point, trace: Trace, seed: int) -> None:

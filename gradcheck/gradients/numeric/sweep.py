@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -93,7 +92,8 @@ class Stage:
 
     def anew(self, point: Point | None = None) -> Stage:
         """The same network, here or at another point; nothing is remembered but how changes pass it."""
-        other = copy(self)
+        other = object.__new__(Stage)
+        other.__dict__.update(self.__dict__)
         other.border = Border()
         if point is not None:
             other.point, other.arrays = point, self.network.forward(point).arrays

@@ -8,7 +8,7 @@ real nets that make gradient checks difficult (zero backgrounds, zero biases, ti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -57,6 +57,9 @@ _SPACES: tuple[tuple[tuple[int, int], ...], ...] = (
 _INTEGER_SPACE, _INTEGER_SHARE = ((3, 8),), 0.12
 #: How often a layer with several inputs takes another activation than the last one for each of them, if any fits.
 _OTHER_OPERANDS = 0.8
+#: How often a layer with the parameters of another is put in a place, if any fits: the same layer again, or one that is
+#: tied to another's transposed weight.
+_REUSED = 0.08
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,12 @@ SMALL = Profile(depth=(2, 4), batch=(2, 4), activation=400, entries=(20, 300), t
 
 @dataclass(frozen=True)
 class Step:
-    """One layer in its place."""
+    """One layer in its place; `written` is the name of the first place where it stands in several."""
 
     name: str
     layer: Layer
     inputs: tuple[str, ...]
+    written: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class Net:
     data         the inputs, the target and the sample weights, by name; with samples on axis 0 unless they are `shared`
     predictions  the names of the activations that the loss takes
     weights      parameters that a trait has changed, by full name; the others are drawn from the seed
+    ties         parameters that are others, of layers before them: by full name, its name and whether it is transposed
     """
 
     seed: int
@@ -109,6 +114,7 @@ class Net:
     weights: Mapping[str, Array] = field(default_factory=dict)
     traits: tuple[str, ...] = ()
     shared: frozenset[str] = frozenset()
+    ties: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -117,10 +123,8 @@ class Net:
 
     def assembled(self, dtype: str = "float64") -> Assembly:
         """The layers, without the loss."""
-        assembly = _assembly(self.seed, self.index, self.data, self.shared, dtype, self.weights)
-        for step in self.steps:
-            assembly.add(step.name, step.layer, step.inputs)
-        return assembly
+        assembly = _assembly(self.seed, self.index, self.data, self.shared, dtype, self.weights, self.ties)
+        return _with_steps(assembly, self.steps)
 
     def case(self, dtype: str = "float64", method: str = "auto") -> Case:
         """The net as the reader of a spec would hand it to the pipeline, with all checks on.
@@ -175,8 +179,9 @@ class _Drawing:
         self.traits: list[str] = []
         self.readers = [name for name, kind in sorted(units.layers.items()) if reads_integers(kind)]
         self.shared: frozenset[str] = frozenset()
+        self.ties: dict[str, tuple[str, bool]] = {}
         x = self._integers() if self._starts_from_integers() else self._numbers()
-        self.assembly = _assembly(*origin, {"input": x}, self.shared, "float64", {})
+        self.assembly = _assembly(*origin, {"input": x}, self.shared, "float64", {}, self.ties)
         self.activations = ["input"]
         self.steps: list[Step] = []
 
@@ -212,6 +217,9 @@ class _Drawing:
         place = 0 if self.featured in self.readers else int(self.rng.integers(integers, depth))
         for position in range(depth):
             first = [str(name) for name in self.rng.permutation(self.readers)] if integers and not position else []
+            reuses = position != place and not first and self.profile.traits and self.rng.random() < _REUSED
+            if reuses and (self._used_again() or self._tied_to_another()):
+                continue
             self._add_layer([self.featured] if position == place else first or self._candidates())
         weights = self._weights()
         shape = self.assembly.arrays[self.activations[-1]].shape
@@ -221,7 +229,10 @@ class _Drawing:
         self.traits += ["scaled loss"] if weight != 1 else []
         data = {name: self.assembly.arrays[name] for name in self.assembly.inputs}
         chosen = self._in_domain(loss, self._predictions(loss))
-        net = Net(*self.origin, data, tuple(self.steps), loss, reduction, chosen, weight, weights, shared=self.shared)
+        net = Net(
+            *self.origin, data, tuple(self.steps), loss, reduction, chosen, weight, weights, shared=self.shared,
+            ties=self.ties,
+        )  # fmt: skip
         net = self._with_target(net)
         net.case("float32")
         return replace(net, traits=tuple(trait for trait in self.traits if trait))
@@ -241,6 +252,43 @@ class _Drawing:
                     return
         shape = self.assembly.arrays[self.activations[-1]].shape
         raise _Misfit(f"{' and '.join(kinds)} fit on no activation of shape {shape}")
+
+    def _used_again(self) -> bool:
+        """Whether a layer that learns and stands already could be put on the last activation, with its parameters."""
+        previous = self.activations[-1]
+        arrays = self.assembly.arrays
+        for place in self.rng.permutation(len(self.steps)):
+            step = self.steps[place]
+            learns = any(name.startswith(f"{step.written or step.name}.") for name in self.assembly.parameters)
+            if learns and len(step.inputs) == 1 and arrays[step.inputs[0]].shape == arrays[previous].shape:
+                kind = spec_name(type(step.layer))
+                self._stands(Step(f"{kind}_{len(self.steps) + 1}", step.layer, (previous,), step.written or step.name))
+                self.traits.append("shared layer")
+                return True
+        return False
+
+    def _tied_to_another(self) -> bool:
+        """Whether a linear layer could be put on the last activation whose weight is another's transposed."""
+        previous = self.activations[-1]
+        width = self.assembly.arrays[previous].shape[-1]
+        for step in self.steps:
+            weight = self.assembly.arrays.get(f"{step.name}.weight")
+            linear = spec_name(type(step.layer)) == "linear" and f"{step.name}.weight" not in self.ties
+            if linear and weight is not None and weight.shape[1] == width and self.assembly.arrays[previous].ndim > 1:
+                name = f"linear_{len(self.steps) + 1}"
+                self.ties[f"{name}.weight"] = f"{step.name}.weight", True
+                self._stands(Step(name, replace(step.layer, out_features=weight.shape[0]), (previous,)))
+                self.traits.append("tied weight")
+                return True
+        return False
+
+    def _stands(self, step: Step) -> None:
+        """Put a layer in its place."""
+        node = self.assembly.add(step.name, step.layer, step.inputs, written=step.written)
+        if any(not np.all(np.abs(self.assembly.arrays[name]) < _GREATEST) for name in node.outputs):
+            raise _Misfit(f"{node.name} has too large outputs")
+        self.activations += node.outputs
+        self.steps.append(step)
 
     def _added(self, kind: str) -> bool:
         """Whether an instance of this kind fits on the last activation; if so it is there now."""
@@ -279,10 +327,7 @@ class _Drawing:
     def _with(self, fresh: Mapping[str, Fresh], shared: frozenset[str]) -> Assembly:
         """The same layers with more inputs of the net."""
         data = {**self.assembly.data, **{name: new.array for name, new in fresh.items()}}
-        assembly = _assembly(*self.origin, data, shared, "float64", {})
-        for step in self.steps:
-            assembly.add(step.name, step.layer, step.inputs)
-        return assembly
+        return _with_steps(_assembly(*self.origin, data, shared, "float64", {}, self.ties), self.steps)
 
     def _operand(self, layer: Layer, previous: str) -> str:
         """An activation that fits beside the last one; seldom that one again."""
@@ -381,10 +426,17 @@ class _Drawing:
 
 
 def _assembly(
-    seed: int, index: int, data: Mapping[str, Array], shared: frozenset[str], dtype: str, weights: Mapping[str, Array]
-) -> Assembly:
+    seed: int, index: int, data: Mapping[str, Array], shared: frozenset[str], dtype: str,
+    weights: Mapping[str, Array], ties: Mapping[str, tuple[str, bool]],
+) -> Assembly:  # fmt: skip
     inputs = tuple(name for name in data if name not in DATA_NAMES)
-    return Assembly(data, inputs, frozenset(data) - shared, seed * 1_000_003 + index, dtype, weights)
+    return Assembly(data, inputs, frozenset(data) - shared, seed * 1_000_003 + index, dtype, weights, ties)
+
+
+def _with_steps(assembly: Assembly, steps: Sequence[Step]) -> Assembly:
+    for step in steps:
+        assembly.add(step.name, step.layer, step.inputs, written=step.written)
+    return assembly
 
 
 def _background(rng: Rng, x: Array) -> Array:

@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import takewhile
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -229,10 +229,11 @@ def arity(layer: Layer, shape: Shape) -> int:
 
     ShapeError where the layer does not fit on the shape.
     """
-    names = positional_names(layer.forward)
+    kind = type(layer)
+    names = _positional(kind)
     for count in range(1, max(2, len(names)) + 1):
         shapes = [shape] * count
-        if not _binds(layer.init, shapes) or not _binds(layer.constants, shapes):
+        if not _binds(kind, "init", count) or not _binds(kind, "constants", count):
             continue
         layer.check(*shapes)
         rng = np.random.default_rng(0)
@@ -240,15 +241,16 @@ def arity(layer: Layer, shape: Shape) -> int:
         inputs = list(takewhile(lambda name, drawn=drawn: name not in drawn, names))  # type: ignore[misc]
         if len(inputs) == count or (not names and count == 2):
             return count
-    raise NoRecipe(spec_name(type(layer)), "the number of its inputs is not clear from forward and init")
+    raise NoRecipe(spec_name(kind), "the number of its inputs is not clear from forward and init")
 
 
 def more_inputs(layer: Layer) -> bool:
     """Whether forward takes any number of further inputs."""
-    kinds = [parameter.kind for parameter in inspect.signature(layer.forward).parameters.values()]
+    kinds = [parameter.kind for parameter in _taken(type(layer)).values()]
     return inspect.Parameter.VAR_POSITIONAL in kinds
 
 
+@cache
 def reads_integers(kind: type[Layer]) -> bool:
     """Whether a layer takes an array of integers and refuses real numbers."""
     ids = np.zeros((2, 3), int)
@@ -268,22 +270,35 @@ def _takes_array(layer: Layer, x: Array) -> bool:
     return True
 
 
-def _binds(method: Callable[..., Any], shapes: list[Shape]) -> bool:
+@cache
+def _binds(kind: type[Layer], method: str, count: int) -> bool:
+    """Whether the method takes the shapes of so many inputs, behind self and a generator."""
     try:
-        inspect.signature(method).bind(None, *shapes)
+        inspect.signature(getattr(kind, method)).bind(None, None, *[()] * count)
     except TypeError:
         return False
     return True
 
 
+@cache
+def _taken(kind: type[Layer | Loss]) -> Mapping[str, inspect.Parameter]:
+    """What forward takes behind self, by name."""
+    return inspect.signature(partial(kind.forward, None)).parameters
+
+
+@cache
+def _positional(kind: type[Layer | Loss]) -> list[str]:
+    return positional_names(partial(kind.forward, None))
+
+
 def predictions(loss: Loss) -> int:
     """How many predictions a loss takes by position."""
-    return max(1, sum(name not in (*DATA_NAMES, "reduction") for name in positional_names(loss.forward)))
+    return max(1, sum(name not in (*DATA_NAMES, "reduction") for name in _positional(type(loss))))
 
 
 def takes(loss: Loss, name: str) -> bool:
     """Whether a loss takes this array by name."""
-    return name in inspect.signature(loss.forward).parameters
+    return name in _taken(type(loss))
 
 
 def reductions(loss: Loss) -> tuple[str, ...]:

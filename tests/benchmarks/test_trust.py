@@ -11,7 +11,7 @@ import pytest
 import trust
 from _trust import alarms, bars, comparison, criteria, fixed, nets, peers, sensitivity
 from _trust.inputs import sources
-from _trust.nets import LARGE, SMALL, Net, draw_net
+from _trust.nets import SMALL, Net, draw_net
 from _trust.planting import Mistake, plant
 from _trust.pool import Pool
 from _trust.recipes import DATA_NAMES, NoRecipe, Sizes, Units, draw_unit, reads_integers
@@ -85,9 +85,14 @@ def a_net(units: Units, index: int = 0) -> Net:
 # Drawing --------------------------------------------------------------------------------------------------------------
 
 
-def test_every_layer_and_loss_of_the_catalogue_comes_up_in_turn() -> None:
+@pytest.fixture(scope="module")
+def drawn() -> list[Net]:
+    """A net for each layer of the catalogue in turn."""
+    return [draw_net(UNITS, 0, index) for index in range(max(len(UNITS.layers), len(UNITS.losses)))]
+
+
+def test_every_layer_and_loss_of_the_catalogue_comes_up_in_turn(drawn: list[Net]) -> None:
     names = sorted(UNITS.layers)
-    drawn = [draw_net(UNITS, 0, index) for index in range(max(len(names), len(UNITS.losses)))]
     assert all(names[index % len(names)] in net.layers for index, net in enumerate(drawn))
     assert {type(net.loss) for net in drawn} == set(UNITS.losses.values())
 
@@ -107,13 +112,12 @@ def test_float32_nets_hold_the_same_numbers_rounded() -> None:
     )
 
 
-def test_zero_backgrounds_zero_biases_ties_and_scales_are_drawn() -> None:
-    traits = {trait for index in range(60) for trait in draw_net(UNITS, 0, index).traits}
+def test_zero_backgrounds_zero_biases_ties_and_scales_are_drawn(drawn: list[Net]) -> None:
+    traits = {trait for net in drawn for trait in net.traits}
     assert {"zero background", "zero biases", "input on a grid", "scaled parameters", "scaled loss"} <= traits
 
 
-def test_half_of_a_zero_background_is_zero_and_other_inputs_are_not() -> None:
-    drawn = [draw_net(UNITS, 0, index) for index in range(40)]
+def test_half_of_a_zero_background_is_zero_and_other_inputs_are_not(drawn: list[Net]) -> None:
     zeros: dict[str, list[float]] = {"zero background": [], "normal input": []}
     for net in drawn:
         for trait in zeros.keys() & set(net.traits):
@@ -427,7 +431,8 @@ def test_results_do_not_depend_on_the_number_of_workers() -> None:
         assert several.each(neg, range(9), "numbers") == none.each(neg, range(9), "numbers") == [-k for k in range(9)]
 
 
-def test_a_run_prints_its_tables_and_writes_its_figures(tmp_path: Any) -> None:
+def test_a_run_prints_its_tables_and_writes_its_figures(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Units, "of_catalogue", classmethod(lambda cls: units(tanh=Tanh)))
     run = trust.Run(trust.Size(nets=1, trials=1), seed=0, pool=Pool(0), console=Console(width=200))
     destination = tmp_path / "trust.json"
     with run.console.capture() as shown:
@@ -448,8 +453,7 @@ def test_one_net_again_says_what_it_is_and_what_was_found() -> None:
     assert sum(line.startswith(("auto, ", "central, ", "real, ")) for line in lines) == 5
 
 
-def test_the_profile_of_the_full_run_is_what_is_asked_for() -> None:
-    drawn = [draw_net(UNITS, 1, index, LARGE) for index in range(40)]
+def test_the_profile_of_the_full_run_is_what_is_asked_for(drawn: list[Net]) -> None:
     sizes = []
     for net in drawn:
         point = net.case().point

@@ -309,7 +309,7 @@ def test_great_networks_are_as_great_as_they_say(spec: str, entries: int) -> Non
 
 
 def test_memory_and_time_of_a_network_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scale, "spec_case", lambda path, overrides: spec_case(path))
+    monkeypatch.setattr(scale, "spec_case", lambda path, *overrides: spec_case(path))
     monkeypatch.setattr(scale, "Overrides", lambda directions: None)
     found = scale.measured(("a.yaml", 1))
     assert (found.parameters, found.verdict) == (147, "pass")

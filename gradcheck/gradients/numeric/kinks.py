@@ -63,7 +63,7 @@ class KinkWatch:
         """Compare the branches of a layer that is about to be evaluated."""
         if not self._can_meet(node.name, changed, node.inputs, step):
             return
-        change = changed[node.inputs[0]]
+        change = changed.get(node.inputs[0])
         if isinstance(change, Columns) and node.acts_within(change):
             at = _Units(step.is_complex, change.of(self.base[node.name]), self._undecided(node.name, change.of))
             still = change.of(self.arrays[node.inputs[0]])

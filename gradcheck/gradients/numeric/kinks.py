@@ -70,7 +70,7 @@ class KinkWatch:
             left = at.left(lambda x: node.branches([_flat(x)], {}), [still], [change.moves])
         else:
             names = (*node.inputs, *node.parameters.values(), *node.constants.values())
-            keywords = node.keywords(copies.stacked(names, _operands(step, changed, names)))
+            keywords = node.keywords(copies.stacked(names, _operands(step, changed, node.inputs)))
             left = self._left(node.name, lambda *x: node.branches(x, keywords), node.inputs, copies, changed, step)
         self._note(left, copies)
 

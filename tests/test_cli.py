@@ -234,14 +234,14 @@ def test_a_machine_document_is_whole_and_alone_and_in_the_order_of_the_command(j
 
 def test_the_same_command_gives_the_same_bytes_with_any_number_of_workers(run: Run) -> None:
     written = []
-    for jobs in ("1", "1", "2"):
+    for jobs in ("1", "2"):
         done = run(
             "run", "twice.yaml", "--plugin", "twice.py", "--jobs", jobs,
             "--report", "json=r.json", "--dump", "g.npz",
         )  # fmt: skip
         assert done.returncode == 1
         written.append((done.stdout, Path("r.json").read_bytes(), Path("g.npz").read_bytes()))
-    assert written[0] == written[1] == written[2]
+    assert written[0] == written[1]
 
 
 def test_a_worker_that_dies_is_a_finding(workers: tuple[str, ...], run: Run) -> None:
@@ -348,13 +348,19 @@ def test_a_spec_by_itself_imports_no_code(call: Run) -> None:
     assert call("validate", "twice.yaml").returncode == 0
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_a_terminal_without_the_characters(encoding: str, run: Run) -> None:
-    for arguments in (["run", "twice.yaml", "--plugin", "twice.py"], ["list", "layers"]):
-        done = run(*arguments, env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
-        assert done.returncode in (0, 1)
-        assert "Traceback" not in done.stderr
-        assert "─" not in done.stdout
+@pytest.mark.parametrize(
+    ("encoding", "arguments"),
+    [
+        ("ascii", ["run", "twice.yaml", "--plugin", "twice.py"]),
+        ("cp1252", ["run", "twice.yaml", "--plugin", "twice.py"]),
+        ("ascii", ["list", "layers"]),
+    ],
+)
+def test_a_terminal_without_the_characters(encoding: str, arguments: list[str], run: Run) -> None:
+    done = run(*arguments, env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
+    assert done.returncode in (0, 1)
+    assert "Traceback" not in done.stderr
+    assert "─" not in done.stdout
 
 
 def test_a_reader_that_has_gone_away_is_no_error() -> None:

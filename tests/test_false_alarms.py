@@ -35,7 +35,9 @@ from gradcheck.losses.mse import Mse
 from gradcheck.pipeline import check_case
 from gradcheck.spec.case import Case
 
-NETS = {"float64": 25, "float32": 10}
+#: How many nets are drawn for each method, which has nets of its own.
+NETS = {"float64": 13, "float32": 7}
+METHODS = ("auto", "central")
 #: For any array, images and features alike.
 ELEMENTWISE = (Relu, LeakyRelu, Elu, Selu, Sigmoid, Tanh, Softplus)
 #: For features alone.
@@ -72,11 +74,12 @@ def drawn(seed: int, **options: Any) -> Case:
     return case(*layers, Linear(outputs), x=x, loss=loss, target=target, reduction=reduction, seed=seed, **options)
 
 
-@pytest.mark.parametrize("method", ["auto", "central"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_no_correct_network_fails_and_most_of_it_passes(method: str, dtype: str) -> None:
     total = Counts()
-    for seed in range(NETS[dtype]):
+    first = NETS[dtype] * METHODS.index(method)
+    for seed in range(first, first + NETS[dtype]):
         report = check_case(drawn(seed, method=method, dtype=dtype, trusted=seed % 3 > 0))
         assert not errors(report), f"network {seed}: {told(report)}"
         assert report.counts.fail == 0, f"network {seed}: {told(report)}"

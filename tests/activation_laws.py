@@ -106,4 +106,4 @@ class ActivationLaws:
 
     def test_planted_mistakes_are_caught(self):
         for layer in self.mistakes:
-            laws.assert_caught(check(*self.net(layer), Linear(2), x=laws.normal(2, 2), checks=["gradient"]), layer)
+            laws.assert_caught(check(*self.net(layer), Linear(2), x=laws.normal(3, 2), checks=["gradient"]), layer)

@@ -38,6 +38,9 @@ GUARDS: dict[str, tuple[Any, Any, Any, Any]] = {
 guards = pytest.mark.parametrize(("inside", "forward", "slope", "x"), GUARDS.values(), ids=GUARDS)
 methods = pytest.mark.parametrize("method", ["auto", "central"])
 dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
+ways = pytest.mark.parametrize(
+    ("method", "dtype"), [("auto", "float64"), ("central", "float64"), ("central", "float32")]
+)
 
 
 def guarded(inside: Any, forward: Any) -> Any:
@@ -61,13 +64,12 @@ def test_layer_that_checks_its_domain_passes(
 
 
 @guards
-@methods
-@dtypes
+@ways
 def test_layer_that_checks_its_domain_and_is_wrong_fails(
     inside: Any, forward: Any, slope: Any, x: Any, method: str, dtype: str
 ) -> None:
     wrong = plug(guarded(inside, forward), lambda x: 1.3 * slope(x))
-    report = check(wrong, Linear(2), x=x, method=method, dtype=dtype)
+    report = check(wrong, Linear(2), x=x, method=method, dtype=dtype, checks=["gradient"])
     assert {found.layer for found in errors(report)} == {"plug_1"}, told(report)
     assert row(report, "input").counts.fail, told(report)
 
@@ -134,9 +136,9 @@ stairs = pytest.mark.parametrize(("forward", "slope"), STAIRS.values(), ids=STAI
 
 
 @stairs
-@methods
-@dtypes
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    ("method", "dtype", "seed"), [("auto", "float64", 0), ("central", "float64", 1), ("auto", "float32", 1)]
+)
 def test_right_backward_of_a_staircase_is_never_wrong(
     forward: Any, slope: Any, method: str, dtype: str, seed: int
 ) -> None:
@@ -153,8 +155,7 @@ def test_right_backward_of_a_staircase_is_never_wrong(
 
 
 @stairs
-@methods
-@pytest.mark.parametrize("factor", [0.0, -1.0], ids=["detached", "sign"])
+@pytest.mark.parametrize(("method", "factor"), [("auto", 0.0), ("central", -1.0)], ids=["detached", "sign"])
 def test_wrong_backward_of_a_staircase_never_passes(forward: Any, slope: Any, method: str, factor: float) -> None:
     layer: Layer = plug(forward, lambda x: factor * slope(x))
     report = check(Linear(3), layer, Tanh(), Linear(2), x=normal(4, 3), method=method, checks=["gradient"])

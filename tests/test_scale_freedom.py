@@ -32,7 +32,8 @@ def _half_wrong(dx: Any, gradients: Any) -> Any:
 def _images(**options: Any) -> Case:
     layers = (Conv2d(2, 3), Relu(), MaxPool2d(2), Flatten(), wrong(_half_wrong, out_features=4))
     zero_bias = {"conv2d_1.bias": np.zeros(2)}
-    return case(*layers, x=IMAGES, loss=CrossEntropy(), target=np.array([0, 3, 1]), parameters=zero_bias, **options)
+    data: Any = {"x": IMAGES, "loss": CrossEntropy(), "target": np.array([0, 3, 1]), "parameters": zero_bias}
+    return case(*layers, checks=["gradient"], **data, **options)
 
 
 def _verdicts(of: Case) -> dict[str, list[str]]:
@@ -46,7 +47,7 @@ def test_loss_times_any_number(method: str, dtype: str) -> None:
     of = _images(method=method, dtype=dtype)
     expected = _verdicts(of)
     assert {"pass", "fail", "kink"} <= {verdict for row in expected.values() for verdict in row}
-    for factor in FACTORS:
+    for factor in FACTORS if (method, dtype) == ("auto", "float64") else FACTORS[::3]:
         terms = tuple(replace(term, weight=factor * term.weight) for term in of.network.terms)
         assert _verdicts(replace(of, network=replace(of.network, terms=terms))) == expected, factor
 
@@ -54,7 +55,7 @@ def test_loss_times_any_number(method: str, dtype: str) -> None:
 @pytest.mark.parametrize("method", ["auto", "central"])
 @pytest.mark.parametrize("factor", [2.0**-60, 1e-9, 1e9, 2.0**60])
 def test_inputs_and_the_weights_behind_them_rescaled(factor: float, method: str) -> None:
-    of = case(Linear(4), Tanh(), wrong(_half_wrong), x=normal(3, 5), method=method)
+    of = case(Linear(4), Tanh(), wrong(_half_wrong), x=normal(3, 5), method=method, checks=["gradient"])
     arrays = of.point.arrays
     rescaled = {"input": factor * arrays["input"], "linear_1.weight": arrays["linear_1.weight"] / factor}
     expected = _verdicts(of)

@@ -220,7 +220,7 @@ def test_mistake_is_not_blamed_on_the_layers_around_it() -> None:
 
 def test_passes() -> None:
     inputs = {"q": X[:, :, :2], "k": K, "v": V, "mask": SEEN}
-    laws.assert_passes(check(MultiHeadAttention(2, bias=False), x=inputs))
+    laws.assert_passes(check(MultiHeadAttention(2, bias=False), x=inputs, trusted=True))
     laws.assert_no_false_alarm(check(MultiHeadAttention(2, bias=False), x=inputs, dtype="float32", checks=["gradient"]))
 
 

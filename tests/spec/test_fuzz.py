@@ -23,7 +23,7 @@ TEXTS = [path.read_text(encoding="utf-8") for path in sorted(GOOD.glob("*.yaml")
 CATALOGUE = Catalogue()
 SCHEMA = jsonschema.Draft7Validator(json_schema())
 lean = settings(
-    max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

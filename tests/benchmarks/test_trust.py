@@ -129,10 +129,23 @@ def test_half_of_a_zero_background_is_zero_and_other_inputs_are_not(drawn: list[
 def test_the_sizes_of_a_net_differ_where_they_can() -> None:
     net = draw_net(units(tanh=Tanh), 1, 0)
     arrays = net.assembled().arrays
-    widths = [step.layer.out_features for step in net.steps if isinstance(step.layer, Linear)]
+    own = [step for step in net.steps if not step.written and f"{step.name}.weight" not in net.ties]
+    widths = [step.layer.out_features for step in own if isinstance(step.layer, Linear)]
     sizes = [*arrays["input"].shape, *widths]
     assert len(widths) > 1
     assert len(set(sizes)) == len(sizes)
+
+
+def test_layers_are_used_again_and_weights_are_tied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nets, "_REUSED", 1.0)
+    drawn = [draw_net(units(tanh=Tanh), 2, index) for index in range(6)]
+    assert {"shared layer", "tied weight"} <= {trait for net in drawn for trait in net.traits}
+    for net in drawn:
+        places = {node.name: node for node in net.case().network.nodes}
+        for step in net.steps:
+            if step.written:
+                assert places[step.name].parameters == places[step.written].parameters
+        assert all(places[tied.partition(".")[0]].parameters["weight"] == name for tied, (name, _) in net.ties.items())
 
 
 def test_a_layer_with_two_inputs_is_drawn_without_a_recipe() -> None:

@@ -128,11 +128,11 @@ def _class_weight(torch: Any, loss: Any, prediction: Any) -> Any:
 
 
 def _cross_entropy(torch: Any, loss: Any, prediction: Any, target: Any) -> Any:
-    axis = loss.axis
+    axis, probabilities = loss.axis, target.is_floating_point()
+    ignored = {} if probabilities else {"ignore_index": loss.ignore_index}
     return torch.nn.functional.cross_entropy(
-        prediction.movedim(axis, 1), target.movedim(axis, 1) if target.is_floating_point() else target,
-        _class_weight(torch, loss, prediction), ignore_index=loss.ignore_index, reduction="none",
-        label_smoothing=loss.label_smoothing,
+        prediction.movedim(axis, 1), target.movedim(axis, 1) if probabilities else target,
+        _class_weight(torch, loss, prediction), reduction="none", label_smoothing=loss.label_smoothing, **ignored,
     )  # fmt: skip
 
 
@@ -159,13 +159,7 @@ def _gaussian_nll(torch: Any, loss: Any, mean: Any, variance: Any, target: Any) 
     if (variance <= loss.eps).any():
         raise Unlike("below eps PyTorch hands back a gradient that is not that of the loss")
     target = target.to(mean.dtype)
-    losses = torch.nn.functional.gaussian_nll_loss(mean, target, variance, loss.full, loss.eps, "none")
-    return _weighing(torch, loss, losses)
-
-
-def _weighing(torch: Any, loss: Any, losses: Any) -> Any:
-    """The losses times the weights of their outputs, for which PyTorch has no option."""
-    return losses if loss.output_weight is None else losses * torch.tensor(loss.output_weight, dtype=losses.dtype)
+    return torch.nn.functional.gaussian_nll_loss(mean, target, variance, loss.full, loss.eps, "none")
 
 
 def _functional(name: str, *options: str, **values: Any) -> Row:
@@ -174,9 +168,15 @@ def _functional(name: str, *options: str, **values: Any) -> Row:
     def row(torch: Any, loss: Any, prediction: Any, target: Any) -> Any:
         given = {**values, **{option: getattr(loss, option) for option in options}, "reduction": "none"}
         function = getattr(torch.nn.functional, name)
-        return _weighing(torch, loss, function(prediction, target.to(prediction.dtype), **given))
+        return function(prediction, target.to(prediction.dtype), **given)
 
     return row
+
+
+def _cosine_embedding(torch: Any, loss: Any, left: Any, right: Any, target: Any) -> Any:
+    if left.shape[-1] == 1:
+        raise Unlike("of one number the cosine is ±1, and 1 − cos nothing but rounding")
+    return torch.nn.functional.cosine_embedding_loss(left, right, target, loss.margin, reduction="none")
 
 
 def _embeddings(name: str, *options: str) -> Row:
@@ -190,7 +190,7 @@ def _embeddings(name: str, *options: str) -> Row:
 LOSSES: dict[str, Row] = {
     "bce": _functional("binary_cross_entropy"),
     "bce_with_logits": _bce_with_logits,
-    "cosine_embedding": _embeddings("cosine_embedding_loss", "margin"),
+    "cosine_embedding": _cosine_embedding,
     "cross_entropy": _cross_entropy,
     "gaussian_nll": _gaussian_nll,
     "huber": _functional("huber_loss", "delta"),

@@ -361,9 +361,10 @@ class _Drawing:
     def _predictions(self, loss: Loss) -> tuple[str, ...]:
         """The last activation, and as many others of its shape as the loss takes; all parameters for a penalty."""
         if loss.of_parameters:
-            if not self.assembly.parameters:
+            placed = dict.fromkeys(name for node in self.assembly.nodes for name in node.parameters.values())
+            if not placed:
                 raise _Misfit("the net has no parameters that could be penalised")
-            return tuple(self.assembly.parameters)
+            return tuple(placed)
         last, arrays, count = self.activations[-1], self.assembly.arrays, predictions(loss) - 1
         others = [name for name in self.activations[:-1] if not np.array_equal(arrays[name], arrays[last])]
         alike = [name for name in others if arrays[name].shape == arrays[last].shape]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.evidence import Scene
-from gradcheck.gradients.numeric.ladder import Rungs
+from gradcheck.gradients.numeric.ladder import Rungs, side_by_side
 from gradcheck.gradients.numeric.schemes import Scheme
 from gradcheck.gradients.numeric.sweep import Stage
 
@@ -81,15 +81,4 @@ def evaluated(scene: Scene, name: str, block: Array, of: Request, tick: Callable
 def joined(of: Sequence[Array], parts: Sequence[Rungs]) -> Rungs:
     """The sweep of all entries from its blocks."""
     order = np.argsort(np.concatenate(of), kind="stable")
-
-    def over(pieces: Sequence[Array]) -> Array:
-        return np.concatenate(pieces, axis=-1)[..., order]
-
-    return Rungs(
-        parts[0].steps,
-        over([part.values for part in parts]),
-        over([part.noise for part in parts]),
-        over([part.kink for part in parts]),
-        over([part.magnitude for part in parts]),
-        {key: over([part.reduced[key] for part in parts]) for key in parts[0].reduced},
-    )
+    return side_by_side(parts, order)

@@ -76,6 +76,22 @@ class Rungs:
     reduced: Mapping[Any, Array]
 
 
+def side_by_side(parts: Sequence[Rungs], order: Array | slice = slice(None)) -> Rungs:
+    """The rungs of all entries from those of some at a time; then in another order, where one is given."""
+
+    def over(pieces: Sequence[Array]) -> Array:
+        return np.concatenate(pieces, axis=-1)[..., order]
+
+    return Rungs(
+        parts[0].steps,
+        over([part.values for part in parts]),
+        over([part.noise for part in parts]),
+        over([part.kink for part in parts]),
+        over([part.magnitude for part in parts]),
+        {key: over([part.reduced[key] for part in parts]) for key in parts[0].reduced},
+    )
+
+
 @dataclass(frozen=True)
 class Plateau:
     """The best rung of each entry. All arrays (E,).

@@ -29,8 +29,8 @@ from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric.draws import Draws, along, size
 from gradcheck.gradients.numeric.estimate import Estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.ladder import LEAST_ORDER, Question, Rungs, best_two, ladder_steps
-from gradcheck.gradients.numeric.rays import climb_along, joined
+from gradcheck.gradients.numeric.ladder import LEAST_ORDER, Question, Rungs, best_two, ladder_steps, side_by_side
+from gradcheck.gradients.numeric.rays import climb_along
 from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme, step_for
 from gradcheck.gradients.numeric.sweep import Stage
 
@@ -108,7 +108,7 @@ def sweep_of(draws: Draws) -> Sweep:
             parts.append(climb_along(stage, [ray], scheme, question, steps, watch))
             if tick is not None:
                 tick(len(parts))
-        return joined(parts)
+        return side_by_side(parts)
 
     return climb
 

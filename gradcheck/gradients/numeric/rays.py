@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric._steps import Plain
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.ladder import Question, Rungs
+from gradcheck.gradients.numeric.ladder import Question, Rungs, side_by_side
 from gradcheck.gradients.numeric.schemes import Scheme
 from gradcheck.gradients.numeric.sweep import CHUNK, Stage
 from gradcheck.network import Node
@@ -85,7 +85,7 @@ def climb_along(
         parts.append(_climb(stage, group, scheme, question, steps, watch))
         if tick is not None:
             tick(sum(part.values.shape[1] for part in parts))
-    return joined(parts)
+    return side_by_side(parts)
 
 
 def _groups(stage: Stage, rays: Sequence[Ray]) -> Iterator[Sequence[Ray]]:
@@ -94,24 +94,6 @@ def _groups(stage: Stage, rays: Sequence[Ray]) -> Iterator[Sequence[Ray]]:
     together = min(_TOGETHER, max(1, CHUNK // max(1, widest)))
     for start in range(0, len(rays), together):
         yield rays[start : start + together]
-
-
-def joined(parts: Sequence[Rungs]) -> Rungs:
-    """The rungs of all rays, from those of some at a time."""
-    if len(parts) == 1:
-        return parts[0]
-
-    def over(pieces: Sequence[Array]) -> Array:
-        return np.concatenate(pieces, axis=-1)
-
-    return Rungs(
-        parts[0].steps,
-        over([part.values for part in parts]),
-        over([part.noise for part in parts]),
-        over([part.kink for part in parts]),
-        over([part.magnitude for part in parts]),
-        {key: over([part.reduced[key] for part in parts]) for key in parts[0].reduced},
-    )
 
 
 def _climb(

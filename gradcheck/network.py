@@ -277,13 +277,18 @@ class Network:
     nodes: tuple[Node, ...]
     terms: tuple[Term, ...]
 
-    def forward(self, point: Point) -> Trace:
-        """Evaluate every layer and every term of the loss."""
+    def forward(self, point: Point, on_the_way: Callable[[str, Array], Array] | None = None) -> Trace:
+        """Evaluate every layer and every term of the loss.
+
+        on_the_way  name and value of an activation -> what the layers behind it get
+        """
         arrays = dict(point.arrays)
         caches = {}
         for node in self.nodes:
             outputs, caches[node.name] = node.apply(arrays)
             arrays.update(zip(node.outputs, outputs, strict=True))
+            if on_the_way is not None:
+                arrays.update({name: on_the_way(name, arrays[name]) for name in node.outputs})
         results = [term.apply(arrays) for term in self.terms]
         return Trace(arrays, caches, tuple(r[0] for r in results), tuple(r[1] for r in results))
 

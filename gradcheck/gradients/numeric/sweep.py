@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
+from gradcheck.gradients._moves import moved
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._domain import Border, split_at_border
 from gradcheck.gradients.numeric._slopes import sensitivities, slopes
@@ -87,6 +88,7 @@ class Stage:
     def _forget(self) -> None:
         self._copies: dict[int, Copies] = {}
         self._beside: dict[Callable[[Point], Point], Stage] = {}
+        self._rounded: dict[int, Stage] = {}
         self._slopes: dict[str, Array | None] = {}
         self._sensitivities: dict[str, Array | None] = {}
 
@@ -106,6 +108,20 @@ class Stage:
             self._beside[change] = self.anew(change(self.point))
             self._beside[change].thorough = True
         return self._beside[change]
+
+    def rounded(self, seed: int) -> Stage:
+        """The stage with every activation rounded once more, that of each layer in its own way; ties stay ties."""
+        if seed not in self._rounded:
+            outputs = [output for node in self.network.nodes for output in node.outputs]
+
+            def once_more(name: str, array: Array) -> Array:
+                own = seed * len(outputs) + outputs.index(name)
+                return moved(array, own) if array.dtype.kind == "f" else array
+
+            trace = self.network.forward(self.point, once_more)
+            self._rounded[seed] = self.anew()
+            self._rounded[seed].arrays = trace.arrays
+        return self._rounded[seed]
 
     def sample_by_sample(self, name: str) -> bool:
         """Whether entry j of an input can be perturbed in all samples at once: no sample sees another."""

@@ -58,7 +58,7 @@ class Walk:
 
     def through(self, node: Node) -> None:
         outputs = [self.trace.arrays[name] for name in node.outputs]
-        dy = tuple(self._at(name, y).copy() for name, y in zip(node.outputs, outputs, strict=True))
+        dy = tuple(self._at(name, y) for name, y in zip(node.outputs, outputs, strict=True))
         inputs = [self.trace.arrays[name] for name in node.inputs]
         self.upstream = max(self.units[name] for name in node.outputs)
         dx, parameters = self._call(node, dy if len(dy) > 1 else dy[0])
@@ -70,7 +70,8 @@ class Walk:
         """(dx, gradients by parameter name); (None, None) where backward gave nothing that can be used."""
         try:
             with guarded(node.name, "backward", node.trusted):
-                result = node.backward(dy, _own(self.trace.caches[node.name], node.trusted), self._frozen(node))
+                cache = self.trace.caches[node.name]
+                result = node.backward(_own(dy, node.trusted), _own(cache, node.trusted), self._frozen(node))
         except LayerFailure as failure:
             self.failures.append(failure)
             return None, None
@@ -242,6 +243,6 @@ def _upstream(term: Term, weight: float, reduction: str, losses: Any, arrays: Ma
     return np.full(losses.shape, weight / divisor, dtype=dtype)
 
 
-def _own(cache: Any, trusted: bool) -> Any:
-    """What forward has kept; a plugin's backward gets copies: it cannot change ours."""
-    return cache if trusted else copied_within(cache)
+def _own(given: Any, trusted: bool) -> Any:
+    """An upstream gradient, or what forward has kept; a plugin's backward gets copies: it cannot change ours."""
+    return given if trusted else copied_within(given)

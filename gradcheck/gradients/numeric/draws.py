@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import shake_128
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
@@ -32,9 +32,10 @@ class Draws:
 
     def joint(self, shapes: Mapping[str, tuple[int, ...]], draw: int) -> Ray:
         """One direction of several tensors together."""
-        ends = list(accumulate(prod(shape) for shape in shapes.values()))
-        parts = np.split(self._signs(" ".join(shapes), draw, ends[-1]), ends[:-1])
-        return Ray({name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)})
+        ends = list(accumulate((prod(shape) for shape in shapes.values()), initial=0))
+        signs = self._signs(" ".join(shapes), draw, ends[-1])
+        parts = zip(shapes.items(), pairwise(ends), strict=True)
+        return Ray({name: signs[start:end].reshape(shape) for (name, shape), (start, end) in parts})
 
     def _signs(self, name: str, draw: int, count: int) -> Array:
         """1 and -1, as the bits of a hash say: the same on every machine."""

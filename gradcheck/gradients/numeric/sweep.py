@@ -77,7 +77,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         if not self.arrays:
-            self.arrays = self.network.forward(self.point).arrays
+            self.arrays = self.network.activations(self.point)
         outputs = {output for node in self.network.nodes for output in node.outputs}
         self.samples = frozenset(self.point.batched | outputs)
         self.seen = frozenset(name for term in self.network.terms for name in term.predictions)
@@ -98,7 +98,7 @@ class Stage:
         other.__dict__.update(self.__dict__)
         other.border = Border()
         if point is not None:
-            other.point, other.arrays = point, self.network.forward(point).arrays
+            other.point, other.arrays = point, self.network.activations(point)
         other._forget()
         return other
 
@@ -118,9 +118,8 @@ class Stage:
                 own = seed * len(outputs) + outputs.index(name)
                 return moved(array, own) if array.dtype.kind == "f" else array
 
-            trace = self.network.forward(self.point, once_more)
             self._rounded[seed] = self.anew()
-            self._rounded[seed].arrays = trace.arrays
+            self._rounded[seed].arrays = self.network.activations(self.point, once_more)
         return self._rounded[seed]
 
     def sample_by_sample(self, name: str) -> bool:
@@ -326,9 +325,7 @@ def _part_by_part(
 
 
 def _evaluated(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None) -> Array:
-    step: Step = Plain(stage.arrays, isinstance(steps, complex) or np.iscomplexobj(steps))
-    if step.is_complex and not stage.thorough and _is_short(steps):
-        step = Tangent(stage.arrays)
+    step = _step(stage, steps)
     changed = _walk(stage, step, moves, steps, watch)
     if watch is not None:
         watch.see_losses(stage.copies(len(moves)), changed, step)
@@ -338,6 +335,14 @@ def _evaluated(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWa
             return along
     values = stage.observables.evaluate(stage.copies(len(moves)), _seen(stage, step, changed), stage.coupled)
     return values.imag if step.is_complex else values
+
+
+def _step(stage: Stage, steps: Array | complex) -> Step:
+    """How a change by such steps travels."""
+    is_complex = isinstance(steps, complex) or np.iscomplexobj(steps)
+    if is_complex and not stage.thorough and _is_short(steps):
+        return Tangent(stage.arrays)
+    return Plain(stage.arrays, is_complex)
 
 
 def _seen(stage: Stage, step: Step, changed: Mapping[str, Change]) -> dict[str, Array]:

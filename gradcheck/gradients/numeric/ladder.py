@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.gradients.numeric.entries import Moves
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.schemes import Scheme, scale_of
-from gradcheck.gradients.numeric.sweep import Moves, Stage, perturbed_observables
+from gradcheck.gradients.numeric.sweep import Stage, perturbed_observables
 
 Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2

@@ -13,8 +13,9 @@ from core_nets import Add, Centred, Declared, Gate, Normalised, graph, normal, s
 from support import case
 
 from gradcheck.assembly import Assembly
+from gradcheck.gradients.numeric.entries import Moves
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
-from gradcheck.gradients.numeric.sweep import CHUNK, Moves, Stage, perturbed_observables
+from gradcheck.gradients.numeric.sweep import CHUNK, Stage, perturbed_observables
 from gradcheck.layers._base import Layer
 from gradcheck.layers.avg_pool2d import AvgPool2d
 from gradcheck.layers.conv2d import Conv2d

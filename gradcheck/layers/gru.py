@@ -30,6 +30,8 @@ class Gru(Recurrent):
                 dWₕₖ = Σ daᵏ h_t₋₁ᵀ,  dbₕₖ = Σ daᵏ              likewise; in these and in dh, daⁿ is dm
                 dh₀ = dh before t = 1                           dh₀ (N, H)
 
+    verified    torch.nn.GRU; obvious loops
+
     Two inputs are x and h₀. With `return_state` there are two outputs: y and h_T (N, H). With `bidirectional` a second
     recurrence with parameters of its own, `weight_ir_reverse` and so on, runs from T to 1, and y is (N, T, 2H). With
     `num_layers` L each layer takes the y of the one below it as its x; the parameters of the second are `weight_ir_l1`,

@@ -29,6 +29,8 @@ class Lstm(Recurrent):
                 dbᵢₖ = dbₕₖ = Σ daᵏ                     dbᵢₖ, dbₕₖ (H,) summed over N and T
                 dh₀, dc₀ = dh, dc before t = 1          dh₀, dc₀ (N, H)
 
+    verified    torch.nn.LSTM; obvious loops
+
     One input is x alone; three are x, h₀ and c₀. One output is y; with `return_state` there are three: y, h_T (N, H)
     and c_T (N, H), and a layer takes one of them as `lstm_1.0`, `lstm_1.1` or `lstm_1.2`. With `bidirectional` a second
     recurrence with parameters of its own, `weight_ii_reverse` and so on, runs from T to 1, and y is (N, T, 2H). With

@@ -29,6 +29,8 @@ class Rnn(Recurrent):
                 dbᵢ = dbₕ = Σ da                        dbᵢ, dbₕ (H,)   likewise
                 dh₀ = Wₕᵀ da of t = 1                   dh₀ (N, H)
 
+    verified    torch.nn.RNN; obvious loops
+
     Two inputs are x and h₀. With `return_state` there are two outputs: y and h_T (N, H). With `bidirectional` a second
     recurrence with parameters of its own, `weight_ih_reverse` and so on, runs from T to 1, and y is (N, T, 2H). With
     `num_layers` L each layer takes the y of the one below it as its x; the parameters of the second are `weight_ih_l1`,

@@ -98,11 +98,17 @@ def draw_loss(name: str, kind: Any, rng: np.random.Generator) -> Draw:
 
 
 def _numbers(rng: np.random.Generator, name: str, layer: Any, shape: tuple[int, ...]) -> Array:
-    """Normal numbers; for an elementwise layer of any size up to saturation, some of them zero; or positive ones."""
+    """Normal numbers, or positive ones; for an elementwise layer of any size up to saturation, some of them zero.
+
+    One number is 1 there: what is lost of the others where a slope vanishes is lost beside one that does not.
+    """
     x: Array = rng.standard_normal(shape)
     if name in PRECEDED:
         return np.exp(x)
-    return np.where(rng.random(shape) < 0.1, 0.0, 10 ** rng.uniform(-1, 1.5) * x) if layer.elementwise else x
+    if layer.elementwise:
+        x = np.where(rng.random(shape) < 0.1, 0.0, 10 ** rng.uniform(-1, 1.5) * x)
+        x.flat[0] = 1.0
+    return x
 
 
 def _shape(rng: np.random.Generator) -> tuple[int, ...]:

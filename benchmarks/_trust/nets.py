@@ -361,9 +361,10 @@ class _Drawing:
         return trait
 
     def _predictions(self, loss: Loss) -> tuple[str, ...]:
-        """The last activation, and as many others of its shape as the loss takes; all parameters for a penalty.
+        """The last activation and as many others of its shape as the loss takes; all parameters for a penalty.
 
-        What is a multiple of the last one in every sample is no other: nothing depends on their angle.
+        What is a multiple of the last one in every sample is no other: nothing depends on their angle. Where there are
+        too few of them, the others stand behind an activation function of their own.
         """
         if loss.of_parameters:
             placed = dict.fromkeys(name for node in self.assembly.nodes for name in node.parameters.values())
@@ -374,9 +375,10 @@ class _Drawing:
         others = [name for name in self.activations[:-1] if not _parallel(arrays[name], arrays[last])]
         alike = [name for name in others if arrays[name].shape == arrays[last].shape]
         chosen = [str(name) for name in self.rng.permutation(alike)[:count]]
-        while len(chosen) < count:
-            chosen.append(self._behind(last, self.units.layers["linear"](out_features=arrays[last].shape[-1])))
-        return (last, *chosen)
+        known = [str(name) for name in self.rng.permutation(_BESIDE) if name in self.units.layers]
+        if len(chosen) + len(known) < count:
+            raise _Misfit(f"{loss} takes more predictions of the shape {arrays[last].shape} than there are")
+        return (last, *chosen, *[self._behind(last, self.units.layers[k]()) for k in known[: count - len(chosen)]])
 
     def _in_domain(self, loss: Loss, chosen: tuple[str, ...]) -> tuple[str, ...]:
         """Those activations, where the loss has no value at one of them behind a layer after which it has."""
@@ -476,6 +478,8 @@ def _on_grid(rng: Rng, x: Array, name: str = "") -> Array:
 
 #: Layers that bring numbers into the domain of a loss of probabilities, of their logarithms, or of positive numbers.
 _HEADS = ("sigmoid", "softmax", "log_softmax", "softplus")
+#: Layers that make another prediction of one that there is.
+_BESIDE = ("gelu", "sigmoid", "tanh")
 #: Trait -> its share of the nets, and what it does to the normal numbers that were drawn.
 _INPUTS: dict[str, tuple[float, Callable[..., Array]]] = {
     "normal input": (0.45, lambda rng, x: x),

@@ -24,6 +24,7 @@ CODES = {
     "GC201": "reduction-ratio",
     "GC202": "reduction-value",
     "GC203": "weight-normalisation",
+    "GC204": "output-error",
     "GC301": "per-sample-sum",
     "GC302": "sample-leakage",
     "GC401": "accumulation-mismatch",

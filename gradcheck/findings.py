@@ -29,6 +29,7 @@ CODES = {
     "GC302": "sample-leakage",
     "GC401": "accumulation-mismatch",
     "GC402": "accumulation-uneven",
+    "GC403": "regulariser-counted-twice",
     "GC501": "impure",
     "GC502": "not-repeatable",
     "GC503": "call-order",

@@ -391,7 +391,7 @@ def _belongs_to(kind: type, method: str, name: str) -> bool:
 def positional_names(forward: Callable[..., Any]) -> list[str]:
     """The names of the arguments that a bound forward takes by position, in order."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in _arguments(forward).values() if p.kind in kinds]
+    return [name for name, argument in _arguments(forward).items() if argument.kind in kinds]
 
 
 def _arguments(method: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -62,7 +62,7 @@ def size(gradient: Array) -> float:
     """Σ|g| in float64."""
     flat = gradient.reshape(-1)
     if flat.size <= _BLOCK:
-        return float(np.abs(flat).sum(dtype=np.float64))
+        return float(np.add.reduce(np.abs(flat), dtype=np.float64))
     blocks = (np.abs(flat[start : start + _BLOCK]) for start in range(0, flat.size, _BLOCK))
     return float(sum(float(np.sum(block, dtype=np.float64)) for block in blocks))
 

@@ -120,10 +120,10 @@ def test_mistake_that_is_greater_than_the_noise_still_fails() -> None:
 
 
 class Angle(Loss):
-    """1 − c of two embeddings, c = a·b / (|a| |b|), which loses its digits where they are parallel."""
+    """1 − c of two embeddings, c = a·b / √(A B), A = a·a + ε, which loses its digits where they are parallel."""
 
     def forward(self, a: Any, b: Any) -> Any:
-        A, B = ((x * x).sum(axis=1, keepdims=True) for x in (a, b))
+        A, B = ((x * x).sum(axis=1, keepdims=True) + 1e-12 for x in (a, b))
         c = (a * b).sum(axis=1, keepdims=True) / (np.sqrt(A) * np.sqrt(B))
         return (1 - c)[:, 0], (a, b, A, B, c)
 

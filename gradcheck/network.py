@@ -69,7 +69,7 @@ class Node:
         with guarded(self.name, "forward", self.trusted):
             output, cache = _pair(self.layer.forward(*inputs, **keywords), self.name)
         outputs = output if isinstance(output, tuple) else (output,)
-        outputs = tuple(np.asarray(y) if isinstance(y, np.ndarray) else y for y in outputs)
+        outputs = tuple(np.array(y) if isinstance(y, np.ndarray) else y for y in outputs)
         self._require_shapes(inputs, outputs)
         return outputs, cache
 

@@ -70,7 +70,7 @@ class Asked:
         if impure:
             self.pure = False
             yield impure
-        for question in (self.repeats, self.independent_of_order, self.linear):
+        for question in (self.repeats, self.independent_of_order, self.leaves_results, self.linear):
             found = question()
             if found:
                 yield found
@@ -227,6 +227,27 @@ class Asked:
                 return Breach("GC503", f"after the forward of {words}, forward gives something else at the same "
                               f"numbers: {apart}. A forward may depend on what it is given alone")  # fmt: skip
         return None
+
+    def leaves_results(self) -> Breach | None:
+        """Whether what a call has returned stays as it is in the next one: gradients of several uses are added up."""
+        first, second = self.forward(), self._beside()
+        returned = self.callee.backward(copied(self.upstream), first.cache)
+        kept = contents(first.outputs, "output") | contents(returned, "the gradient")
+        with suppress(LayerFailure):
+            answer = self.callee.forward(second)
+            self.callee.backward(self.callee.upstream(answer, 2), answer.cache)
+        now = contents(first.outputs, "output") | contents(returned, "the gradient")
+        places = changed(kept, now)
+        if not places:
+            return None
+        return Breach("GC503", f"what a call has returned ({_listed(places)}) is overwritten by the next one: where a "
+                      "layer is used several times, the last use would be added up for all. Return a new array in "
+                      "every call")  # fmt: skip
+
+    def _beside(self) -> Given:
+        """The same samples in the opposite order, with parameters a little smaller."""
+        n = len(self.callee.arrays[self.callee.inputs[0]]) if self.here.inputs[0].ndim else 1
+        return self.callee.of_samples(list(range(n))[::-1], 0.75)
 
     # Linearity --------------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class Walk:
         predictions = [self.trace.arrays[name] for name in term.predictions]
         try:
             with guarded(term.name, "backward", term.trusted):
-                result = term.loss.backward(upstream, _own(cache, term.trusted))
+                result = _own(term.loss.backward(upstream, _own(cache, term.trusted)), term.trusted)
         except LayerFailure as failure:
             self.failures.append(failure)
             result = tuple(None for _ in predictions)
@@ -70,7 +70,8 @@ class Walk:
         """(dx, gradients by parameter name); (None, None) where backward gave nothing that can be used."""
         try:
             with guarded(node.name, "backward", node.trusted):
-                result = node.backward(dy, _own(self.trace.caches[node.name], node.trusted), self._frozen(node))
+                cache = _own(self.trace.caches[node.name], node.trusted)
+                result = _own(node.backward(dy, cache, self._frozen(node)), node.trusted)
         except LayerFailure as failure:
             self.failures.append(failure)
             return None, None
@@ -242,6 +243,6 @@ def _upstream(term: Term, weight: float, reduction: str, losses: Any, arrays: Ma
     return np.full(losses.shape, weight / divisor, dtype=dtype)
 
 
-def _own(cache: Any, trusted: bool) -> Any:
-    """What forward has kept; a plugin's backward gets copies: it cannot change ours."""
-    return cache if trusted else copied_within(cache)
+def _own(kept: Any, trusted: bool) -> Any:
+    """What forward has kept, or a backward has returned; of a plugin's a copy: neither can change the other's."""
+    return kept if trusted else copied_within(kept)

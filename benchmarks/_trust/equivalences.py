@@ -42,14 +42,15 @@ def trial(task: tuple[int, int, Profile]) -> list[Said]:
     """Draw the net of (seed, index, profile) and ask for these checks alone; nothing where it cannot be drawn."""
     seed, index, profile = task
     try:
-        net = draw_net(_units(), seed, index, profile)
+        net = draw_net(units(), seed, index, profile)
     except NoRecipe:
         return []
     return [asked(net, dtype) for dtype in DTYPES]
 
 
 @cache
-def _units() -> Units:
+def units() -> Units:
+    """The catalogue, looked through once in each process."""
     return Units.of_catalogue()
 
 

@@ -191,9 +191,10 @@ class Term:
     ) -> Any:
         """Call a method that takes by name what forward takes, `reduction` and `losses_shape`."""
         offered: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
-        offered |= dict(zip(positional_names(self.loss.forward), (arrays[p] for p in self.predictions), strict=False))
+        names = positional_names(self.loss.forward)
+        offered |= dict(zip(names, (arrays[p] for p in self.predictions), strict=False))
         offered |= {"reduction": reduction, "losses_shape": losses_shape}
-        taken = inspect.signature(method).parameters
+        taken = argument_kinds(method)
         return method(**{name: value for name, value in offered.items() if name in taken})
 
     def _declared_divisor(
@@ -373,4 +374,16 @@ def _belongs_to(kind: type, method: str, name: str) -> bool:
 def positional_names(forward: Callable[..., Any]) -> list[str]:
     """The names of the arguments that a bound forward takes by position, in order."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in inspect.signature(forward).parameters.values() if p.kind in kinds]
+    return [name for name, kind in argument_kinds(forward).items() if kind in kinds]
+
+
+def argument_kinds(method: Callable[..., Any]) -> Mapping[str, Any]:
+    """The arguments of a bound method, in order, and how each is given."""
+    function = getattr(method, "__func__", None)
+    kinds = _argument_kinds(function or method)
+    return dict(list(kinds.items())[1:]) if function else kinds
+
+
+@cache
+def _argument_kinds(function: Callable[..., Any]) -> Mapping[str, Any]:
+    return {name: parameter.kind for name, parameter in inspect.signature(function).parameters.items()}

@@ -36,6 +36,11 @@ def all_breaches(ground: Ground) -> Mapping[str, Finished]:
     return {part.name: _finished(ground, part) for part in parts if part.name not in failed}
 
 
+def keeps_contract(evidence: Evidence, name: str) -> bool:
+    """Whether a part was asked and has broken nothing."""
+    return CHECK in evidence.case.checks and name in (found := breaches_of(evidence)) and not found[name].breaches
+
+
 def unrepeatable(evidence: Evidence) -> str:
     """Why no identity can be asked of gradients: a part that does not repeat itself; empty if none is known."""
     if CHECK not in evidence.case.checks:

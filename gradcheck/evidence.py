@@ -414,7 +414,7 @@ def _tick(progress: Progress, done: int, total: int, name: str, entries: int) ->
 
 
 def _stage(case: Case) -> Stage:
-    arrays = case.network.forward(case.point).arrays
+    arrays = case.network.activations(case.point)
     observables = Observables(case.network, case.point, "per_sample" in case.checks)
     coupled = coupling(case.network, case.point, arrays)
     return Stage(case.network, case.point, coupled, observables, arrays, memory=case.gradient.max_memory * 1e6)

@@ -36,12 +36,12 @@ from gradcheck._cli_select import (
     EXIT_REFUSED,
     FAIL_ON,
     Selection,
-    code_prefix,
 )
 from gradcheck._cli_sources import STDIN, read, specs_of
 from gradcheck._cli_streams import forget_stdout, one_blas_thread, prepare_streams, say, to_stdout
 from gradcheck.errors import GradcheckError, NothingSelected, SpecError, UsageError
 from gradcheck.findings import CODES
+from gradcheck.silencing import code_prefix
 
 _COMPLETE = "_GRADCHECK_COMPLETE"
 _EXIT_CODES = """\b

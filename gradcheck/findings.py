@@ -5,6 +5,7 @@ Field names and meanings are those of the report's `schema_version: 1`; whatever
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,7 @@ CODES = {
     "GC601": "vacuous",
     "GC602": "dead-unit",
     "GC603": "never-reached",
+    "GC604": "unused-ignore",
     "GC901": "layer-raised",
     "GC902": "worker-died",
     "GC903": "out-of-time",
@@ -54,6 +56,20 @@ class Location:
     path: str
     line: int
     column: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stretch of a source file, such as the first line of a layer's `backward`. Lines and columns count from 1.
+
+    end_column  that behind the last character
+    """
+
+    path: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
 
 
 @dataclass(frozen=True)
@@ -203,11 +219,35 @@ class Finding:
     consequence_of: str | None = None
     replay: str = ""
     evidence: Entry | None = None  # beyond: the worst entry
+    source: Source | None = None  # beyond: the `backward` of the plugin that it is about
 
     @property
     def name(self) -> str:
         """The code's stable name."""
         return CODES[self.code]
+
+    @property
+    def at(self) -> str:
+        """What it is about, without an entry: a parameter, else the layer."""
+        return self.parameter or self.layer
+
+    def fingerprint(self, path: str) -> str:
+        """What stays the same from run to run: the spec's path, the layer, the parameter and the code, but no line."""
+        return fingerprint(path, self.layer, self.parameter or "", self.code)
+
+
+def fingerprint(*words: str) -> str:
+    """32 hexadecimal digits for a list of words."""
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Silenced:
+    """A finding that does not count, who says so (`spec` or `baseline`), and why."""
+
+    finding: Finding
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -257,6 +297,7 @@ class SpecReport:
     ignored: int = 0
     objective: str = "minimize"
     course: str = ""  # whether every entry was swept, or tensors were probed along directions, and why
+    silenced: tuple[Silenced, ...] = ()  # what the spec's `ignore` or a baseline excuses
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -276,10 +317,14 @@ class SpecReport:
 
 @dataclass(frozen=True)
 class Report:
-    """One run."""
+    """One run.
+
+    only_failures  formats for people leave out what passed; counts stay those of everything
+    """
 
     version: str
     specs: tuple[SpecReport, ...]
+    only_failures: bool = False
 
     @property
     def verdict(self) -> str:

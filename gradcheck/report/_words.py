@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from gradcheck.findings import CheckResult, Finding, Kink, LayerRow, Report, Row, SpecReport
 
 SEVERITIES = ("error", "warning", "note")
+#: Verdicts of what did not pass.
+FAILING = ("refused", "fail", "inconclusive")
 CHECKS = {
     "contract": "contract of backward",
     "gradient": "gradient",
@@ -223,6 +225,33 @@ def consequences(spec: SpecReport, root: Finding) -> list[str]:
     return list(dict.fromkeys(f.parameter or f.layer for f in spec.findings if f.id in family - {root.id}))
 
 
+def failures(report: Report) -> tuple[SpecReport, ...]:
+    """The specs that did not pass, or that an error is about."""
+    return tuple(s for s in report.specs if s.verdict in FAILING or any(f.severity == "error" for f in s.findings))
+
+
+def noted(spec: SpecReport) -> str:
+    """`1 warning and 2 notes`; empty where nothing was found."""
+    counts = [(sum(f.severity == severity for f in spec.findings), severity) for severity in SEVERITIES]
+    return listed([plural(count, severity) for count, severity in counts if count])
+
+
+def silenced(spec: SpecReport) -> list[str]:
+    """What does not count, who says so, and why: `GC114 outside-subgradient at relu_1, by the spec: it is known`."""
+    said = []
+    ids = {each.finding.id for each in spec.silenced}
+    for each in spec.silenced:
+        found = each.finding
+        if found.consequence_of in ids:
+            continue
+        family = {found.id}
+        while grown := {e.finding.id for e in spec.silenced if e.finding.consequence_of in family} - family:
+            family |= grown
+        also = f" (and {plural(len(family) - 1, 'gradient')} wrong only because of it)" if len(family) > 1 else ""
+        said.append(f"{found.code} {found.name} at {found.at}{also}, by the {each.by}: {each.reason}")
+    return said
+
+
 def undecided(spec: SpecReport) -> list[Row]:
     """Rows with entries, or directions, about which nothing could be concluded."""
     return [row for row in spec.rows if row.counts.inconclusive or (row.directions and row.verdict == "inconclusive")]
@@ -275,7 +304,7 @@ def conclusion(spec: SpecReport) -> str:
     if spec.verdict == "refused":
         return f"This spec was not run: {plural(len(spec.errors), 'problem')}."
     guilty = [finding for finding in roots(spec) if finding.severity == "error"]
-    sentences = [_agreement(spec), _guilt(guilty), _equivalences(spec)]
+    sentences = [_agreement(spec), _guilt(guilty), _equivalences(spec), _excused(spec)]
     return " ".join(filter(None, sentences))
 
 
@@ -297,7 +326,14 @@ def brief(spec: SpecReport) -> str:
     kinks = f", {c.kink + met:,} on a kink" if c.kink + met else ""
     what = plural(passed, "direction") if spec.drawn else plural(c.passed, "entry")
     agree = "agrees" if what.startswith("1 ") else "agree"
-    return f"{what} {agree} {_how_closely(spec)}{kinks}."
+    excused = _excused(spec)
+    return f"{what} {agree} {_how_closely(spec)}{kinks}.{' ' * bool(excused)}{excused}"
+
+
+def _excused(spec: SpecReport) -> str:
+    """How many findings do not count; empty if all do."""
+    excused = len(silenced(spec))
+    return f"{plural(excused, 'finding')} {'is' if excused == 1 else 'are'} excused." if excused else ""
 
 
 def _how_closely(spec: SpecReport) -> str:

@@ -11,7 +11,7 @@ from gradcheck.report import _words as words
 
 def write(report: Report, stream: TextIO) -> None:
     """Write the lines of every spec, then the total."""
-    for spec in report.specs:
+    for spec in words.failures(report) if report.only_failures else report.specs:
         stream.writelines(f"{' '.join(line.split())}\n" for line in _lines(spec))
     stream.write(words.total(report) + "\n")
 

@@ -56,14 +56,15 @@ def show(report: Report, console: Console) -> None:
     """Print the report on a console of rich."""
     page = _Page(console)
     alone = len(report.specs) == 1
-    for number, spec in enumerate(report.specs):
-        if alone or spec.verdict not in _BRIEF:
+    shown = words.failures(report) if report.only_failures else report.specs
+    for number, spec in enumerate(shown):
+        if alone or spec.verdict not in _BRIEF or report.only_failures:
             if number:
                 page.blank()
-            _show_spec(page, spec)
+            (_show_failures if report.only_failures else _show_spec)(page, spec)
         else:
             _show_line(page, spec)
-    if not alone:
+    if not alone or not shown:
         _show_total(page, report)
 
 
@@ -130,13 +131,14 @@ def _verdict(verdict: str, before: str = "") -> Text:
 
 
 def _show_line(page: _Page, spec: SpecReport) -> None:
-    notes = words.plural(len(spec.findings), "note")
-    said = f": {words.brief(spec)}" + (f" {notes}." if spec.findings else "")
+    noted = words.noted(spec)
+    said = f": {words.brief(spec)}" + (f" {noted}." if noted else "")
     page.say(_verdict(spec.verdict).append("  ").append(spec.path, "bold").append(said))
 
 
 def _show_total(page: _Page, report: Report) -> None:
-    page.blank()
+    if words.failures(report) or not report.only_failures:
+        page.blank()
     for spec in report.specs:
         if spec.verdict not in _BRIEF:
             page.say(
@@ -155,7 +157,28 @@ def _show_spec(page: _Page, spec: SpecReport) -> None:
         for check in spec.checks:
             _show_check(page, check)
         _show_findings(page, spec)
+        _show_silenced(page, spec)
     page.blank()
+    _show_conclusion(page, spec)
+
+
+def _show_failures(page: _Page, spec: SpecReport) -> None:
+    """What did not pass, findings first: the worst entry is the first thing to be read."""
+    page.line(Text(spec.name, "bold").append(f"  {spec.path}", "not bold"))
+    _show_errors(page, spec)
+    _show_findings(page, spec)
+    failing = [row for row in spec.rows if row.verdict in words.FAILING]
+    if failing:
+        page.blank()
+        _show_table(page, failing)
+    for check in spec.checks:
+        if check.verdict in words.FAILING:
+            _show_check(page, check)
+    page.blank()
+    _show_conclusion(page, spec)
+
+
+def _show_conclusion(page: _Page, spec: SpecReport) -> None:
     page.say(_verdict(spec.verdict).append(": ").append(words.conclusion(spec)))
     if not spec.errors:
         page.say(f"{words.counts(spec)}. Seed {spec.seed}.")
@@ -204,10 +227,7 @@ def _show_rows(page: _Page, spec: SpecReport) -> None:
     if not spec.rows:
         return
     page.blank()
-    heads = ("gradient of", "shape", "entries", "worst\nerror", "error\nbar", "relative\nerror", "verdict")
-    if not page.table(heads, [_cells(row) for row in spec.rows], numeric=range(2, 6)):
-        for row in spec.rows:
-            page.say(_in_words(row), indent=2)
+    _show_table(page, spec.rows)
     for why, names in _grouped(spec.rows).items():
         whose = "" if len(names) == len(spec.rows) else f" ({words.listed(names)})"
         page.say(f"{why[0]}{whose}: {': '.join(filter(None, why[1:]))}.", indent=2)
@@ -220,6 +240,13 @@ def _show_rows(page: _Page, spec: SpecReport) -> None:
         _show_kinks(page, spec)
     if met := words.directions_at_kinks(spec):
         page.say(met, indent=2)
+
+
+def _show_table(page: _Page, rows: Sequence[Row]) -> None:
+    heads = ("gradient of", "shape", "entries", "worst\nerror", "error\nbar", "relative\nerror", "verdict")
+    if not page.table(heads, [_cells(row) for row in rows], numeric=range(2, 6)):
+        for row in rows:
+            page.say(_in_words(row), indent=2)
 
 
 def _show_seen(page: _Page, spec: SpecReport) -> None:
@@ -296,10 +323,19 @@ def _show_findings(page: _Page, spec: SpecReport) -> None:
         page.say(f"{words.plural(len(roots) - MOST_FINDINGS, 'finding')} more; --format json lists all of them.")
 
 
+def _show_silenced(page: _Page, spec: SpecReport) -> None:
+    excused = words.silenced(spec)
+    if excused:
+        page.title("excused findings")
+        for sentence in excused:
+            page.say(sentence, indent=2)
+
+
 def _show_finding(page: _Page, spec: SpecReport, finding: Finding) -> None:
     page.blank()
     head = Text(finding.severity, _STYLES[finding.severity]).append(f" {finding.code} {finding.name}", "bold")
-    page.say(head.append(f": {words.subject(finding)}", "not bold"))
+    about = words.subject(finding)
+    page.say(head.append(f": {about}" if about else "", "not bold"))
     page.line(Text(f"at {words.place(spec, finding)}"), indent=2)
     page.say(finding.message, indent=2)
     _show_evidence(page, finding)

@@ -81,14 +81,21 @@ def open_spec(path: str, text: str, catalogue: Catalogue, overrides: Overrides |
         return Outcome(SpecReport(path, Path(path).stem, "refused", overrides.seed or 0, errors=refusals))
     except PluginFailure as error:
         command = repeating(path, catalogue.sources, error.seed, overrides)
-        finding = _raised("gradient", error.failure, error.locations, command)
-        finding = replace(finding, source=raised_in(error.failure.__cause__))
-        report = SpecReport(
-            path, error.name, "fail", error.seed, findings=(finding,), replay=command,
-            checks=(CheckResult("gradient", finding.code, "fail", finding.message),),
-        )  # fmt: skip
+        report = failed(path, error.name, error.seed, error.failure, error.locations, command)
         return Outcome(ignoring(report, error.ignores, whole=False))
     return Opened(case, repeating(path, catalogue.sources, case.seed, overrides))
+
+
+def failed(
+    path: str, name: str, seed: int, failure: LayerFailure, locations: Mapping[str, Location], replay: str = ""
+) -> SpecReport:
+    """The report on a network that could not be put together, because user code failed."""
+    finding = _raised("gradient", failure, locations, replay)
+    finding = replace(finding, source=raised_in(failure.__cause__))
+    return SpecReport(
+        path, name, "fail", seed, findings=(finding,), replay=replay,
+        checks=(CheckResult("gradient", finding.code, "fail", finding.message),),
+    )  # fmt: skip
 
 
 def check_case(case: Case) -> SpecReport:

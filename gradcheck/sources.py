@@ -6,6 +6,7 @@ import inspect
 import linecache
 import re
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ def source_of(unit: Any, method: str = "backward") -> Source | None:
     """
     adapted = getattr(unit, "adapted", {})
     function: Any = adapted.get(method) or getattr(type(unit), method, None)
+    while isinstance(function, partial):
+        function = function.func
     function = inspect.unwrap(function) if function else None
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     if code is None:

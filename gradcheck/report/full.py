@@ -6,6 +6,7 @@ the terminal, 80 columns in a pipe (or $COLUMNS); colours only underline what wo
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -50,6 +51,14 @@ def write(report: Report, stream: TextIO) -> None:
     with console.capture() as capture:
         show(report, console)
     stream.writelines(line.rstrip() + "\n" for line in capture.get().splitlines())
+
+
+def text(report: Report, width: int = 80) -> str:
+    """The report without colours, so many columns wide."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=False, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        show(report, console)
+    return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
 
 
 def show(report: Report, console: Console) -> None:

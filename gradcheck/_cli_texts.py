@@ -72,6 +72,12 @@ def explain(code: str) -> str:
     return "\n\n".join(texts)
 
 
+def explanation(code: str) -> str:
+    """The text alone: of the first check that has one."""
+    check = next(check for _, check in _all_checks() if code in check.CODES)
+    return inspect.cleandoc(_own_texts(check).get(code) or _doc(check))
+
+
 def _own_texts(check: ModuleType) -> Mapping[str, str]:
     """By code, texts that say more about it than its check's does: `EXPLAINED` of the check, where it has some."""
     texts: Mapping[str, str] = getattr(check, "EXPLAINED", {})

@@ -6,6 +6,7 @@ Field names and meanings are those of the report's `schema_version: 1`; whatever
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -320,11 +321,13 @@ class Report:
     """One run.
 
     only_failures  formats for people leave out what passed; counts stay those of everything
+    texts          by code, what `gradcheck explain` says: for the codes that occur
     """
 
     version: str
     specs: tuple[SpecReport, ...]
     only_failures: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:

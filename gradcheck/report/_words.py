@@ -225,17 +225,6 @@ def consequences(spec: SpecReport, root: Finding) -> list[str]:
     return list(dict.fromkeys(f.parameter or f.layer for f in spec.findings if f.id in family - {root.id}))
 
 
-def failures(report: Report) -> tuple[SpecReport, ...]:
-    """The specs that did not pass, or that an error is about."""
-    return tuple(s for s in report.specs if s.verdict in FAILING or any(f.severity == "error" for f in s.findings))
-
-
-def noted(spec: SpecReport) -> str:
-    """`1 warning and 2 notes`; empty where nothing was found."""
-    counts = [(sum(f.severity == severity for f in spec.findings), severity) for severity in SEVERITIES]
-    return listed([plural(count, severity) for count, severity in counts if count])
-
-
 def silenced(spec: SpecReport) -> list[str]:
     """What does not count, who says so, and why: `GC114 outside-subgradient at relu_1, by the spec: it is known`."""
     said = []
@@ -420,7 +409,9 @@ def total(report: Report) -> str:
         [sum(column) for column in zip(*map(counted, report.specs), strict=True)] for counted in (_numbers, _along)
     )
     entries = _counted(sum(checked), sum(along), checked, along)
-    return f"{plural(len(verdicts), 'spec')}: {', '.join(said)}. {entries}."
+    excused = sum(len(silenced(spec)) for spec in report.specs)
+    known = f" {plural(excused, 'finding')} excused." if excused else ""
+    return f"{plural(len(verdicts), 'spec')}: {', '.join(said)}. {entries}.{known}"
 
 
 def _best_first(verdict: str) -> int:

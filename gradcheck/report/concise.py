@@ -7,11 +7,12 @@ from typing import TextIO
 
 from gradcheck.findings import Report, SpecReport
 from gradcheck.report import _words as words
+from gradcheck.report._tellings import failures
 
 
 def write(report: Report, stream: TextIO) -> None:
     """Write the lines of every spec, then the total."""
-    for spec in words.failures(report) if report.only_failures else report.specs:
+    for spec in failures(report) if report.only_failures else report.specs:
         stream.writelines(f"{' '.join(line.split())}\n" for line in _lines(spec))
     stream.write(words.total(report) + "\n")
 

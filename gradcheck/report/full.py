@@ -21,6 +21,7 @@ from rich.text import Text
 
 from gradcheck.findings import CheckResult, Finding, Report, Row, SpecReport
 from gradcheck.report import _words as words
+from gradcheck.report._tellings import failures, noted
 
 #: More findings than this are only counted: nobody reads the eleventh before mending the first.
 MOST_FINDINGS = 10
@@ -65,7 +66,7 @@ def show(report: Report, console: Console) -> None:
     """Print the report on a console of rich."""
     page = _Page(console)
     alone = len(report.specs) == 1
-    shown = words.failures(report) if report.only_failures else report.specs
+    shown = failures(report) if report.only_failures else report.specs
     for number, spec in enumerate(shown):
         if alone or spec.verdict not in _BRIEF or report.only_failures:
             if number:
@@ -140,13 +141,13 @@ def _verdict(verdict: str, before: str = "") -> Text:
 
 
 def _show_line(page: _Page, spec: SpecReport) -> None:
-    noted = words.noted(spec)
-    said = f": {words.brief(spec)}" + (f" {noted}." if noted else "")
+    found = noted(spec)
+    said = f": {words.brief(spec)}" + (f" {found}." if found else "")
     page.say(_verdict(spec.verdict).append("  ").append(spec.path, "bold").append(said))
 
 
 def _show_total(page: _Page, report: Report) -> None:
-    if words.failures(report) or not report.only_failures:
+    if failures(report) or not report.only_failures:
         page.blank()
     for spec in report.specs:
         if spec.verdict not in _BRIEF:
@@ -346,6 +347,8 @@ def _show_finding(page: _Page, spec: SpecReport, finding: Finding) -> None:
     about = words.subject(finding)
     page.say(head.append(f": {about}" if about else "", "not bold"))
     page.line(Text(f"at {words.place(spec, finding)}"), indent=2)
+    if finding.source and finding.source.path != getattr(finding.location, "path", spec.path):
+        page.line(Text(f"at {finding.source.path}:{finding.source.line}:{finding.source.column}"), indent=2)
     page.say(finding.message, indent=2)
     _show_evidence(page, finding)
     if finding.diagnosis:

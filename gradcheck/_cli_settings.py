@@ -153,8 +153,10 @@ def _placed(option: click.Option, text: str, folder: Path) -> str:
     """A path that starts at the folder of the file which has it."""
     if option.name not in _PATHS or (option.name == "plugins" and not text.endswith(".py")):
         return text
-    fmt, _, path = text.rpartition("=") if option.name == "reports" else ("", "", text)
-    return f"{fmt}={_near(folder / path)}" if fmt else _near(folder / path)
+    if option.name != "reports":
+        return _near(folder / text)
+    fmt, separator, path = text.partition("=")
+    return f"{fmt}={_near(folder / path)}" if separator and path else text
 
 
 def _near(path: Path) -> str:

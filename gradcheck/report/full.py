@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from rich.box import SIMPLE_HEAD, Box
@@ -176,7 +176,7 @@ def _show_failures(page: _Page, spec: SpecReport) -> None:
     """What did not pass, findings first: the worst entry is the first thing to be read."""
     page.line(Text(spec.name, "bold").append(f"  {spec.path}", "not bold"))
     _show_errors(page, spec)
-    _show_findings(page, spec)
+    _show_findings(page, replace(spec, findings=tuple(f for f in spec.findings if f.severity != "note")))
     failing = [row for row in spec.rows if row.verdict in words.FAILING]
     if failing:
         page.blank()

@@ -1,6 +1,6 @@
 """A report as single tests: one for each parameter and input under the gradient check, and one for each other check.
 
-Test runners count, select and repeat them by name.
+Test runners count, select and repeat them by name. There is no bracket in a name: pytest takes those for parameters.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from gradcheck.findings import CheckResult, Finding, Row, SpecReport
 from gradcheck.report import _words as words
 from gradcheck.report._tellings import is_undecided, paragraphs, root_of
 
-#: The check that is one test for each tensor.
-PER_TENSOR = "gradient"
+#: The check that is one test for each tensor, and one more for what it says of layers.
+PER_TENSOR, LAYERS = "gradient", "layers"
 #: By the beginning of a code, the check that it is about; all others are about gradients.
 _ABOUT = {"GC2": "reduction", "GC3": "per_sample", "GC4": "accumulation", "GC5": "contract", "GC6": "vacuity"}
 #: Where the spec itself could not be run.
@@ -25,7 +25,7 @@ PASS, FAIL, ERROR, SKIP = "pass", "fail", "error", "skip"
 class Examined:
     """One test.
 
-    name     `gradient[head.weight]`, `reduction`
+    name     `gradient::head.weight`, `layers`, `reduction`
     outcome  pass, fail, error (it could not be run), skip (it does not apply, or is excused)
     kind     the code of the worst finding, `inconclusive`, `refused`; empty where it passes
     summary  one line
@@ -45,7 +45,7 @@ def names(checks: Iterable[str], tensors: Iterable[str]) -> list[str]:
     return [
         name
         for check in checks
-        for name in ([check] if check != PER_TENSOR else [check, *(f"{check}[{tensor}]" for tensor in tensors)])
+        for name in ([check] if check != PER_TENSOR else [LAYERS, *(f"{check}::{tensor}" for tensor in tensors)])
     ]
 
 
@@ -69,24 +69,25 @@ def cases(spec: SpecReport) -> list[Examined]:
 
 
 def _of_check(spec: SpecReport, check: str, results: list[CheckResult]) -> Examined:
+    name = LAYERS if check == PER_TENSOR else check
     tensors = {row.name for row in spec.rows} if check == PER_TENSOR else set()
     own = [f for f in words.roots(spec) if _check_of(spec, f) == check and f.parameter not in tensors]
     errors = [finding for finding in own if finding.severity == "error"]
     if errors:
-        return _failed(spec, check, errors)
+        return _failed(spec, name, errors)
     verdicts = {result.verdict for result in results}
     reason = next((result.reason for result in results if result.reason), "")
     if verdicts == {"not_applicable"}:
-        return Examined(check, SKIP, summary=reason or "not applicable")
+        return Examined(name, SKIP, summary=reason or "not applicable")
     if check != PER_TENSOR and "fail" in verdicts:
-        return Examined(check, SKIP, summary="its findings are excused or left out")
+        return Examined(name, SKIP, summary="its findings are excused or left out")
     if check != PER_TENSOR and "inconclusive" in verdicts:
-        return Examined(check, SKIP, "inconclusive", f"inconclusive: {reason}" if reason else "inconclusive")
-    return Examined(check, PASS, text="\n\n".join("\n".join(paragraphs(spec, finding)) for finding in own))
+        return Examined(name, SKIP, "inconclusive", f"inconclusive: {reason}" if reason else "inconclusive")
+    return Examined(name, PASS, text="\n\n".join("\n".join(paragraphs(spec, finding)) for finding in own))
 
 
 def _of_row(spec: SpecReport, row: Row) -> Examined:
-    name = f"{PER_TENSOR}[{row.name}]"
+    name = f"{PER_TENSOR}::{row.name}"
     own = [f for f in words.worst_first(spec.findings) if f.parameter == row.name and _check_of(spec, f) == PER_TENSOR]
     errors = [finding for finding in own if finding.severity == "error"]
     if errors:

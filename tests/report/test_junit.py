@@ -37,7 +37,7 @@ def test_counts_add_up_and_names_are_unique(report: Report, written: Written) ->
         assert int(root.get(name, "")) == sum(int(suite.get(name, "")) for suite in root)
     names = [test.get("name") for test in root.iter("testcase")]
     assert len(set(names)) == len(names)
-    assert "specs/mlp.yaml::gradient[linear_1.weight]" in names
+    assert "specs/mlp.yaml::gradient::linear_1.weight" in names
     assert not [test for test in root.iter("testcase") if test.get("time")]
 
 
@@ -46,15 +46,15 @@ def test_each_outcome(report: Report, written: Written) -> None:
     tests = {test.get("name", "").partition("::")[::2]: test for test in root.iter("testcase")}
     outcomes = {name: [child.tag for child in test] for (path, name), test in tests.items() if "sign" in path}
     assert outcomes == {
-        "gradient": [],
-        "gradient[[/foo].weight]": ["failure"],
-        "gradient[head.bias]": ["failure"],
-        "gradient[frozen.weight]": ["skipped"],
-        "gradient[input]": ["failure"],
+        "layers": [],
+        "gradient::[/foo].weight": ["failure"],
+        "gradient::head.bias": ["failure"],
+        "gradient::frozen.weight": ["skipped"],
+        "gradient::input": ["failure"],
         "reduction": ["failure"],
     }
     assert [child.tag for child in tests["specs/bad.yaml", "spec"]] == ["error"]
-    tainted = next(test for (path, name), test in tests.items() if "sign" in path and name == "gradient[input]")
+    tainted = next(test for (path, name), test in tests.items() if "sign" in path and name == "gradient::input")
     assert "input is wrong only because of what follows." in (tainted[0].text or "")
 
 
@@ -72,7 +72,7 @@ def test_what_is_excused_or_undecided_is_skipped(failing: SpecReport, written: W
     spec = replace(failing, findings=(), silenced=(excused,), checks=(*failing.checks, undecided))
     root = Xml.fromstring(written(junit, Report("0.1.0", (spec,))))
     said = {test.get("name", "").partition("::")[2]: test.find("skipped") for test in root.iter("testcase")}
-    assert {name for name, skipped in said.items() if skipped is None} == {"gradient", "gradient[input]"}
+    assert {name for name, skipped in said.items() if skipped is None} == {"layers", "gradient::input"}
     assert said["accumulation"].get("message") == "inconclusive: too wide"
     assert said["reduction"].get("message") == "its findings are excused or left out"
 

@@ -60,15 +60,9 @@ class Location:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A stretch of a source file, such as the first line of a layer's `backward`. Lines and columns count from 1.
+class Source(Location):
+    """A stretch of a file, such as the first line of a layer's `backward`; `end_column` is behind the last character."""
 
-    end_column  that behind the last character
-    """
-
-    path: str
-    line: int
-    column: int
     end_line: int
     end_column: int
 

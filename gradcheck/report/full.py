@@ -347,8 +347,8 @@ def _show_finding(page: _Page, spec: SpecReport, finding: Finding) -> None:
     about = words.subject(finding)
     page.say(head.append(f": {about}" if about else "", "not bold"))
     page.line(Text(f"at {words.place(spec, finding)}"), indent=2)
-    if finding.source and finding.source.path != getattr(finding.location, "path", spec.path):
-        page.line(Text(f"at {finding.source.path}:{finding.source.line}:{finding.source.column}"), indent=2)
+    if finding.source:
+        page.line(Text(f"backward: {finding.source.path}:{finding.source.line}"), indent=2)
     page.say(finding.message, indent=2)
     _show_evidence(page, finding)
     if finding.diagnosis:

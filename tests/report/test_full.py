@@ -242,4 +242,4 @@ def test_excused_findings_are_named(failing: SpecReport, written: Written) -> No
 
 def test_the_place_of_the_backward_is_named(failing: SpecReport, written: Written) -> None:
     finding = replace(failing.findings[1], source=Source("layers/mine.py", 19, 5, 19, 35))
-    assert "\n  at layers/mine.py:19:5\n" in written(full, of(replace(failing, findings=(finding,))))
+    assert "\n  backward: layers/mine.py:19\n" in written(full, of(replace(failing, findings=(finding,))))

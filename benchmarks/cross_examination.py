@@ -8,9 +8,9 @@ array, or of the greatest in the draw if that number is rounding itself (the gra
 zero in truth); where something cancels in a gradient, its measured rounding. Both sides compute in float64, and sum in
 different orders.
 
-Layer and counterpart stand in one table, benchmarks/_cross/rows.py; those without a row are named, and nothing is said
-about them. The exit code is 0 if all agree within a thousand roundings, 1 if not, and 5 if nothing was compared:
-without PyTorch there is nobody to ask.
+Layers and losses stand beside their counterparts in the tables of benchmarks/_cross; those that PyTorch has not are
+named, with what their tests hold them against where that is known. The exit code is 0 if all agree within a thousand
+roundings, 1 if not, and 5 if nothing was compared: without PyTorch there is nobody to ask.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import importlib.util
 import json
 import math
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -50,6 +51,12 @@ def table(found: Sequence[Agreement]) -> Table:
 def without_row(units: Units) -> dict[str, list[str]]:
     """The layers and losses that have no counterpart in the table."""
     return {folder: sorted(set(getattr(units, folder)) - set(rows)) for folder, (rows, _) in FOLDERS.items()}
+
+
+def against(name: str, kind: Any) -> str:
+    """A layer or loss, with what its docstring says that it was verified against if it does."""
+    found = re.search(r"^ +verified +(.+)$", kind.__doc__ or "", re.MULTILINE)
+    return f"{name} ({found[1]})" if found else name
 
 
 def number(value: float) -> float | str:
@@ -92,7 +99,8 @@ def main(draws: int, seed: int, only: tuple[str, ...], destination: Path) -> Non
     console.print(table(found))
     for folder, names in missing.items():
         if names:
-            console.print(f"Without a counterpart in the table: the {folder} {', '.join(names)}.")
+            named = [against(name, getattr(units, folder)[name]) for name in names]
+            console.print(f"Without a counterpart in PyTorch: the {folder} {', '.join(named)}.")
     wrong = [one.name for one in found if not one.agrees]
     console.print(f"Beyond {MOST:.0f} roundings, or not compared: {', '.join(wrong) or 'none'} of {len(found)}.")
     figures = {"seed": seed, "versions": versions(), "most": MOST, "without_row": missing}

@@ -19,7 +19,9 @@ from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS, Loss
 from gradcheck.losses._weighted import Pointwise
 
 _FORMULAS = ("forward", "backward")
-_FACTS = ("domain", "divisors")
+_FACTS = ("domain", "divisors", "verified")
+#: The release that layers were held against; `reference` in pyproject.toml installs it.
+PYTORCH = "2.13"
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Unit:
 
     options   as a spec writes them
     formulas  the paragraphs with the formulas
-    facts     what else is to be known of a loss, a paragraph each: its domain, reductions and divisors
+    facts     what else is to be known, a paragraph each: of a layer what it was verified against; of a loss its
+              domain, reductions and divisors
     """
 
     name: str
@@ -99,7 +102,7 @@ def _unit(name: str, kind: Any) -> Unit:
     formulas = tuple(text for text in paragraphs if text.startswith(_FORMULAS))
     fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
     options = tuple(map(_option, sorted(fields, key=lambda field: field.kw_only is True)))
-    facts = [text for text in paragraphs if text.startswith(_FACTS)]
+    facts = [re.sub(r"\btorch\.[\w.]+", rf"\g<0> of PyTorch {PYTORCH}", x) for x in paragraphs if x.startswith(_FACTS)]
     return Unit(name, paragraphs[0].splitlines()[0], formulas, options, (*facts, *_reductions(kind, facts)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gradcheck.checks
+from gradcheck._ground import Ground
 from gradcheck.catalogue import Catalogue
 from gradcheck.checks._base import Outcome as CheckOutcome
 from gradcheck.endings import Limit, out_of_time
 from gradcheck.errors import LayerFailure, SpecError
-from gradcheck.evidence import Evidence, Scene, Sweep, gather
+from gradcheck.evidence import Evidence, Scene, Sweep, gather, prepare
 from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, SpecReport, worst_verdict
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
@@ -103,6 +104,19 @@ def check_case(case: Case) -> SpecReport:
     return run_case(case, f"gradcheck run {quote(case.path)} --seed {case.seed}").report
 
 
+def prepared(case: Case) -> Scene:
+    """A case at its point, with what checks ask before any difference is taken."""
+    return prepare(case, _before)
+
+
+def _before(ground: Ground) -> Mapping[Hashable, Any]:
+    known: dict[Hashable, Any] = {}
+    for name in ground.case.checks:
+        ask = getattr(_check(name), "before", None)
+        known |= ask(ground) if ask else {}
+    return known
+
+
 def run_case(
     case: Case,
     replay: str,
@@ -124,7 +138,7 @@ def run_case(
             evidence = None
             if limit is None or any(name not in limit.unreached for name in names):
                 left_out = limit.unreached if limit else ()
-                evidence = gather(case, replay, progress or _silent, sweep, scene, left_out)
+                evidence = gather(case, replay, progress or _silent, sweep, scene or prepared(case), left_out)
         except LayerFailure as failure:
             outcomes = [_stopped("gradient", failure, case, replay)]
         else:
@@ -198,10 +212,14 @@ def check_names() -> list[str]:
 def _run_check(name: str, evidence: Evidence) -> CheckOutcome:
     """One check; what a plugin does wrong on the way is its finding."""
     try:
-        outcome: CheckOutcome = import_module(f"gradcheck.checks.{name}").run(evidence)
+        outcome: CheckOutcome = _check(name).run(evidence)
     except LayerFailure as failure:
         return _stopped(name, failure, evidence.case, evidence.replay)
     return outcome
+
+
+def _check(name: str) -> Any:
+    return import_module(f"gradcheck.checks.{name}")
 
 
 def _stopped(check: str, failure: LayerFailure, case: Case, replay: str) -> CheckOutcome:

@@ -6,7 +6,6 @@ PyTorch's name for it, and mistakes to be found.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import laws
@@ -57,10 +56,6 @@ class ActivationLaws:
         """dy/dx at one scalar; at a kink, what backward says there."""
         raise NotImplementedError
 
-    def torch_function(self, layer: Any, torch: Any) -> Callable[[Any], Any]:
-        """PyTorch's function of a tensor."""
-        raise NotImplementedError
-
     @pytest.mark.parametrize("law", laws.ALL, ids=laws.name)
     def test_law(self, law):
         for layer in self.layers:
@@ -87,13 +82,6 @@ class ActivationLaws:
             stepped, _ = layer.forward(x + 1j * H)
             np.testing.assert_allclose(stepped.real, outcome.y[0], rtol=1e-14, atol=1e-14)
             np.testing.assert_allclose(stepped.imag / H, outcome.dx[0], rtol=10 * self.rtol, atol=1e-280)
-
-    @pytest.mark.torch
-    def test_is_pytorchs(self):
-        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-        for layer in self.layers:
-            x = np.array(self.points[1:-1]).reshape(2, -1)
-            laws.assert_matches_torch(layer, self.torch_function(layer, torch), x)
 
     def test_nan_is_not_hidden(self):
         x = np.array([[np.nan]])

@@ -44,11 +44,6 @@ class ConvolutionLaws(LayerLaws):
             y[(n, o, *window)] = total
         return y
 
-    def torch_function(self, layer: Any, torch: Any) -> Any:
-        function = getattr(torch.nn.functional, f"conv{self.rank}d")
-        options = layer.stride, layer.padding, layer.dilation, layer.groups
-        return lambda x, weight, bias=None: function(x, weight, bias, *options)
-
     def test_parameters_are_drawn_within_one_over_the_root_of_what_an_output_reads(self):
         make: Any = self.kind
         drawn = make(6, 2, groups=2).init(np.random.default_rng(0), (1, 40, *[9] * self.rank))

@@ -6,7 +6,7 @@ obvious loops, PyTorch's name for it, mistakes to be found, and what it refuses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import laws
@@ -50,10 +50,6 @@ class LayerLaws:
         """The output, or a tuple of them, by obvious loops."""
         raise NotImplementedError
 
-    def torch_function(self, layer: Any, torch: Any) -> Callable[..., Any]:
-        """PyTorch's function of tensors: inputs by position, parameters by name."""
-        raise NotImplementedError
-
     def is_its_value(self, layer: Any, inputs: tuple[Array, ...]) -> None:
         parameters = laws.drawn(layer, *inputs)
         expected = self.value(layer, *inputs, **parameters)
@@ -78,13 +74,6 @@ class LayerLaws:
         layer.check(*[x.shape for x in inputs])
         self.is_its_value(layer, inputs)
         laws.backward_is_the_derivative(layer, *inputs, **laws.drawn(layer, *inputs))
-
-    @pytest.mark.torch
-    def test_is_pytorchs(self):
-        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-        for layer, inputs in [*self.cases, *[self.draw(np.random.default_rng(seed)) for seed in range(10)]]:
-            function = self.torch_function(layer, torch)
-            laws.assert_matches_torch(layer, function, *inputs, **laws.drawn(layer, *inputs))
 
     def test_the_checker_passes_it(self):
         for layer, inputs in self.cases:

@@ -6,7 +6,6 @@ which entry of weight and bias goes with a number, PyTorch's function, and layer
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -143,10 +142,6 @@ class NormLaws:
         """Weight or bias in a shape that is broadcast over x."""
         raise NotImplementedError
 
-    def torch_function(self, layer: Any, torch: Any) -> Callable[..., Any]:
-        """PyTorch's function of tensors."""
-        raise NotImplementedError
-
     def draw(self, draw: st.DrawFn) -> tuple[Layer, Any]:
         """A layer with random options, and an input for it."""
         raise NotImplementedError
@@ -194,14 +189,6 @@ class NormLaws:
         layer, x = self.draw(data.draw)
         layer.check(x.shape)
         laws.assert_matches_reference(layer, self.reference(layer), x, **laws.drawn(layer, x))
-
-    @pytest.mark.torch
-    @few
-    @given(st.data())
-    def test_any_options_say_what_torch_says(self, data):
-        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-        layer, x = self.draw(data.draw)
-        laws.assert_matches_torch(layer, self.torch_function(layer, torch), x, **laws.drawn(layer, x))
 
     @few
     @given(st.data())

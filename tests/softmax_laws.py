@@ -29,10 +29,6 @@ class SoftmaxLaws:
         """y and dx of one row, one scalar at a time."""
         raise NotImplementedError
 
-    def torch_function(self, torch: Any) -> Callable[..., Any]:
-        """PyTorch's function of a tensor and an axis."""
-        raise NotImplementedError
-
     def reference(self, axis: int) -> Callable[..., Any]:
         def loop(x, dy):
             x, dy = np.moveaxis(x, axis, -1), np.moveaxis(dy, axis, -1)
@@ -51,13 +47,6 @@ class SoftmaxLaws:
     @pytest.mark.parametrize("axis", [1, 2, -1, -2])
     def test_is_the_obvious_loop(self, axis):
         laws.assert_matches_reference(self.kind(axis), self.reference(axis), laws.normal(2, 3, 4))
-
-    @pytest.mark.torch
-    @pytest.mark.parametrize("axis", [1, 2, -1, -2])
-    def test_is_pytorchs(self, axis):
-        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-        function = self.torch_function(torch)
-        laws.assert_matches_torch(self.kind(axis), lambda x: function(x, axis), 3 * laws.normal(2, 3, 4))
 
     @few
     @given(st.integers(0, 999), st.floats(-100, 100))

@@ -77,7 +77,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """tiny.yaml; for each plugin NAME.py and NAME.yaml, which uses it; bad.yaml; nothing.yaml; an empty folder."""
     specs = {name: TINY.replace("  - linear", f"  - {name}\n  - linear").replace("tiny", name) for name in PLUGINS}
     specs |= {"tiny": TINY, "bad": TINY.replace("linear:", "linaer:")}
-    off = ("contract", "gradient", "reduction", "per_sample", "accumulation")
+    off = ("contract", "gradient", "reduction", "output_error", "per_sample", "accumulation")
     specs["nothing"] = TINY + f"checks: {{{', '.join(f'{name}: false' for name in off)}}}\n"
     for name, text in specs.items():
         (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")

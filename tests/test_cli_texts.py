@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from gradcheck import __version__
-from gradcheck._cli_texts import explain
+from gradcheck._cli_texts import PYTORCH, explain
 from gradcheck.catalogue import Catalogue
 from gradcheck.cli import main
 from gradcheck.findings import CODES
+
+TESTS = Path(__file__).parent
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -30,6 +32,33 @@ def test_list_layers(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\nlinear: Affine map of the last axis.\n    forward     y  = x W + b  " in text
     assert "\n    options     out_features (required), bias: true\n" in text
     assert "\nrelu: Rectified linear unit.\n" in text
+    assert "\n    verified    torch.nn.functional.linear of PyTorch 2.13; obvious loops\n    options     out_" in text
+
+
+#: What a layer says that it was verified against -> what in its test, or in the laws that this takes, does it.
+EVIDENCE = {
+    "a scalar formula": "def test_is_its_scalar_formula",
+    "obvious loops": r"assert_matches_reference\(|def test_is_the_obvious_loop",
+}
+
+
+@pytest.mark.parametrize("name", Catalogue().names("layers"))
+def test_every_layer_says_what_it_was_verified_against_and_its_test_does_it(name: str) -> None:
+    said = re.findall(r"^ +verified +(.+)$", Catalogue().find("layers", name).__doc__, re.MULTILINE)
+    assert len(said) == 1
+    test = (TESTS / "layers" / f"test_{name}.py").read_text(encoding="utf-8")
+    taken = re.findall(r"from (\w+_laws) import", test)
+    for law in taken:
+        test += (text := (TESTS / f"{law}.py").read_text(encoding="utf-8"))
+        taken += re.findall(r"from (\w+_laws) import", text)
+    for each in said[0].split("; "):
+        if not re.fullmatch(r"(a composition with )?torch\.[\w.]+", each):
+            assert re.search(EVIDENCE[each], test), f"{name} says {each}"
+
+
+def test_the_release_of_pytorch_is_the_one_that_is_installed_to_be_compared_with() -> None:
+    project = (TESTS.parent / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'reference = ["torch=={PYTORCH}.' in project
 
 
 def test_list_layers_of_a_plugin(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

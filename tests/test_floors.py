@@ -23,7 +23,7 @@ FLOORS = (
     {"catalogue", "network", "sources", "adapters"},
     {"assembly"},
     {"spec", "gradients"},
-    {"compare", "evidence", "alone", "_course"},
+    {"compare", "evidence", "alone", "_course", "_ground"},
     {"checks", "diagnosis"},
     {"pipeline", "stepping"},
     {"report", "workers"},

@@ -11,7 +11,8 @@ from _trust.recipes import NoRecipe
 from numpy.typing import NDArray
 
 from _cross.draws import Draw, draw_layer, draw_loss
-from _cross.rows import LAYERS, LOSSES, Row, Unlike
+from _cross.layers import LAYERS
+from _cross.rows import LOSSES, Row, Unlike
 from gradcheck.gradients._moves import moved, moved_within
 
 Array = NDArray[Any]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from _trust.inputs import Fresh, Source, sources
+from _trust.inputs import PRECEDED, Fresh, sources
 from _trust.recipes import (
     INTEGERS,
     NoRecipe,
@@ -62,7 +62,7 @@ def draw_layer(name: str, kind: Any, rng: np.random.Generator) -> Draw:
         try:
             found = sources(rng, layer, shape)
             inputs = tuple(
-                source.array if isinstance(source, Fresh) else rng.standard_normal(shape) for source in found
+                source.array if isinstance(source, Fresh) else _numbers(rng, name, layer, shape) for source in found
             )
             inputs = (rng.integers(0, INTEGERS, shape),) if integers else inputs
             shapes = [x.shape for x in inputs]
@@ -97,12 +97,21 @@ def draw_loss(name: str, kind: Any, rng: np.random.Generator) -> Draw:
     raise NoRecipe(name, f"{_ATTEMPTS} draws, all in vain")
 
 
-def _array(source: Source, shape: tuple[int, ...], integers: bool, rng: np.random.Generator) -> Array:
-    if isinstance(source, Fresh):
-        return source.array
-    return rng.integers(0, INTEGERS, shape) if integers else rng.standard_normal(shape)
+def _numbers(rng: np.random.Generator, name: str, layer: Any, shape: tuple[int, ...]) -> Array:
+    """Normal numbers, or positive ones; for an elementwise layer of any size up to saturation, some of them zero.
+
+    One number is 1 there: what is lost of the others where a slope vanishes is lost beside one that does not.
+    """
+    x: Array = rng.standard_normal(shape)
+    if name in PRECEDED:
+        return np.exp(x)
+    if layer.elementwise:
+        x = np.where(rng.random(shape) < 0.1, 0.0, 10 ** rng.uniform(-1, 1.5) * x)
+        x.flat[0] = 1.0
+    return x
 
 
 def _shape(rng: np.random.Generator) -> tuple[int, ...]:
-    """The batch and one to three axes behind it."""
-    return tuple(int(size) for size in (rng.integers(1, 5), *rng.integers(1, 8, rng.integers(1, 4))))
+    """The batch and one to four axes behind it, shorter ones where there are four."""
+    axes = int(rng.integers(1, 5))
+    return tuple(int(size) for size in (rng.integers(1, 5), *rng.integers(1, 8 if axes < 4 else 5, axes)))

@@ -42,19 +42,13 @@ def sources(rng: Rng, layer: Layer, shape: Shape) -> tuple[Source, ...]:
     return (THIS, *[ANY] * further)
 
 
-def _of_lstm(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
-    """A sequence, half of the time with an initial state."""
-    layer.check(shape)
-    states = [Fresh(rng.standard_normal((shape[0], layer.hidden_size))) for _ in range(2)]
-    return (THIS, *states) if rng.random() < 0.5 else (THIS,)
-
-
 def _of_recurrence(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
-    """A sequence, half of the time with an initial state, of both directions where there are two."""
+    """A sequence, half of the time with an initial state, of every layer and direction where there are several."""
     layer.check(shape)
-    directions = [2] if layer.bidirectional else []
-    state = Fresh(rng.standard_normal((shape[0], *directions, layer.hidden_size)))
-    return (THIS, state) if rng.random() < 0.5 else (THIS,)
+    places = layer.num_layers * (1 + layer.bidirectional)
+    state = (shape[0], *([places] if places > 1 else []), layer.hidden_size)
+    states = [Fresh(rng.standard_normal(state)) for _ in layer.states]
+    return (THIS, *states) if rng.random() < 0.5 else (THIS,)
 
 
 def _of_attention(rng: Rng, layer: Any, shape: Shape) -> tuple[Source, ...]:
@@ -121,7 +115,7 @@ _INPUTS: dict[str, Callable[[Rng, Any, Shape], tuple[Source, ...]]] = {
     "cosine_similarity": _of_cosine,
     "gather": _of_gather,
     "gru": _of_recurrence,
-    "lstm": _of_lstm,
+    "lstm": _of_recurrence,
     "matmul": _of_matmul,
     "multi_head_attention": _of_heads,
     "rnn": _of_recurrence,

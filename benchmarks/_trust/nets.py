@@ -55,6 +55,8 @@ _SPACES: tuple[tuple[tuple[int, int], ...], ...] = (
 )  # fmt: skip
 #: The same for one of integers, and the share of the nets that start from such a sample.
 _INTEGER_SPACE, _INTEGER_SHARE = ((3, 8),), 0.12
+#: 1 - |cos| of what counts as parallel.
+_PARALLEL = 1e-9
 #: How often a layer with several inputs takes another activation than the last one for each of them, if any fits.
 _OTHER_OPERANDS = 0.8
 #: How often a layer with the parameters of another is put in a place, if any fits: the same layer again, or one that is
@@ -359,18 +361,24 @@ class _Drawing:
         return trait
 
     def _predictions(self, loss: Loss) -> tuple[str, ...]:
-        """The last activation, and as many others of its shape as the loss takes; all parameters for a penalty."""
+        """The last activation and as many others of its shape as the loss takes; all parameters for a penalty.
+
+        What is a multiple of the last one in every sample is no other: nothing depends on their angle. Where there are
+        too few of them, the others stand behind an activation function of their own.
+        """
         if loss.of_parameters:
             placed = dict.fromkeys(name for node in self.assembly.nodes for name in node.parameters.values())
             if not placed:
                 raise _Misfit("the net has no parameters that could be penalised")
             return tuple(placed)
         last, arrays, count = self.activations[-1], self.assembly.arrays, predictions(loss) - 1
-        others = [name for name in self.activations[:-1] if not np.array_equal(arrays[name], arrays[last])]
+        others = [name for name in self.activations[:-1] if not _parallel(arrays[name], arrays[last])]
         alike = [name for name in others if arrays[name].shape == arrays[last].shape]
-        if len(alike) < count:
+        chosen = [str(name) for name in self.rng.permutation(alike)[:count]]
+        known = [str(name) for name in self.rng.permutation(_BESIDE) if name in self.units.layers]
+        if len(chosen) + len(known) < count:
             raise _Misfit(f"{loss} takes more predictions of the shape {arrays[last].shape} than there are")
-        return (last, *[str(name) for name in self.rng.permutation(alike)[:count]])
+        return (last, *chosen, *[self._behind(last, self.units.layers[k]()) for k in known[: count - len(chosen)]])
 
     def _in_domain(self, loss: Loss, chosen: tuple[str, ...]) -> tuple[str, ...]:
         """Those activations, where the loss has no value at one of them behind a layer after which it has."""
@@ -440,6 +448,15 @@ def _with_steps(assembly: Assembly, steps: Sequence[Step]) -> Assembly:
     return assembly
 
 
+def _parallel(x: Array, y: Array) -> bool:
+    """Whether every sample of the one is a multiple of that of the other."""
+    if x.shape != y.shape:
+        return False
+    x, y = x.reshape(len(x), -1), y.reshape(len(y), -1)
+    lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+    return bool(np.all(np.abs(np.abs(np.sum(x * y, axis=1)) - lengths) <= _PARALLEL * lengths))
+
+
 def _background(rng: Rng, x: Array) -> Array:
     """The first half of the last axis is zero, and one sample is zero altogether."""
     x = x.copy()
@@ -461,6 +478,8 @@ def _on_grid(rng: Rng, x: Array, name: str = "") -> Array:
 
 #: Layers that bring numbers into the domain of a loss of probabilities, of their logarithms, or of positive numbers.
 _HEADS = ("sigmoid", "softmax", "log_softmax", "softplus")
+#: Layers that make another prediction of one that there is.
+_BESIDE = ("gelu", "sigmoid", "tanh")
 #: Trait -> its share of the nets, and what it does to the normal numbers that were drawn.
 _INPUTS: dict[str, tuple[float, Callable[..., Array]]] = {
     "normal input": (0.45, lambda rng, x: x),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck._ground import Ground
 from gradcheck.checks._contents import contents
-from gradcheck.evidence import Evidence
 from gradcheck.gradients.numeric.schemes import scale_of
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
@@ -51,10 +51,10 @@ class Callee:
     parameters  the names by which forward takes what it is differentiated by
     """
 
-    def __init__(self, evidence: Evidence, part: Node | Term, reduction: str | None = None) -> None:
+    def __init__(self, ground: Ground, part: Node | Term, reduction: str | None = None) -> None:
         self.part, self.reduction = part, reduction
-        self.arrays, self.samples = evidence.analytic.trace.arrays, evidence.stage.samples
-        self.unit, self.underflow = evidence.unit, evidence.underflow
+        self.arrays, self.samples = ground.analytic.trace.arrays, ground.stage.samples
+        self.unit, self.underflow = ground.unit, ground.underflow
         self.owner: Layer | Loss = part.layer if isinstance(part, Node) else part.loss
         self.inputs = part.inputs if isinstance(part, Node) else part.predictions
         self.parameters = dict(part.parameters) if isinstance(part, Node) else {}

@@ -48,7 +48,7 @@ def leaks(evidence: Evidence) -> Iterator[Leak]:
         reducing = isinstance(part, Term) and not part.elementwise
         if reducing or part.name in failed or part.name in evidence.stage.coupled:
             continue
-        found = _leak(Callee(evidence, part), evidence.case.point.batch_size)
+        found = _leak(Callee(evidence.ground, part), evidence.case.point.batch_size)
         if found:
             yield found
 

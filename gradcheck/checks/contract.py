@@ -24,11 +24,13 @@ where they are used, in the optimiser.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
+from gradcheck._ground import Ground
 from gradcheck.checks._base import Outcome, finding
 from gradcheck.checks._contract_texts import TEXTS
-from gradcheck.checks._questioning import breaches_of
+from gradcheck.checks._questioning import CHECK, all_breaches, breaches_of
 from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 
@@ -40,6 +42,11 @@ _HOLDS = (
     "Every backward is linear in its upstream gradient; calls repeat themselves, in any order, and change nothing that "
     "they are given."
 )
+
+
+def before(ground: Ground) -> Mapping[Hashable, Any]:
+    """Ask before any difference is taken: what is not repeatable, or remembers, has none."""
+    return {CHECK: all_breaches(ground)}
 
 
 def run(evidence: Evidence) -> Outcome:

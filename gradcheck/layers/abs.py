@@ -19,6 +19,8 @@ class Abs(Layer):
 
     backward    dx = dy sign(x)                     dx   (...)
 
+    verified    torch.abs; a scalar formula
+
     At x = 0, where there is no derivative, backward says 0.
     """
 

@@ -22,6 +22,8 @@ class AdaptiveAvgPool2d(Resampling):
 
     backward    dx = Aᵀ dy B             dx (N, C, H, W)
 
+    verified    torch.nn.functional.adaptive_avg_pool2d; obvious loops
+
     Parts may overlap. A null in output_size keeps the input's number of rows or columns.
     """
 

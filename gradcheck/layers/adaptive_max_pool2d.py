@@ -20,6 +20,8 @@ class AdaptiveMaxPool2d(Layer):
 
     backward    dx = Σ dy at m                          dx (N, C, H, W)  summed over the parts whose maximum it is
 
+    verified    torch.nn.functional.adaptive_max_pool2d; obvious loops
+
     Part p has the rows from ⌊p H / P⌋ to ⌈(p + 1) H / P⌉ − 1, and likewise for columns; parts may overlap. A null in
     output_size keeps the input's number of rows or columns. The first of equal maxima is taken; there, where there is
     no derivative, the whole gradient goes to it.

@@ -25,6 +25,8 @@ class Add(Layer):
 
     backward    dxₖ = dy             dxₖ   (N, ...)   for every k
 
+    verified    torch.add; obvious loops
+
     An input that is used twice gets the sum of its two gradients.
     """
 

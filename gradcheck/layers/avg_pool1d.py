@@ -18,6 +18,8 @@ class AvgPool1d(AvgPooling):
     backward    dX = dy / D          dX (k, N, C, P)   the same for every place in the window
                 dx = Σ dX            dx (N, C, L)      summed over the windows that read the place
 
+    verified    torch.nn.functional.avg_pool1d; obvious loops
+
     D = k; without count_include_pad D (P,) is the number of places of the sequence in each window.
     The stride is the kernel's size unless it is given. With ceil_mode a last window that hangs over the edge counts;
     what lies behind the padding is not in its D.

@@ -18,6 +18,8 @@ class AvgPool2d(AvgPooling):
     backward    dX = dy / D          dX (kh kw, N, C, P, Q)  the same for every place in the window
                 dx = Σ dX            dx (N, C, H, W)   summed over the windows that read the pixel
 
+    verified    torch.nn.functional.avg_pool2d; obvious loops
+
     D = kh kw; without count_include_pad D (P, Q) is the number of pixels of the image in each window.
     The stride is the kernel's size unless it is given. With ceil_mode a last window that hangs over the edge counts;
     what lies behind the padding is not in its D.

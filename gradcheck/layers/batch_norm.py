@@ -32,6 +32,8 @@ class BatchNorm(Layer):
                 dw = Σ dy z                           dw (C,)   summed over every axis but 1
                 db = Σ dy                             db (C,)
 
+    verified    torch.nn.functional.batch_norm; obvious loops
+
     With `training: false` μ and σ² are the constants running_mean and running_var, (C,), drawn once, and dx = dz / s.
     ε is `eps`; without `affine` there are neither weight nor bias. Weight and bias are drawn around PyTorch's 1 and 0:
     a factor 1 that is forgotten would never be missed.

@@ -20,6 +20,8 @@ class Clamp(Layer):
 
     backward    dx = dy where l ≤ x ≤ u, else 0                         dx   (...)
 
+    verified    torch.clamp; a scalar formula
+
     At x = l and x = u, where there is no derivative, backward says dy, as PyTorch does.
     """
 

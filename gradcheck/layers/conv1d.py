@@ -21,6 +21,8 @@ class Conv1d(Convolution):
                 dW = Σ dy Xᵀ         dW (O, C/G, k)   summed over N
                 db = Σ dy            db (O,)   summed over N, P
 
+    verified    torch.nn.functional.conv1d; obvious loops
+
     Entry by entry, y[n, o, p] = b[o] + Σ_ci x[n, c, p s + i d − a] W[o, c, i] with stride s, dilation d and
     padding a of zeros; c runs over the channels of o's group, one of G = groups.
     Parameters are drawn uniformly from ±1/√K, PyTorch's default.

@@ -26,6 +26,8 @@ class Conv2d(Layer):
                 dW = Σ dy Xᵀ         dW (O, C/G, kh, kw) summed over N
                 db = Σ dy            db (O,)             summed over N, P, Q
 
+    verified    torch.nn.functional.conv2d; obvious loops
+
     Entry by entry, y[n, o, p, q] = b[o] + Σ_cij x[n, c, p s + i d − a, q s + j d − a] W[o, c, i, j] with stride s,
     dilation d and padding a of zeros; c runs over the channels of o's group, one of G = groups.
     Parameters are drawn uniformly from ±1/√K, PyTorch's default.

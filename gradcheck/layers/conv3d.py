@@ -21,6 +21,8 @@ class Conv3d(Convolution):
                 dW = Σ dy Xᵀ         dW (O, C/G, kd, kh, kw)   summed over N
                 db = Σ dy            db (O,)   summed over N, P, Q, R
 
+    verified    torch.nn.functional.conv3d; obvious loops
+
     Entry by entry, y[n, o, p, q, r] = b[o] + Σ_cijk x[n, c, p′, q′, r′] W[o, c, i, j, k] with p′ = p s + i d − a, and
     likewise q′ of j and r′ of k, for stride s, dilation d and padding a of zeros; c runs over the channels of o's
     group, one of G = groups.

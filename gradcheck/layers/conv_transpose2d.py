@@ -27,6 +27,8 @@ class ConvTranspose2d(Layer):
                 dW = Σ x dYᵀ         dW (C, O/G, kh, kw) summed over N
                 db = Σ dy            db (O,)             summed over N, P, Q
 
+    verified    torch.nn.functional.conv_transpose2d; obvious loops
+
     P = (H − 1) stride − 2 padding + dilation (kh − 1) + output_padding + 1, and Q likewise: forward is the gradient of
     a convolution with these options, and output_padding chooses among the sizes of which that makes H. Parameters are
     drawn uniformly from ±1/√K, PyTorch's default.

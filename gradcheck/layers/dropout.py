@@ -19,6 +19,8 @@ class Dropout(Layer):
 
     backward    dx = m dy / (1 − p)     dx   (N, ...)
 
+    verified    a composition with torch.where; obvious loops
+
     The mask m is drawn once and belongs to the samples: each keeps its own wherever it goes. With p = 1 y is 0. With
     `training: false` there is no mask, and y = x.
     """

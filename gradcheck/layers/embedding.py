@@ -22,6 +22,8 @@ class Embedding(Layer):
 
     backward    dW[v] = Σ_{i=v} dy   dW (V, D)   summed over every place of v; 0 for an unused row and for padding_idx
 
+    verified    torch.nn.functional.embedding; obvious loops
+
     V = num_embeddings, D = embedding_dim. Integers have no gradient. The row padding_idx is never read, which makes 0
     its derivative. PyTorch does read it, and says 0 by decree; with the row of zeros that both start from, the outputs
     are equal. The other rows are drawn from the standard normal distribution, PyTorch's default.

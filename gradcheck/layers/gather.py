@@ -21,6 +21,8 @@ class Gather(Layer):
 
     backward    dx[.., s, ..] = Σ_{i = s} dy                 dx (N, ..., S, ...)  summed over every m that chose s
 
+    verified    torch.gather; obvious loops
+
     The axis is `dim`; the others are equal in both inputs. Integers have no gradient.
     """
 

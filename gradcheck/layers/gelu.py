@@ -25,6 +25,8 @@ class Gelu(Layer):
     backward    dx = dy (Φ(x) + x φ(x))             dx   (...)      φ(x) = e^(−x²/2) / √(2π)
                 dx = dy σ(u) (1 + x u′ σ(−u))       with approximate: tanh;  u′ = √(8/π) (1 + 0.134145 x²)
 
+    verified    torch.nn.functional.gelu; a scalar formula
+
     σ(u) is (1 + tanh(u/2)) / 2, without the cancellation where x is negative. erfc is that of scipy.special, which is
     exact for a complex argument; it is loaded when this layer is used and not before.
     """

@@ -18,6 +18,8 @@ class GlobalAvgPool2d(Layer):
     forward     y  = Σ x / HW               x (N, C, H, W)      y (N, C), or (N, C, 1, 1) with keepdim
 
     backward    dx = dy / HW                dx (N, C, H, W)     the same for every pixel of the map
+
+    verified    a composition with torch.nn.functional.adaptive_avg_pool2d; obvious loops
     """
 
     keepdim: bool = False

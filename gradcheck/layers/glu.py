@@ -21,6 +21,8 @@ class Glu(Layer):
 
     backward    dx = [dy σ(b)   dy a σ(b) σ(−b)]        dx        (N, ..., 2M, ...)
 
+    verified    torch.nn.functional.glu; obvious loops
+
     a is the first half of the axis `dim`, b the second; σ is the logistic function.
     """
 

@@ -32,6 +32,8 @@ class GroupNorm(Layer):
                 dw = Σ dy z                            dw (C,)            summed over every axis but 1
                 db = Σ dy                              db (C,)            likewise
 
+    verified    torch.nn.functional.group_norm; obvious loops
+
     G = num_groups groups of C/G channels each, ε = eps. The variance is divided by the number of entries, not by one
     less. Without affine there is no w and no b. They are drawn uniformly around PyTorch's 1 and 0, by ±1/2.
     """

@@ -20,6 +20,8 @@ class HardTanh(Layer):
 
     backward    dx = dy where l < x < u, else 0                         dx   (...)
 
+    verified    torch.nn.functional.hardtanh; a scalar formula
+
     At x = l and x = u, where there is no derivative, backward says 0, as PyTorch does.
     """
 

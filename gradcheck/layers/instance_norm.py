@@ -31,6 +31,8 @@ class InstanceNorm(Layer):
                 dw = Σ dy z                           dw (C,)   summed over every axis but 1
                 db = Σ dy                             db (C,)
 
+    verified    torch.nn.functional.instance_norm; obvious loops
+
     ε is `eps`. Weight and bias are there with `affine`, which PyTorch leaves out by default, and drawn around its 1 and
     0: a factor 1 that is forgotten would never be missed.
     """

@@ -27,6 +27,8 @@ class LayerNorm(Layer):
                 dw = Σ dy z                           dw (*F)   summed over every axis before F
                 db = Σ dy                             db (*F)
 
+    verified    torch.nn.functional.layer_norm; obvious loops
+
     F = normalized_shape: the sizes of the last axes, or the size of the last one. ε is `eps`; without
     `elementwise_affine` there are neither weight nor bias. Weight and bias are drawn around PyTorch's 1 and 0: a factor
     1 that is forgotten would never be missed.

@@ -25,6 +25,8 @@ class LearnablePool2d(Layer):
                 dw = Σ dy a          dw (C,)          summed over N, P, Q
                 db = Σ dy            db (C,)          summed over N, P, Q
 
+    verified    a composition with torch.nn.functional.avg_pool2d; obvious loops
+
     The stride is the kernel's size unless it is given; padding counts as zeros. LeCun et al. 1998 add the four pixels
     of a window where this takes their mean, which is the same with a quarter of the weight. w and b are drawn uniformly
     from 0.5 to 1.5 and from −0.5 to 0.5.

@@ -23,6 +23,8 @@ class LocalResponseNorm(Layer):
     backward    dx = dy s^−β − (2 α β / n) x Σ t    dx (N, C, ...)   t = dy x s^−β⁻¹, summed over the channels whose s
                                                                      contains this one
 
+    verified    torch.nn.functional.local_response_norm; obvious loops
+
     n = size, α = alpha, β = beta. Channels that are not there count as zeros.
     """
 

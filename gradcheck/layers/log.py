@@ -18,6 +18,8 @@ class Log(Layer):
     forward     y  = log x                          x, y (...)      −∞ at 0, NaN below
 
     backward    dx = dy / x                         dx   (...)      0 where x ≤ 0
+
+    verified    torch.log; a scalar formula
     """
 
     elementwise = True

@@ -19,6 +19,8 @@ class Matmul(Layer):
     backward    da = dy bᵀ         da (N, ..., I, K)
                 db = aᵀ dy         db (N, ..., K, J)
 
+    verified    torch.matmul; obvious loops
+
     With transpose_b the second input is bᵀ (N, ..., J, K), so y = a bᵀ: the scores of queries a and keys b.
     The axes before the last two are equal in both inputs; nothing is broadcast.
     """

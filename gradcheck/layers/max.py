@@ -20,6 +20,8 @@ class Max(Layer):
 
     backward    dx = dy at m, else 0            dx (N, ...)
 
+    verified    torch.amax; obvious loops
+
     With keepdim those axes stay, with length 1. The first of equal maxima is taken, in row-major order; there, where
     there is no derivative, the whole gradient goes to it.
     """

@@ -18,6 +18,8 @@ class MaxPool1d(MaxPooling):
     backward    dX = dy at m,  else 0       dX (k, N, C, P)
                 dx = Σ dX                   dx (N, C, L)  summed over the windows that read the place
 
+    verified    torch.nn.functional.max_pool1d; obvious loops
+
     The stride is the kernel's size unless it is given. With ceil_mode a last window that hangs over the edge counts.
     The first of equal maxima is taken; there, where there is no derivative, the whole gradient goes to it.
     """

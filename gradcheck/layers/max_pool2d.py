@@ -18,6 +18,8 @@ class MaxPool2d(MaxPooling):
     backward    dX = dy at m,  else 0       dX (kh kw, N, C, P, Q)
                 dx = Σ dX                   dx (N, C, H, W)  summed over the windows that read the pixel
 
+    verified    torch.nn.functional.max_pool2d; obvious loops
+
     The stride is the kernel's size unless it is given. With ceil_mode a last window that hangs over the edge counts.
     The first of equal maxima is taken; there, where there is no derivative, the whole gradient goes to it, and a
     complex step, which is judged by its real part, is told the same.

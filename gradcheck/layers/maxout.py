@@ -24,6 +24,8 @@ class Maxout(Layer):
     backward    dX = dy at m, else 0            dX (N, ..., M, k, ...)
                 dx = dX, in the shape of x      dx (N, ..., k M, ...)
 
+    verified    a composition with torch.amax; obvious loops
+
     k is pool_size, the axis is `dim`. Behind a linear layer of k M features this is the maxout unit. The first of equal
     maxima is taken; there, where there is no derivative, the whole gradient goes to it.
     """

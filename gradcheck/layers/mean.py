@@ -20,6 +20,8 @@ class Mean(Layer):
 
     backward    dx = dy / D, the same along `dim`   dx (N, ...)
 
+    verified    torch.mean; obvious loops
+
     D is the number of entries along `dim`.
 
     With keepdim those axes stay, with length 1.

@@ -19,6 +19,8 @@ class Mish(Layer):
 
     backward    dx = dy (tanh s + x tanh′(s) σ(x))  dx   (...)      σ the logistic function, the slope of s
 
+    verified    torch.nn.functional.mish; a scalar formula
+
     tanh s is n / (n + 2) with n = eˣ (eˣ + 2), which a complex step passes without the loss of digits that the
     logarithm of 1 and a little more has.
     """

@@ -33,6 +33,8 @@ class MultiHeadAttention(Layer):
                 dW_q = Σ dQᵀ q          dW_q (E, Fq)    summed over N and L (over N and S); dW_k, dW_v, dW_o alike
                 db_q = Σ dQ             db_q (E,)       db_k, db_v, db_o alike
 
+    verified    torch.nn.functional.multi_head_attention_forward; obvious loops
+
     One input is query, key and value at once (self-attention); three are query, key and value; a fourth is a mask, for
     (L, S), (N, L, S) or (N, H, L, S), with the meaning that scaled_dot_product_attention gives it: true is to be looked
     at (PyTorch's MultiheadAttention means the opposite). For self-attention with a mask, name the input three times.

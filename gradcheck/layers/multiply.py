@@ -24,6 +24,8 @@ class Multiply(Layer):
     forward      y  = x₁ x₂ …          xₖ, y (N, ...)
 
     backward    dxₖ = dy Π_{j≠k} xⱼ    dxₖ   (N, ...)   without a division, so that an xₖ of 0 has its gradient, too
+
+    verified    torch.mul; obvious loops
     """
 
     def check(self, *x_shapes: Shape) -> None:

@@ -24,6 +24,8 @@ class Norm(Layer):
 
     backward    dx = dy sign(x) (|x| / y)ᵖ⁻¹        dx (N, ...)  0 where y = 0
 
+    verified    torch.linalg.vector_norm; obvious loops
+
     With keepdim those axes stay, with length 1. All is divided by the greatest |x| before powers are taken, so that
     they neither overflow nor vanish. There is no derivative at a vector of zeros and, with p = 1, at any entry that is
     zero; backward says 0 at it.

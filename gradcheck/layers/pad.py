@@ -24,6 +24,8 @@ class Pad(Layer):
 
     backward    dx = Σ dy where i reads x       dx (N, ..., S, ...)
 
+    verified    torch.nn.functional.pad; obvious loops
+
     pad lists, from the last axis backwards as PyTorch does, how many places come before and after each: [left, right,
     top, bottom]. By mode, i reads nothing there (constant, v = value), what lies behind the edge as in a mirror that
     does not repeat it (reflect), the edge (replicate), or the other end (circular).

@@ -20,6 +20,8 @@ class Power(Layer):
 
     backward    dx = dy p xᵖ⁻¹                      dx   (...)
 
+    verified    torch.pow; a scalar formula
+
     At x = 0 with p < 1, where the slope is infinite, backward says 0: an Inf would spoil every gradient before it.
     """
 

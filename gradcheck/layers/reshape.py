@@ -20,6 +20,8 @@ class Reshape(Layer):
 
     backward    dx = dy, in the shape of x           dx (N, ...)
 
+    verified    torch.reshape; obvious loops
+
     `shape` is that of one sample, without the batch axis. One of its sizes may be -1: what the others leave.
     """
 

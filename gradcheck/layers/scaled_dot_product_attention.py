@@ -24,6 +24,8 @@ class ScaledDotProductAttention(Layer):
                 dv = Pᵀ dy                      dv (N, ..., S, Ev)
                 dB = Σ dS                       of the mask's shape, summed over the axes along which it is repeated
 
+    verified    torch.nn.functional.scaled_dot_product_attention; obvious loops
+
     s is `scale`, by default 1/√E. The inputs are query, key, value and, if there are four, a mask that can be broadcast
     to S: (N, ..., L, S), or (L, S) for all samples (`per_sample: false` in the spec). As in PyTorch, a mask of booleans
     (or of integers) says with true (or not 0) which keys a query may look at, and a mask of real numbers is added to

@@ -22,6 +22,8 @@ class Selu(Layer):
 
     backward    dx = λ dy where x > 0, else λ α eˣ dy       dx   (...)
 
+    verified    torch.selu; a scalar formula
+
     λ = 1.0507..., α = 1.6733... At x = 0, where there is no derivative, backward says λ α.
     """
 

@@ -17,6 +17,8 @@ class Sigmoid(Layer):
 
     backward    dx = dy σ(x) σ(−x)                  dx   (...)
 
+    verified    torch.sigmoid; a scalar formula
+
     σ(x) σ(−x) is y (1 − y), without the cancellation where y is close to 1.
     """
 

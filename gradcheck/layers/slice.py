@@ -22,6 +22,8 @@ class Slice(Layer):
 
     backward    dx = dy there, else 0               dx (N, ..., S, ...)
 
+    verified    torch.ops.aten.slice; obvious loops
+
     The axis is `dim`. Numbers below 0 count from the end, as in Python; end: null is behind the last place.
     """
 

@@ -18,6 +18,8 @@ class Softmax(Layer):
 
     backward    dxⱼ = yⱼ (dⱼ − Σₖ dₖ yₖ)            dx   (N, ...)   d = dy − dyₘ,  m the index of the greatest y
 
+    verified    torch.softmax; obvious loops
+
     The constant dyₘ drops out of dx. Without it dₘ is 0, and nothing cancels where yₘ is close to 1.
     """
 

@@ -23,6 +23,8 @@ class Split(Layer):
 
     backward    dx = [dy₁ dy₂ …]    dx (N, ..., S, ...)
 
+    verified    torch.split; obvious loops
+
     The axis is `dim`. split_size_or_sections is the list of the sizes Sₖ, or one number: then every part has that size,
     and the last is what remains. Later layers take `split_1.0`, `split_1.1`, … by name, or all of them as `split_1`.
     """

@@ -19,6 +19,8 @@ class Sqrt(Layer):
 
     backward    dx = dy / (2 √x)                    dx   (...)
 
+    verified    torch.sqrt; a scalar formula
+
     At x = 0, where the slope is infinite, backward says 0: an Inf would spoil every gradient before it.
     """
 

@@ -19,6 +19,8 @@ class Sum(Layer):
 
     backward    dx = dy, the same along `dim`       dx (N, ...)
 
+    verified    torch.sum; obvious loops
+
     With keepdim those axes stay, with length 1.
     """
 

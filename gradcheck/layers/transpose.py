@@ -17,6 +17,8 @@ class Transpose(Layer):
 
     backward    dx = dyᵀ     dx (N, ..., A, ..., B, ...)
 
+    verified    torch.transpose; obvious loops
+
     A is the axis dim0 and B the axis dim1; a negative one counts from the end.
     """
 

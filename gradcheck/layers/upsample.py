@@ -25,6 +25,8 @@ class Upsample(Resampling):
 
     backward    dx = Aᵀ dy B                    dx (N, C, H, W)
 
+    verified    torch.nn.functional.interpolate; obvious loops
+
     The size (P, Q) is given as `size`, or as a multiple of (H, W) by `scale_factor`, a whole number or two.
     """
 

@@ -25,6 +25,8 @@ class WeightNormLinear(Layer):
                 dv = g (dW − u dg) / ‖v‖   dv (I, O)
                 db = Σ dy                  db (O,)     summed over every leading axis
 
+    verified    torch.nn.utils.parametrizations.weight_norm; obvious loops
+
     PyTorch has the same as weight_norm(Linear(I, O)), where v is transposed and g (O, 1). v and b are drawn uniformly
     from ±1/√I, as those of a linear layer, and g from 0.5 to 1.5: with g = ‖v‖, where PyTorch starts, W is v, and a
     forgotten factor would not be seen.

@@ -14,6 +14,7 @@ CHECKS = {
     "contract": "contract of backward",
     "gradient": "gradient",
     "reduction": "sum versus mean",
+    "output_error": "output error",
     "per_sample": "per-sample versus batch",
     "accumulation": "micro-batches versus batch",
 }

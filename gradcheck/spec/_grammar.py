@@ -178,6 +178,7 @@ CHECKS: dict[str, type] = {
     "contract": NoOptions,
     "gradient": GradientOptions,
     "reduction": NoOptions,
+    "output_error": NoOptions,
     "per_sample": NoOptions,
     "accumulation": NoOptions,
     "vacuity": NoOptions,

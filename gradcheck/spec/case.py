@@ -43,7 +43,9 @@ class Case:
     dtype: str
     network: Network
     point: Point
-    checks: tuple[str, ...] = ("contract", "gradient", "reduction", "per_sample", "accumulation", "vacuity")
+    checks: tuple[str, ...] = (
+        "contract", "gradient", "reduction", "output_error", "per_sample", "accumulation", "vacuity",
+    )  # fmt: skip
     gradient: GradientPlan = GradientPlan()
     locations: Mapping[str, Location] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cross_examination
@@ -10,12 +13,15 @@ import numpy as np
 import pytest
 from _cross.compare import FOLDERS, MOST, examine
 from _cross.draws import draw_layer, draw_loss
+from _cross.layers import LAYERS
+from _cross.rows import Unlike
 from _trust.recipes import NoRecipe, Units
 from click.testing import CliRunner, Result
 
 from gradcheck.errors import ShapeError
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.lstm import Lstm
+from gradcheck.layers.positional_encoding import PositionalEncoding
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.mse import Mse
 
@@ -43,6 +49,26 @@ class Forgetful(Tanh):
 class Nowhere(Tanh):
     def check(self, *x_shapes: Any) -> None:
         raise ShapeError("needs a shape that nobody has")
+
+
+class Watched:
+    """A module that notes the names of the functions that are asked for."""
+
+    def __init__(self, module: Any, path: str, called: set[str]) -> None:
+        self.module, self.path, self.called = module, path, called
+
+    def __getattr__(self, name: str) -> Any:
+        found, path = getattr(self.module, name), f"{self.path}.{name}"
+        if isinstance(found, ModuleType):
+            return Watched(found, path, self.called)
+        self.called.add(path)
+        return found
+
+
+def claimed(name: str) -> str | None:
+    """The function of PyTorch that a layer's docstring says it was verified against."""
+    found = re.search(r"^ +verified +.*?\b(torch\.[\w.]+)", UNITS.layers[name].__doc__, re.MULTILINE)
+    return found and found[1]
 
 
 def asked(*arguments: str) -> Result:
@@ -79,6 +105,21 @@ def test_a_disagreement_is_measured_and_named(folder: str, name: str, kind: Any,
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_row_calls_what_the_docstring_says(name: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for seed in range(20):
+        draw, called = draw_layer(name, UNITS.layers[name], np.random.default_rng(seed)), set()
+        inputs = [torch.tensor(x) for x in draw.inputs]
+        named = {key: torch.tensor(array) for key, array in draw.named.items()}
+        with suppress(Unlike):
+            LAYERS[name](Watched(torch, "torch", called), draw.unit, *inputs, **named)
+        if claimed(name) in called:
+            return
+    raise AssertionError(f"{name} says {claimed(name)}, and its row calls {called}")
+
+
+@pytest.mark.torch
 def test_figures_are_printed_and_written(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     path = tmp_path / "found.json"
@@ -96,12 +137,12 @@ def test_figures_are_printed_and_written(tmp_path: Path) -> None:
 @pytest.mark.torch
 def test_layers_without_a_row_are_listed_and_wrong_ones_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    units = Units({"linear": HalvedBias, "tanh": Nowhere, "spline": Tanh}, {"mse": Mse})
+    units = Units({"linear": HalvedBias, "tanh": Nowhere, "spline": PositionalEncoding}, {"mse": Mse})
     monkeypatch.setattr(Units, "of_catalogue", classmethod(lambda cls: units))
     monkeypatch.setattr("_cross.draws._ATTEMPTS", 9)
     result = asked("--draws", "2", "--json", str(tmp_path / "found.json"))
     assert result.exit_code == 1
-    assert "Without a counterpart in the table: the layers spline." in result.stdout
+    assert "Without a counterpart in PyTorch: the layers spline (obvious loops)." in result.stdout
     assert "Beyond 1000 roundings, or not compared: linear, tanh of 3." in result.stdout
 
 
@@ -119,6 +160,10 @@ def test_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     result = asked("--only", "lstn")
     assert result.exit_code == 2
     assert "there is no layer or loss `lstn`" in result.stderr
+
+
+def test_every_layer_that_says_so_has_a_row_and_no_other() -> None:
+    assert set(LAYERS) == {name for name in UNITS.layers if claimed(name)}
 
 
 def test_every_row_is_of_a_layer_or_a_loss_that_there_is() -> None:

@@ -414,6 +414,25 @@ def test_check_can_be_switched_off_and_runs_first() -> None:
     assert not [c for c in check(Linear(3), x=X, checks=("gradient",)).checks if c.check == "contract"]
 
 
+@pytest.mark.parametrize("switched_on", [True, False])
+def test_contract_is_asked_before_any_difference_is_taken(switched_on: bool) -> None:
+    """Every forward up to the first of a complex or moved input, which only differences need: is there one backward?"""
+    calls: list[str] = []
+
+    class Listening(Tanh):
+        def forward(self, x: Array) -> Any:
+            calls.append("complex" if x.dtype.kind == "c" else "real")
+            return super().forward(x)
+
+        def backward(self, dy: Array, cache: Any) -> Any:
+            calls.append("backward")
+            return super().backward(dy, cache)
+
+    check(Linear(3), Listening(), x=X, checks=ALL if switched_on else ("gradient",))
+    before = calls[: calls.index("complex")]
+    assert (before.count("backward") > 20) == switched_on
+
+
 def test_layer_whose_backward_failed_is_left_to_the_gradient_check() -> None:
     report = check(Linear(3), double(lambda dy: (None, {})), x=X, **ONLY)
     assert result(report).verdict == "not_applicable"

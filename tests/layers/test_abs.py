@@ -33,9 +33,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return float(np.sign(x))
 
-    def torch_function(self, layer, torch):
-        return torch.abs
-
 
 def test_branches_name_the_side_of_zero():
     assert Abs().branches(np.array([[-1.0, 0.0, 2.0]])).tolist() == [[0, -1, 1]]

@@ -65,9 +65,6 @@ class TestLaws(LayerLaws):
             y[:, :, p, q] = part.sum(axis=2) / part.shape[2]
         return y
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.nn.functional.adaptive_avg_pool2d(x, layer.output_size)
-
 
 def test_options_of_a_spec():
     assert msgspec.convert({"output_size": [None, 3]}, AdaptiveAvgPool2d) == AdaptiveAvgPool2d((None, 3))

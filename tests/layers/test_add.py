@@ -155,13 +155,6 @@ def test_any_inputs_say_what_loops_say(x: list[Any]) -> None:
     laws.assert_matches_reference(Add(), reference, *x)
 
 
-@pytest.mark.torch
-@laws.few
-@given(inputs())
-def test_any_inputs_say_what_torch_says(x: list[Any]) -> None:
-    laws.assert_matches_torch(Add(), lambda first, *others: sum(others, start=first), *x)
-
-
 # Shapes ---------------------------------------------------------------------------------------------------------------
 
 

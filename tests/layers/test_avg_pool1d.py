@@ -65,7 +65,3 @@ class TestLaws(PoolingLaws):
 
     def of(self, layer, numbers, window, sizes):
         return average(layer, numbers, window, sizes, 1)
-
-    def torch_function(self, layer, torch):
-        options = layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad
-        return lambda x: torch.nn.functional.avg_pool1d(x, *options)

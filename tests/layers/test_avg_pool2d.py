@@ -178,18 +178,6 @@ def test_says_what_loops_say(layer: AvgPool2d, x: Any) -> None:
     laws.assert_matches_reference(layer, reference(layer), x)
 
 
-@pytest.mark.torch
-@pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
-def test_says_what_torch_says(layer: AvgPool2d, x: Any) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-
-    def function(x: Any) -> Any:
-        options = layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad
-        return torch.nn.functional.avg_pool2d(x, *options)
-
-    laws.assert_matches_torch(layer, function, x)
-
-
 # Options --------------------------------------------------------------------------------------------------------------
 
 

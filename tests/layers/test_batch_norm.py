@@ -43,11 +43,6 @@ class TestLaws(NormLaws):
     def along(self, array, ndim):
         return array.reshape(-1, *[1] * (ndim - 2))
 
-    def torch_function(self, layer, torch):
-        return lambda x, weight=None, bias=None: torch.nn.functional.batch_norm(
-            x, None, None, weight, bias, training=True, eps=layer.eps
-        )
-
     def draw(self, draw):
         n, behind = draw(st.integers(1, 4)), draw(st.lists(st.integers(1, 3), max_size=2))
         shape = [n + (n * np.prod(behind, dtype=int) == 1), draw(st.integers(1, 3)), *behind]
@@ -127,19 +122,6 @@ def test_inference_says_what_loops_say() -> None:
 
     x = laws.normal(3, 2, 4)
     laws.assert_matches_reference(INFERENCE, loops, x, **laws.drawn(INFERENCE, x))
-
-
-@pytest.mark.torch
-@pytest.mark.parametrize("affine", [True, False])
-def test_inference_says_what_torch_says(affine: bool) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    layer, x = BatchNorm(eps=1e-3, affine=affine, training=False), laws.normal(3, 2, 4)
-
-    def function(x: Any, weight: Any = None, bias: Any = None, **running: Any) -> Any:
-        mean, var = (running[name].detach() for name in ("running_mean", "running_var"))
-        return torch.nn.functional.batch_norm(x, mean, var, weight, bias, eps=layer.eps)
-
-    laws.assert_matches_torch(layer, function, x, **laws.drawn(layer, x))
 
 
 @pytest.mark.torch

@@ -35,9 +35,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return 1.0 if self.value(layer, x) == x else 0.0
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.clamp(x, layer.min, layer.max)
-
 
 def test_branches_have_borders_at_the_limits():
     x = np.array([[-1.0, 0.0, 1.0, 2.0, 3.0]])

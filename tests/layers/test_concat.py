@@ -145,15 +145,6 @@ def test_any_options_say_what_loops_say(drawn: tuple[Concat, list[Any]]) -> None
     laws.assert_matches_reference(layer, reference(layer.dim % x[0].ndim), *x)
 
 
-@pytest.mark.torch
-@laws.few
-@given(concatenations())
-def test_any_options_say_what_torch_says(drawn: tuple[Concat, list[Any]]) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    layer, x = drawn
-    laws.assert_matches_torch(layer, lambda *each: torch.cat(each, layer.dim), *x)
-
-
 # Options --------------------------------------------------------------------------------------------------------------
 
 

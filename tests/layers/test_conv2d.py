@@ -225,18 +225,6 @@ def test_says_what_loops_say(layer: Conv2d, x: Any) -> None:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
-def test_says_what_torch_says(layer: Conv2d, x: Any) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-
-    def function(x: Any, weight: Any, bias: Any = None) -> Any:
-        options = layer.stride, layer.padding, layer.dilation, layer.groups
-        return torch.nn.functional.conv2d(x, weight, bias, *options)
-
-    laws.assert_matches_torch(layer, function, x, **laws.drawn(layer, x))
-
-
-@pytest.mark.torch
 def test_parameters_are_those_of_torch() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     module = torch.nn.Conv2d(4, 6, (3, 2), groups=2)

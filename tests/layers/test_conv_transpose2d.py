@@ -97,10 +97,6 @@ class TestLaws(LayerLaws):
                     y[n, group * weight.shape[1] + o, p, q] += x[n, c, h, w] * weight[c, o, i, j]
         return y if bias is None else y + bias[:, None, None]
 
-    def torch_function(self, layer, torch):
-        options = layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation
-        return lambda x, weight, bias=None: torch.nn.functional.conv_transpose2d(x, weight, bias, *options)
-
 
 def test_it_is_the_backward_pass_of_a_convolution():
     convolution = Conv2d(3, (2, 3), stride=2, padding=1, bias=False)

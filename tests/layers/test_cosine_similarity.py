@@ -65,14 +65,6 @@ class TestLaws(LayerLaws):
             y[place] = sum(s * t for s, t in zip(a[place], b[place], strict=True)) / math.prod(lengths)
         return y
 
-    def torch_function(self, layer, torch):
-        def unit(x):
-            return x / torch.linalg.vector_norm(x, dim=layer.dim, keepdim=True).clamp_min(layer.eps)
-
-        if layer.eps > 1e-8:  # where eps is taken, its own cosine_similarity differentiates the length all the same
-            return lambda a, b: (unit(a) * unit(b)).sum(layer.dim)
-        return lambda a, b: torch.nn.functional.cosine_similarity(a, b, layer.dim, layer.eps)
-
 
 @pytest.mark.parametrize("size", [50.0, 1e200])
 def test_the_angle_does_not_depend_on_the_lengths(size):

@@ -35,9 +35,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return 1.0 if x > 0 else layer.alpha * math.exp(x)
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.nn.functional.elu(x, layer.alpha)
-
 
 def test_branches_have_a_border_where_the_slopes_differ():
     x = np.array([[-1.0, 0.0, 2.0]])

@@ -163,19 +163,6 @@ def test_any_options_say_what_loops_say(drawn: tuple[Embedding, Any]) -> None:
 
 
 @pytest.mark.torch
-@laws.few
-@given(tables())
-def test_any_options_say_what_torch_says(drawn: tuple[Embedding, Any]) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    layer, ids = drawn
-
-    def function(ids: Any, weight: Any) -> Any:
-        return torch.nn.functional.embedding(ids, weight, layer.padding_idx)
-
-    laws.assert_matches_torch(layer, function, ids, **laws.drawn(layer, ids))
-
-
-@pytest.mark.torch
 def test_parameters_are_those_of_torch() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     module = torch.nn.Embedding(40, 30, padding_idx=3)

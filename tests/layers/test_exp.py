@@ -34,6 +34,3 @@ class TestLaws(ActivationLaws):
 
     def slope(self, layer, x):
         return math.exp(x)
-
-    def torch_function(self, layer, torch):
-        return torch.exp

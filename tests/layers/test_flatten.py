@@ -119,13 +119,6 @@ def test_says_what_loops_say(case: str, start: int, end: int) -> None:
     laws.assert_matches_reference(layer, reference(start, end), x)
 
 
-@pytest.mark.torch
-@pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
-def test_says_what_torch_says(layer: Flatten, x: Any) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    laws.assert_matches_torch(layer, lambda x: torch.flatten(x, layer.start_dim, layer.end_dim), x)
-
-
 # Options --------------------------------------------------------------------------------------------------------------
 
 

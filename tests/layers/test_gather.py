@@ -69,9 +69,6 @@ class TestLaws(LayerLaws):
             y[place] = x[tuple(source)]
         return y
 
-    def torch_function(self, layer, torch):
-        return lambda x, index: torch.gather(x, layer.dim, index)
-
 
 @pytest.mark.parametrize(
     ("index", "found"), [(np.array([[0, 3, 0, 0]]), "3"), (np.array([[-1]]), "-1"), (np.array([[0.5]]), "float64")]

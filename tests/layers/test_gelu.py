@@ -49,9 +49,6 @@ class TestLaws(ActivationLaws):
             return share + x * inner * share * math.exp(-u(x)) / (1 + math.exp(-u(x)))
         return math.erfc(-x / math.sqrt(2)) / 2 + x * math.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.nn.functional.gelu(x, approximate=layer.approximate)
-
 
 def u(x: float) -> float:
     return math.sqrt(8 / math.pi) * (x + 0.044715 * x**3)

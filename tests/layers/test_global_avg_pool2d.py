@@ -43,10 +43,3 @@ class TestLaws(LayerLaws):
         for n, c in np.ndindex(*y.shape):
             y[n, c] = sum(x[n, c].ravel().tolist()) / x[n, c].size
         return y[:, :, None, None] if layer.keepdim else y
-
-    def torch_function(self, layer, torch):
-        def function(x):
-            y = torch.nn.functional.adaptive_avg_pool2d(x, 1)
-            return y if layer.keepdim else y[:, :, 0, 0]
-
-        return function

@@ -53,9 +53,6 @@ class TestLaws(LayerLaws):
             y[index] = x[index] / (1 + math.exp(-x[(*index[:-1], index[-1] + half)]))
         return np.moveaxis(y, -1, layer.dim)
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.nn.functional.glu(x, layer.dim)
-
 
 def test_shut_and_open_gates_are_finite():
     outcome = run(Glu(), np.array([[50.0, -50.0, 800.0, -800.0]]), dy=(np.ones((1, 2)),))

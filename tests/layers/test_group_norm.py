@@ -76,12 +76,6 @@ class TestLaws(LayerLaws):
                         y[n, c] = y[n, c] * weight[c] + bias[c]
         return y
 
-    def torch_function(self, layer, torch):
-        def function(x, weight=None, bias=None):
-            return torch.nn.functional.group_norm(x, layer.num_groups, weight, bias, layer.eps)
-
-        return function
-
 
 def test_equal_and_huge_entries_are_finite():
     for x in (np.zeros((1, 2, 2)), 1e100 * normal(1, 2, 2)):

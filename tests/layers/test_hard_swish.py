@@ -33,9 +33,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return 0.0 if x <= -3 else 1.0 if x >= 3 else x / 3 + 0.5
 
-    def torch_function(self, layer, torch):
-        return torch.nn.functional.hardswish
-
 
 def test_branches_have_borders_at_three():
     assert HardSwish().branches(np.array([[-4.0, -3.0, 0.0, 3.0, 4.0]])).tolist() == [[0, -1, 1, -1, 2]]

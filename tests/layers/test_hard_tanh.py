@@ -34,9 +34,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return 1.0 if layer.min_val < x < layer.max_val else 0.0
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.nn.functional.hardtanh(x, layer.min_val, layer.max_val)
-
 
 def test_branches_have_borders_at_the_bounds():
     assert HardTanh(0, 2).branches(np.array([[-1.0, 0.0, 1.0, 2.0, 3.0]])).tolist() == [[0, -1, 1, -1, 2]]

@@ -37,11 +37,6 @@ class TestLaws(NormLaws):
     def along(self, array, ndim):
         return array.reshape(-1, *[1] * (ndim - 2))
 
-    def torch_function(self, layer, torch):
-        return lambda x, weight=None, bias=None: torch.nn.functional.instance_norm(
-            x, weight=weight, bias=bias, eps=layer.eps
-        )
-
     def draw(self, draw):
         behind = draw(st.lists(st.integers(1, 3), max_size=1))
         shape = [draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(2, 4)), *behind]

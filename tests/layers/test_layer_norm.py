@@ -43,11 +43,6 @@ class TestLaws(NormLaws):
     def along(self, array, ndim):
         return array
 
-    def torch_function(self, layer, torch):
-        return lambda x, weight=None, bias=None: torch.nn.functional.layer_norm(
-            x, sizes(layer), weight, bias, layer.eps
-        )
-
     def draw(self, draw):
         leading = draw(st.lists(st.integers(1, 3), min_size=1, max_size=2))
         shape = draw(st.integers(2, 4)) if draw(st.booleans()) else (draw(st.integers(1, 3)), draw(st.integers(2, 3)))

@@ -33,9 +33,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return 1.0 if x > 0 else layer.negative_slope
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.nn.functional.leaky_relu(x, layer.negative_slope)
-
 
 def test_branches_name_the_side_of_zero():
     assert LeakyRelu().branches(np.array([[-1.0, 0.0, 2.0]])).tolist() == [[0, -1, 1]]

@@ -63,10 +63,3 @@ class TestLaws(LayerLaws):
             total = sum(x[(n, c, *pixel)] for _, pixel in read(layer, (p, q), x.shape[2:]))
             y[n, c, p, q] = weight[c] * total / size + bias[c]
         return y
-
-    def torch_function(self, layer, torch):
-        def function(x, weight, bias):
-            mean = torch.nn.functional.avg_pool2d(x, layer.kernel_size, layer.stride, layer.padding)
-            return weight[:, None, None] * mean + bias[:, None, None]
-
-        return function

@@ -157,17 +157,6 @@ def test_says_what_loops_say(layer: Linear, x: Any) -> None:
     laws.assert_matches_reference(layer, reference, x, **laws.drawn(layer, x))
 
 
-@pytest.mark.torch
-@pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
-def test_says_what_torch_says(layer: Linear, x: Any) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-
-    def function(x: Any, weight: Any, bias: Any = None) -> Any:
-        return torch.nn.functional.linear(x, weight.T, bias)
-
-    laws.assert_matches_torch(layer, function, x, **laws.drawn(layer, x))
-
-
 # Options --------------------------------------------------------------------------------------------------------------
 
 

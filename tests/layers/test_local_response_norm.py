@@ -64,9 +64,6 @@ class TestLaws(LayerLaws):
             y[:, c] = x[:, c] / (layer.k + layer.alpha / n * sum(x[:, d] ** 2 for d in window)) ** layer.beta
         return y
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.nn.functional.local_response_norm(x, layer.size, layer.alpha, layer.beta, layer.k)
-
 
 @pytest.mark.parametrize("size", [0.0, 50.0, 1e100])
 def test_any_size_is_finite(size):

@@ -38,9 +38,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return 1 / x
 
-    def torch_function(self, layer, torch):
-        return torch.log
-
 
 def test_outside_its_domain_it_is_not_finite_and_has_the_gradient_zero():
     x = np.array([[0.0, -1.0, 2.0]])

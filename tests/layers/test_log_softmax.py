@@ -44,9 +44,6 @@ class TestLaws(SoftmaxLaws):
         ]
         return y, dx
 
-    def torch_function(self, torch):
-        return torch.log_softmax
-
 
 def test_is_the_logarithm_of_softmax():
     x = normal(3, 4)

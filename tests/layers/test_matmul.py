@@ -82,6 +82,3 @@ class TestLaws(LayerLaws):
             for k in range(a.shape[-1]):
                 y[(*place, i, j)] += a[(*place, i, k)] * b[(*place, j, k) if layer.transpose_b else (*place, k, j)]
         return y
-
-    def torch_function(self, layer, torch):
-        return lambda a, b: torch.matmul(a, b.mT if layer.transpose_b else b)

@@ -39,9 +39,6 @@ class TestLaws(ReductionLaws):
     def of(self, layer, numbers):
         return max(numbers)
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.amax(x, layer.dim, layer.keepdim)
-
 
 def test_a_tie_is_a_border_and_its_gradient_goes_to_the_first():
     x = np.array([[1.0, 2.0, 2.0], [5.0, 4.0, 3.0]])

@@ -59,10 +59,6 @@ class TestLaws(PoolingLaws):
     def of(self, layer, numbers, window, sizes):
         return max(numbers)
 
-    def torch_function(self, layer, torch):
-        options = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode
-        return lambda x: torch.nn.functional.max_pool1d(x, *options)
-
 
 def test_a_tie_is_a_border():
     assert MaxPool1d(2).branches(np.array([[[1.0, 1.0, 0.0, 2.0]]])).tolist() == [[[-1, 1]]]

@@ -49,9 +49,6 @@ class TestLaws(LayerLaws):
             y[(*place, j)] = max(x[(*place, j * k + i)] for i in range(k))
         return np.moveaxis(y, -1, layer.dim)
 
-    def torch_function(self, layer, torch):
-        return lambda x: x.unflatten(layer.dim, (-1, layer.pool_size)).max(layer.dim % x.ndim + 1).values
-
 
 def test_a_tie_is_a_border_and_its_gradient_goes_to_the_first():
     x = np.array([[1.0, 1.0, 3.0, 4.0]])

@@ -35,6 +35,3 @@ class TestLaws(ReductionLaws):
 
     def of(self, layer, numbers):
         return sum(numbers) / len(numbers)
-
-    def torch_function(self, layer, torch):
-        return lambda x: torch.mean(x, layer.dim, layer.keepdim)

@@ -41,9 +41,6 @@ class TestLaws(ActivationLaws):
         inner = 4 * math.exp(-2 * s) / (1 + math.exp(-2 * s)) ** 2
         return math.tanh(s) + x * inner * math.exp(x - s)
 
-    def torch_function(self, layer, torch):
-        return torch.nn.functional.mish
-
 
 def plus(x: float) -> float:
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))

@@ -93,39 +93,6 @@ def test_says_what_loops_say(layer: KeyBiasGiven, inputs: Any) -> None:
     laws.assert_matches_reference(layer, reference, *inputs, **laws.drawn(layer, *inputs))
 
 
-@pytest.mark.torch
-@pytest.mark.parametrize("seed", range(10))
-def test_says_what_torch_says(seed: int) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    rng = np.random.default_rng(seed)
-    n, length, keys, size, kdim, vdim = (int(k) for k in rng.integers(1, 5, 6))
-    heads = 1 + seed % 3
-    layer = KeyBiasGiven(heads, bias=bool(seed % 2), is_causal=seed == 3)
-    inputs = [rng.standard_normal((n, length, heads * size))]
-    if seed % 4:
-        inputs += [rng.standard_normal((n, keys, kdim)), rng.standard_normal((n, keys, vdim))]
-    if seed > 3 and seed % 4:
-        inputs.append([rng.standard_normal((length, keys)), rng.integers(0, 2, (n, length, keys))][seed % 2])
-
-    def function(query: Any, key: Any = None, value: Any = None, mask: Any = None, **p: Any) -> Any:
-        keys, values = (query if x is None else x for x in (key, value))
-        if layer.is_causal:
-            mask = torch.ones(length, keys.shape[1]).tril()
-        if mask is not None and (layer.is_causal or not mask.is_floating_point()):
-            mask = mask == 0
-        if mask is not None and mask.ndim == 3:
-            mask = mask.repeat_interleave(heads, dim=0)
-        y, _ = torch.nn.functional.multi_head_attention_forward(
-            *(x.swapaxes(0, 1) for x in (query, keys, values)), heads * size, heads, None,
-            torch.cat([p[f"{name}_proj_bias"] for name in "qkv"]) if layer.bias else None, None, None, False, 0.0,
-            p["out_proj_weight"], p.get("out_proj_bias"), need_weights=False, attn_mask=mask,
-            use_separate_proj_weight=True, **{f"{name}_proj_weight": p[f"{name}_proj_weight"] for name in "qkv"},
-        )  # fmt: skip
-        return y.swapaxes(0, 1)
-
-    laws.assert_matches_torch(layer, function, *inputs, **laws.drawn(layer, *inputs, seed=seed))
-
-
 # Laws -----------------------------------------------------------------------------------------------------------------
 
 

@@ -143,13 +143,6 @@ def test_any_inputs_say_what_loops_say(x: list[Any]) -> None:
     laws.assert_matches_reference(Multiply(), reference, *x)
 
 
-@pytest.mark.torch
-@laws.few
-@given(inputs())
-def test_any_inputs_say_what_torch_says(x: list[Any]) -> None:
-    laws.assert_matches_torch(Multiply(), lambda *factors: math.prod(factors), *x)
-
-
 # Shapes ---------------------------------------------------------------------------------------------------------------
 
 

@@ -91,16 +91,6 @@ class TestLaws(LayerLaws):
             {"reflect": mirrored, "replicate": min(max(place, 0), size - 1), "circular": place % size}[layer.mode]
         ]
 
-    def torch_function(self, layer, torch):
-        def function(x):
-            lifted = x if layer.mode == "constant" or x.ndim > 2 else x[:, None]
-            y = torch.nn.functional.pad(
-                lifted, layer.pad, layer.mode, layer.value if layer.mode == "constant" else None
-            )
-            return y.reshape(len(x), *y.shape[1 + (lifted is not x) :])
-
-        return function
-
 
 def test_options_of_a_spec():
     assert msgspec.convert({"pad": [1, 0], "mode": "reflect"}, Pad) == Pad((1, 0), "reflect")

@@ -47,13 +47,3 @@ class TestLaws(LayerLaws):
             phi = t / layer.base ** (2 * (j // 2) / x.shape[2])
             y[n, t, j] += math.cos(phi) if j % 2 else math.sin(phi)
         return y
-
-    def torch_function(self, layer, torch):
-        def function(x):
-            t, k = torch.arange(x.shape[1], dtype=x.dtype)[:, None], torch.arange(0, x.shape[2], 2, dtype=x.dtype)
-            phi = t * torch.exp(-k / x.shape[2] * math.log(layer.base))
-            P = torch.zeros_like(x[0])
-            P[:, 0::2], P[:, 1::2] = torch.sin(phi), torch.cos(phi)[:, : x.shape[2] // 2]
-            return x + P
-
-        return function

@@ -37,9 +37,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return layer.exponent * x ** (layer.exponent - 1)
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.pow(x, layer.exponent)
-
     def test_nan_is_not_hidden(self):
         assert np.isnan(Power(2.5).forward(np.array([np.nan]))[0]).all()
 

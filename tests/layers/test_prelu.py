@@ -62,9 +62,6 @@ class TestLaws(LayerLaws):
                 y[index] *= weight[index[1] if len(weight) > 1 else 0]
         return y
 
-    def torch_function(self, layer, torch):
-        return torch.nn.functional.prelu
-
 
 def test_zero_is_a_border_unless_the_line_is_straight():
     assert Prelu(2).branches(np.zeros((1, 2)), np.array([1.0, 0.5])).tolist() == [[0, -1]]

@@ -38,9 +38,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return 1.0 if x > 0 else 0.0
 
-    def torch_function(self, layer, torch):
-        return torch.relu
-
 
 def test_branches_name_the_side_of_zero():
     assert Relu().branches(np.array([[-1.0, -0.0, 0.0, 2.0]])).tolist() == [[0, -1, -1, 1]]

@@ -132,14 +132,6 @@ def test_any_options_say_what_loops_say(drawn: tuple[Reshape, Any]) -> None:
     laws.assert_matches_reference(drawn[0], reference, drawn[1])
 
 
-@pytest.mark.torch
-@laws.few
-@given(reshapes())
-def test_any_options_say_what_torch_says(drawn: tuple[Reshape, Any]) -> None:
-    layer, x = drawn
-    laws.assert_matches_torch(layer, lambda x: x.reshape(len(x), *layer.shape), x)
-
-
 # Options --------------------------------------------------------------------------------------------------------------
 
 

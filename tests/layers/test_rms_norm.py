@@ -72,13 +72,6 @@ class TestLaws(LayerLaws):
             row *= 1 if weight is None else weight.ravel()
         return y.reshape(x.shape)
 
-    def torch_function(self, layer, torch):
-        def function(x, weight=None):
-            tail = layer.normalized_shape or x.shape[-1:]
-            return torch.nn.functional.rms_norm(x, tail if isinstance(tail, tuple) else (tail,), weight, layer.eps)
-
-        return function
-
 
 def test_zeros_and_huge_entries_are_finite():
     for x in (np.zeros((1, 3)), 1e100 * normal(1, 3)):

@@ -56,18 +56,6 @@ class TestLaws(LayerLaws):
             y[(*place, t, i)], y[(*place, t, j)] = turned.real, turned.imag
         return y
 
-    def torch_function(self, layer, torch):
-        def function(x):
-            half = x.shape[-1] // 2
-            phi = torch.arange(x.shape[-2])[:, None] * layer.base ** (-torch.arange(half, dtype=x.dtype) / half)
-            pairs = x.unflatten(-1, (half, 2)) if layer.interleaved else x.unflatten(-1, (2, half)).mT
-            turned = torch.view_as_real(
-                torch.view_as_complex(pairs.contiguous()) * torch.polar(torch.ones_like(phi), phi)
-            )
-            return (turned if layer.interleaved else turned.mT).flatten(-2)
-
-        return function
-
 
 def test_lengths_stay_and_scores_depend_on_the_distance_alone():
     (y,) = outputs(RotaryEmbedding(), np.broadcast_to(X[:, :1], X.shape).copy())

@@ -48,26 +48,6 @@ def test_says_what_loops_say(layer: ScaledDotProductAttention, inputs: Any) -> N
     laws.assert_matches_reference(layer, reference, *inputs)
 
 
-@pytest.mark.torch
-@pytest.mark.parametrize("seed", range(10))
-def test_says_what_torch_says(seed: int) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    rng = np.random.default_rng(seed)
-    n, heads, length, keys, e, ev = (int(size) for size in rng.integers(1, 6, 6))
-    lead = (n, heads)[: 1 + seed % 2]
-    q, k, v = (rng.standard_normal((*lead, *size)) for size in ((length, e), (keys, e), (keys, ev)))
-    masks = [[], [rng.standard_normal((*lead, length, keys))], [rng.integers(0, 2, (length, keys))]][seed % 3]
-    layer = ScaledDotProductAttention(is_causal=not masks, scale=None if seed % 4 else float(rng.uniform(0.1, 2)))
-
-    def function(q: Any, k: Any, v: Any, mask: Any = None) -> Any:
-        mask = mask if mask is None or mask.is_floating_point() else mask.bool()
-        return torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, mask, is_causal=layer.is_causal, scale=layer.scale
-        )
-
-    laws.assert_matches_torch(layer, function, q, k, v, *masks)
-
-
 # Laws -----------------------------------------------------------------------------------------------------------------
 
 

@@ -37,9 +37,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return LAMBDA * (1.0 if x > 0 else ALPHA * math.exp(x))
 
-    def torch_function(self, layer, torch):
-        return torch.selu
-
 
 def test_branches_name_the_side_of_zero():
     assert Selu().branches(np.array([[-1.0, 0.0, 2.0]])).tolist() == [[0, -1, 1]]

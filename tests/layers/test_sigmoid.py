@@ -44,9 +44,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return sigma(x) * sigma(-x)
 
-    def torch_function(self, layer, torch):
-        return torch.sigmoid
-
 
 def test_has_no_kinks():
     assert Sigmoid().branches(np.zeros((1, 2))) is None

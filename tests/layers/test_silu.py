@@ -38,6 +38,3 @@ class TestLaws(ActivationLaws):
 
     def slope(self, layer, x):
         return sigma(x) * (1 + x * sigma(-x))
-
-    def torch_function(self, layer, torch):
-        return torch.nn.functional.silu

@@ -56,6 +56,3 @@ class TestLaws(LayerLaws):
         end = size if layer.end is None else layer.end + size * (layer.end < 0)
         places = [k for k in range(size) if start <= k < end and (k - start) % layer.step == 0]
         return np.stack([x.take(k, axis=layer.dim) for k in places], axis=layer.dim)
-
-    def torch_function(self, layer, torch):
-        return lambda x: torch.ops.aten.slice(x, layer.dim, layer.start, layer.end, layer.step)

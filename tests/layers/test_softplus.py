@@ -39,9 +39,6 @@ class TestLaws(ActivationLaws):
         bx = layer.beta * x
         return 1 / (1 + math.exp(-bx)) if bx > 0 else math.exp(bx) / (1 + math.exp(bx))
 
-    def torch_function(self, layer, torch):
-        return lambda x: torch.nn.functional.softplus(x, layer.beta, threshold=500)
-
 
 @pytest.mark.torch
 def test_is_pytorchs_below_its_threshold():

@@ -32,6 +32,3 @@ class TestLaws(ActivationLaws):
 
     def slope(self, layer, x):
         return 1 / (1 + abs(x)) ** 2
-
-    def torch_function(self, layer, torch):
-        return torch.nn.functional.softsign

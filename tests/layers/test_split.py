@@ -171,15 +171,6 @@ def test_any_options_say_what_loops_say(drawn: tuple[Split, Any]) -> None:
     laws.assert_matches_reference(layer, reference(layer, x.shape), x)
 
 
-@pytest.mark.torch
-@laws.few
-@given(splits())
-def test_any_options_say_what_torch_says(drawn: tuple[Split, Any]) -> None:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    layer, x = drawn
-    laws.assert_matches_torch(layer, lambda x: torch.split(x, layer.split_size_or_sections, layer.dim), x)
-
-
 # Options --------------------------------------------------------------------------------------------------------------
 
 

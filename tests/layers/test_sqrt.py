@@ -41,9 +41,6 @@ class TestLaws(ActivationLaws):
     def slope(self, layer, x):
         return 0.5 / math.sqrt(x) if x else 0.0
 
-    def torch_function(self, layer, torch):
-        return torch.sqrt
-
 
 def test_zero_is_a_border_with_a_finite_gradient():
     assert Sqrt().branches(np.array([[0.0, 4.0]])).tolist() == [[-1, 1]]

@@ -32,6 +32,3 @@ class TestLaws(ActivationLaws):
 
     def slope(self, layer, x):
         return 2 * x
-
-    def torch_function(self, layer, torch):
-        return torch.square

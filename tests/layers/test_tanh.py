@@ -46,9 +46,6 @@ class TestLaws(ActivationLaws):
         e = math.exp(-2 * abs(x))
         return 4 * e / (1 + e) ** 2
 
-    def torch_function(self, layer, torch):
-        return torch.tanh
-
 
 def test_has_no_kinks():
     assert Tanh().branches(np.zeros((1, 2))) is None

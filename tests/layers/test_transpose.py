@@ -118,14 +118,6 @@ def test_any_options_say_what_loops_say(drawn: tuple[Transpose, Any]) -> None:
     laws.assert_matches_reference(layer, reference(layer), x)
 
 
-@pytest.mark.torch
-@laws.few
-@given(transposes())
-def test_any_options_say_what_torch_says(drawn: tuple[Transpose, Any]) -> None:
-    layer, x = drawn
-    laws.assert_matches_torch(layer, lambda x: x.transpose(layer.dim0, layer.dim1), x)
-
-
 # Options --------------------------------------------------------------------------------------------------------------
 
 

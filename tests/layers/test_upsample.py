@@ -89,12 +89,6 @@ class TestLaws(LayerLaws):
         before = min(math.floor(at), old - 1)
         return [(before, 1 - (at - before)), (min(before + 1, old - 1), at - before)]
 
-    def torch_function(self, layer, torch):
-        corners = layer.align_corners if layer.mode == "bilinear" else None
-        factor = layer.scale_factor if isinstance(layer.scale_factor, tuple) else (layer.scale_factor,) * 2
-        factor = None if layer.scale_factor is None else tuple(map(float, factor))
-        return lambda x: torch.nn.functional.interpolate(x, layer.size, factor, layer.mode, corners)
-
 
 def test_options_of_a_spec():
     assert msgspec.convert({"size": [2, 3], "mode": "bilinear"}, Upsample) == Upsample((2, 3), mode="bilinear")

@@ -62,12 +62,6 @@ class TestLaws(LayerLaws):
             y[(*row, o)] = sum(x[tuple(row)] * weight_v[:, o]) * weight_g[o] / length + (0 if bias is None else bias[o])
         return y
 
-    def torch_function(self, layer, torch):
-        def function(x, weight_v, weight_g, bias=None):
-            return torch.nn.functional.linear(x, torch._weight_norm(weight_v.T, weight_g[:, None], 0), bias)
-
-        return function
-
 
 def test_the_length_of_the_direction_does_not_matter():
     layer = WeightNormLinear(3)

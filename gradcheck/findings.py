@@ -63,7 +63,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Source(Location):
-    """A stretch of a file, such as the first line of a layer's `backward`; `end_column` is behind the last character."""
+    """A stretch of a file, such as the first line of a `backward`; `end_column` is behind the last character."""
 
     end_line: int
     end_column: int

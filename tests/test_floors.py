@@ -27,8 +27,8 @@ FLOORS = (
     {"checks", "diagnosis"},
     {"pipeline", "stepping"},
     {"report", "workers"},
-    {"cli", "api", "pytest_plugin"},
-    {"__main__"},
+    {"cli", "api"},
+    {"__main__", "pytest_plugin"},
 )
 #: Folders whose files make up one unit; in all others each file is one and knows no sibling.
 WHOLES = ("spec", "gradients.numeric", "workers")

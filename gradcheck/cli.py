@@ -17,6 +17,7 @@ import click
 
 from gradcheck import __version__, _cli_sweep
 from gradcheck._cli_baseline import Baseline
+from gradcheck._cli_init import CI, init
 from gradcheck._cli_options import (
     METHODS,
     codes,
@@ -323,9 +324,42 @@ def _explain(code: str) -> None:
     if known not in CODES:
         matching = ", ".join(c for c in CODES if c.startswith(known))
         raise UsageError(f"{code} is the beginning of several codes; explain takes one of {matching}")
-    from gradcheck import _cli_texts
+    from gradcheck import _cli_examples, _cli_texts
 
-    _print(_cli_texts.explain(known))
+    silence = (
+        "In the spec that has it, with a reason:\n"
+        f'    ignore: [{{code: {known}, at: LAYER, reason: "..."}}]\n'
+        "Old ones all at once: gradcheck run SPEC... --baseline FILE.json --baseline-update"
+    )
+    shown = _cli_examples.example(known)
+    _print("\n\n".join([_cli_texts.explain(known).rstrip(), silence, *([f"Example: {shown}"] if shown else [])]))
+
+
+@cli.command("init")
+@click.argument("folder", type=Path, default=Path(), metavar="[FOLDER]")
+@click.option("--ci", "systems", type=click.Choice(list(CI)), multiple=True,
+              help="Write what this CI system needs, too. Repeatable.")  # fmt: skip
+def _init(folder: Path, systems: tuple[str, ...]) -> None:
+    """Write a layer, a commented spec and a test to begin with, into FOLDER or here. Files that are there are kept."""
+    for line in init(folder, systems):
+        _print(line)
+
+
+@cli.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def _completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    bash   eval "$(gradcheck completion bash)"          in ~/.bashrc
+    zsh    eval "$(gradcheck completion zsh)"           in ~/.zshrc
+    fish   gradcheck completion fish > ~/.config/fish/completions/gradcheck.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    _print(kind(cli, {}, "gradcheck", _COMPLETE).source().rstrip())
 
 
 def _print(text: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 import gradcheck.cli
 import gradcheck.pipeline
 import gradcheck.spec.read
+from gradcheck.pipeline import check_names
 
 pytest_plugins = "pytester"
 #: Where the project is not installed as it is now, pytest has to be told.

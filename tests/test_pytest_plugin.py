@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
-import numpy as np
 import pytest
+from pytest_within import OPTIONS
 
-import gradcheck.cli
 import gradcheck.pipeline
-import gradcheck.spec.read
 from gradcheck.pipeline import check_names
 
 pytest_plugins = "pytester"
-#: Where the project is not installed as it is now, pytest has to be told.
-LOADED = any(each.name == "gradcheck" for each in entry_points(group="pytest11"))
-OPTIONS = ("-p", "no:hypothesispytest", *(() if LOADED else ("-p", "gradcheck.pytest_plugin")))
 LAYERS = """\
 import numpy as np
 from gradcheck import Layer
@@ -39,15 +33,6 @@ data: {batch_size: 3, inputs: {shape: [2]}, targets: {shape: [2]}}
 network: [%s]
 loss: mse
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded() -> None:
-    """What is loaded before a run of pytest within this process outlives it, and is not loaded again by the next."""
-    import gradcheck.cli
-    import gradcheck.spec.read
-
-    gradcheck.check_network(["relu"], np.ones((2, 2)), "mse", target=np.zeros((2, 2)))
 
 
 @pytest.fixture

@@ -45,13 +45,17 @@ def test_it_passes(example: pytest.Pytester) -> None:
     assert not {"failed", "errors"} & set(outcomes)
 
 
-@pytest.fixture
-def documents(example: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a run with the bug writes, by format."""
-    monkeypatch.setenv("CUSTOM_LAYER_BUGS", "swish")
+    folder = tmp_path_factory.mktemp("documents")
     formats = ("sarif", "github", "junit", "gitlab", "markdown", "json")
-    assert main(["run", "specs", *(f"--report={fmt}=report.{fmt}" for fmt in formats)]) == 1
-    return {fmt: Path(f"report.{fmt}").read_text(encoding="utf-8") for fmt in formats}
+    reports = {fmt: folder / f"report.{fmt}" for fmt in formats}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(EXAMPLE)
+        patch.setenv("CUSTOM_LAYER_BUGS", "swish")
+        assert main(["run", "specs", *(f"--report={fmt}={path}" for fmt, path in reports.items())]) == 1
+    return {fmt: path.read_text(encoding="utf-8") for fmt, path in reports.items()}
 
 
 def test_with_its_bug_every_document_is_about_the_wrong_backward(documents: dict[str, str]) -> None:

@@ -47,6 +47,15 @@ CODES = {
 }
 
 
+#: By the beginning of a code, the check that it is about; all others are about gradients.
+ABOUT = {"GC2": "reduction", "GC3": "per_sample", "GC4": "accumulation", "GC5": "contract", "GC6": "vacuity"}
+
+
+def check_about(code: str) -> str:
+    """The check that a code, or the beginning of codes, is about."""
+    return ABOUT.get(code[:3], "gradient")
+
+
 def worst_verdict(verdicts: list[str], default: str = "pass") -> str:
     """The worst of several verdicts, in the order of `VERDICTS`."""
     return min(verdicts, key=VERDICTS.index, default=default)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from gradcheck.errors import UsageError
-from gradcheck.findings import CODES, Finding, Location, Silenced, SpecReport, worst_verdict
+from gradcheck.findings import CODES, Finding, Location, Silenced, SpecReport, check_about, worst_verdict
 
 UNUSED = "GC604"
 #: The text of every code that is given here.
@@ -98,14 +98,16 @@ def silence(spec: SpecReport, by: str, reasons: dict[str, str]) -> SpecReport:
 def ignoring(spec: SpecReport, ignores: Sequence[Ignore], whole: bool = True) -> SpecReport:
     """The report without what the spec's own `ignore` excuses, and with a warning for every entry that is unused.
 
-    whole  whether all that the spec asks for was looked at: else an unused entry may well be needed
+    whole  whether all that the spec asks for was looked at: else an unused entry may well be needed, as one may that is
+           about a check which is off
     """
+    ran = {result.check for result in spec.checks}
     reasons: dict[str, str] = {}
     unused: list[Finding] = []
     for ignore in ignores:
         fitting = [finding for finding in spec.findings if ignore.fits(finding)]
         reasons = {finding.id: ignore.reason for finding in fitting} | reasons
-        if not fitting and whole:
+        if not fitting and whole and check_about(ignore.code) in ran:
             unused.append(_unused(ignore, len(unused) + 1, spec.replay))
     spec = silence(spec, "spec", reasons)
     return replace(spec, findings=(*spec.findings, *unused))

@@ -58,6 +58,7 @@ def test_an_unused_entry_is_reported_unless_not_all_was_looked_at() -> None:
     assert (warning.code, warning.severity, warning.location) == ("GC604", "warning", HERE)
     assert "GC1 at tanh_1" in warning.message
     assert ignoring(SPEC, unused, whole=False) == SPEC
+    assert ignoring(SPEC, [Ignore("GC501", "*", "its check is off", HERE)]) == SPEC
 
 
 def test_two_who_excuse_are_both_named() -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gradcheck.findings import CheckResult, Finding, Row, SpecReport
+from gradcheck.findings import CheckResult, Finding, Row, SpecReport, check_about
 from gradcheck.report import _words as words
 from gradcheck.report._tellings import is_undecided, paragraphs, root_of
 
 #: The check that is one test for each tensor, and one more for what it says of layers.
 PER_TENSOR, LAYERS = "gradient", "layers"
-#: By the beginning of a code, the check that it is about; all others are about gradients.
-_ABOUT = {"GC2": "reduction", "GC3": "per_sample", "GC4": "accumulation", "GC5": "contract", "GC6": "vacuity"}
 #: Where the spec itself could not be run.
 SPEC = "spec"
 PASS, FAIL, ERROR, SKIP = "pass", "fail", "error", "skip"
@@ -119,4 +117,4 @@ def _failed(spec: SpecReport, name: str, findings: list[Finding], row: Row | Non
 def _check_of(spec: SpecReport, finding: Finding) -> str:
     """The check that has found it, as its id says (`reduction-2`); else the one that its code is about."""
     check = finding.id.rpartition("-")[0]
-    return check if any(result.check == check for result in spec.checks) else _ABOUT.get(finding.code[:3], PER_TENSOR)
+    return check if any(result.check == check for result in spec.checks) else check_about(finding.code)

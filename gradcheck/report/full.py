@@ -20,6 +20,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from gradcheck.findings import CheckResult, Finding, Report, Row, SpecReport
+from gradcheck.report import _conclusions as conclusions
 from gradcheck.report import _words as words
 from gradcheck.report._tellings import failures, noted
 
@@ -142,7 +143,7 @@ def _verdict(verdict: str, before: str = "") -> Text:
 
 def _show_line(page: _Page, spec: SpecReport) -> None:
     found = noted(spec)
-    said = f": {words.brief(spec)}" + (f" {found}." if found else "")
+    said = f": {conclusions.brief(spec)}" + (f" {found}." if found else "")
     page.say(_verdict(spec.verdict).append("  ").append(spec.path, "bold").append(said))
 
 
@@ -152,9 +153,12 @@ def _show_total(page: _Page, report: Report) -> None:
     for spec in report.specs:
         if spec.verdict not in _BRIEF:
             page.say(
-                _verdict(spec.verdict).append("  ").append(spec.path, "bold").append(f": {words.conclusion(spec)}")
+                _verdict(spec.verdict)
+                .append("  ")
+                .append(spec.path, "bold")
+                .append(f": {conclusions.conclusion(spec)}")
             )
-    page.say(_verdict(report.verdict).append(": ").append(words.total(report)))
+    page.say(_verdict(report.verdict).append(": ").append(conclusions.total(report)))
 
 
 def _show_spec(page: _Page, spec: SpecReport) -> None:
@@ -189,7 +193,7 @@ def _show_failures(page: _Page, spec: SpecReport) -> None:
 
 
 def _show_conclusion(page: _Page, spec: SpecReport) -> None:
-    page.say(_verdict(spec.verdict).append(": ").append(words.conclusion(spec)))
+    page.say(_verdict(spec.verdict).append(": ").append(conclusions.conclusion(spec)))
     if not spec.errors:
         page.say(f"{words.counts(spec)}. Seed {spec.seed}.")
     if spec.replay:
@@ -334,7 +338,7 @@ def _show_findings(page: _Page, spec: SpecReport) -> None:
 
 
 def _show_silenced(page: _Page, spec: SpecReport) -> None:
-    excused = words.silenced(spec)
+    excused = conclusions.silenced(spec)
     if excused:
         page.title("excused findings")
         for sentence in excused:

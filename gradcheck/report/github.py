@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from gradcheck.findings import Report
+from gradcheck.report import _conclusions as conclusions
 from gradcheck.report import _words as words
 from gradcheck.report._issues import Issue, issues
 
@@ -23,7 +24,7 @@ def write(report: Report, stream: TextIO) -> None:
     found = issues(report)
     for severity in words.SEVERITIES:
         stream.writelines(f"{line}\n" for line in _lines([i for i in found if i.severity == severity], severity))
-    stream.write(words.total(report) + "\n")
+    stream.write(conclusions.total(report) + "\n")
 
 
 def _lines(found: list[Issue], severity: str) -> Iterator[str]:

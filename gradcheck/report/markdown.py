@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from gradcheck.findings import Finding, Report, Row, SpecReport
+from gradcheck.report import _conclusions as conclusions
 from gradcheck.report import _words as words
 from gradcheck.report._tellings import failures, paragraphs
 
@@ -28,11 +29,11 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _table(("verdict", "spec", "result"), [_spec_row(spec) for spec in shown])
     for spec in failures(report):
         yield from _spec(spec)
-    yield words.total(report)
+    yield conclusions.total(report)
 
 
 def _spec_row(spec: SpecReport) -> tuple[str, str, str]:
-    said = words.brief(spec) if spec.verdict in ("pass", "kink") else words.conclusion(spec)
+    said = conclusions.brief(spec) if spec.verdict in ("pass", "kink") else conclusions.conclusion(spec)
     return _verdict(spec.verdict), _code(spec.path), _escaped(said)
 
 

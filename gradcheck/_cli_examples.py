@@ -35,4 +35,4 @@ def _shown(spec: Path, title: str) -> str:
     shown = spec.relative_to(here) if spec.is_relative_to(here) else spec
     loaded = f" --plugin {shown.with_suffix('.py').as_posix()}" if text else ""
     command = f"gradcheck run {shown.as_posix()}{loaded}"
-    return "\n".join([title, *(f"    {line}" for line in lines), f"    {command}"])
+    return "\n".join(f"    {line}" for line in (title, *lines, command))

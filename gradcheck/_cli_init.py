@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from gradcheck.errors import UsageError
@@ -14,6 +13,7 @@ PLUGIN, SPEC, TEST, GITLAB = (
     "test_my_layers.py",
     "gradcheck.gitlab-ci.yml",
 )
+_TEMPLATES = Path(__file__).parent / "templates"
 #: What is always written, by its place: the template.
 _PROJECT = {
     PLUGIN: "layers.py",
@@ -52,7 +52,7 @@ def init(folder: Path, systems: Sequence[str]) -> Iterator[str]:
 
 def text(template: str) -> str:
     """A template with the names of the files in it."""
-    found = files("gradcheck").joinpath("templates", f"{template}.tmpl").read_text(encoding="utf-8")
+    found = (_TEMPLATES / f"{template}.tmpl").read_text(encoding="utf-8")
     if template in ("github.yml", "pre-commit.yaml", "layers.py"):
         return found
     return found.format(plugin=PLUGIN, module=Path(PLUGIN).stem, spec=SPEC, gitlab=GITLAB)

@@ -332,7 +332,7 @@ def _explain(code: str) -> None:
         "Old ones all at once: gradcheck run SPEC... --baseline FILE.json --baseline-update"
     )
     shown = _cli_examples.example(known)
-    _print("\n\n".join([_cli_texts.explain(known).rstrip(), silence, *([f"Example: {shown}"] if shown else [])]))
+    _print("\n\n".join([_cli_texts.explain(known).rstrip(), silence, *([f"Example:\n{shown}"] if shown else [])]))
 
 
 @cli.command("init")

@@ -96,6 +96,11 @@ def _all_mistakes() -> list[ModuleType]:
     return sorted(found, key=lambda mistake: str(mistake.CODE))
 
 
+def explanation(code: str) -> str:
+    """The text alone, without the line that says whose it is."""
+    return explain(code).partition("\n\n")[2]
+
+
 def _own_texts(check: ModuleType) -> Mapping[str, str]:
     """By code, texts that say more about it than its check's does: `EXPLAINED` of the check, where it has some."""
     texts: Mapping[str, str] = getattr(check, "EXPLAINED", {})

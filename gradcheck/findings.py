@@ -5,6 +5,8 @@ Field names and meanings are those of the report's `schema_version: 1`; whatever
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,10 +60,20 @@ CODES = {
     "GC601": "vacuous",
     "GC602": "dead-unit",
     "GC603": "never-reached",
+    "GC604": "unused-ignore",
     "GC901": "layer-raised",
     "GC902": "worker-died",
     "GC903": "out-of-time",
 }
+
+
+#: By the beginning of a code, the check that it is about; all others are about gradients.
+ABOUT = {"GC2": "reduction", "GC3": "per_sample", "GC4": "accumulation", "GC5": "contract", "GC6": "vacuity"}
+
+
+def check_about(code: str) -> str:
+    """The check that a code, or the beginning of codes, is about."""
+    return ABOUT.get(code[:3], "gradient")
 
 
 def worst_verdict(verdicts: list[str], default: str = "pass") -> str:
@@ -76,6 +88,14 @@ class Location:
     path: str
     line: int
     column: int
+
+
+@dataclass(frozen=True)
+class Source(Location):
+    """A stretch of a file, such as the first line of a `backward`; `end_column` is behind the last character."""
+
+    end_line: int
+    end_column: int
 
 
 @dataclass(frozen=True)
@@ -227,12 +247,35 @@ class Finding:
     evidence: Entry | None = None  # beyond: the worst entry
     entries: tuple[Entry, ...] = ()  # beyond: a few entries of the guilty layer alone that show it best
     picture: tuple[str, ...] = ()  # beyond: where the wrong entries lie, in characters; empty where all are wrong
-    source: Location | None = None  # beyond: where the backward of a plugin is written
+    source: Source | None = None  # beyond: the `backward` of the plugin that it is about
 
     @property
     def name(self) -> str:
         """The code's stable name."""
         return CODES[self.code]
+
+    @property
+    def at(self) -> str:
+        """What it is about, without an entry: a parameter, else the layer."""
+        return self.parameter or self.layer
+
+    def fingerprint(self, path: str) -> str:
+        """What stays the same from run to run: the spec's path, the layer, the parameter and the code, but no line."""
+        return fingerprint(path, self.layer, self.parameter or "", self.code)
+
+
+def fingerprint(*words: str) -> str:
+    """32 hexadecimal digits for a list of words."""
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Silenced:
+    """A finding that does not count, who says so (`spec` or `baseline`), and why."""
+
+    finding: Finding
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -282,6 +325,7 @@ class SpecReport:
     ignored: int = 0
     objective: str = "minimize"
     course: str = ""  # whether every entry was swept, or tensors were probed along directions, and why
+    silenced: tuple[Silenced, ...] = ()  # what the spec's `ignore` or a baseline excuses
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -301,10 +345,16 @@ class SpecReport:
 
 @dataclass(frozen=True)
 class Report:
-    """One run."""
+    """One run.
+
+    only_failures  formats for people leave out what passed; counts stay those of everything
+    texts          by code, what `gradcheck explain` says: for the codes that occur
+    """
 
     version: str
     specs: tuple[SpecReport, ...]
+    only_failures: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:

@@ -19,8 +19,8 @@ from gradcheck.findings import CODES
 ROOT = Path(__file__).parent.parent
 FLOORS = (
     {"complex_safe", "errors", "findings", "naming", "maths", "step_sweep"},
-    {"layers", "losses", "endings"},
-    {"catalogue", "network"},
+    {"layers", "losses", "endings", "silencing"},
+    {"catalogue", "network", "sources", "adapters"},
     {"assembly"},
     {"spec", "gradients"},
     {"compare", "evidence", "alone", "_course", "_ground"},
@@ -28,12 +28,14 @@ FLOORS = (
     {"checks", "diagnosis"},
     {"pipeline", "stepping"},
     {"report", "workers"},
-    {"cli"},
-    {"__main__"},
+    {"cli", "api"},
+    {"__main__", "pytest_plugin"},
 )
 #: Folders whose files make up one unit; in all others each file is one and knows no sibling.
 WHOLES = ("spec", "gradients.numeric", "workers")
-SILENT_ON_NUMPY = ("errors", "findings", "naming", "report", "step_sweep", "cli", "_cli_")
+SILENT_ON_NUMPY = (
+    "errors", "findings", "naming", "report", "silencing", "step_sweep", "cli", "_cli_", "pytest_plugin",
+)  # fmt: skip
 HEADINGS = ("What it is", "Why it is bad", "Typical causes", "How to repair", "How to silence")
 
 

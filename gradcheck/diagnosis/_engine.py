@@ -7,7 +7,6 @@ and those that fail there are out. Whatever is predicted right up to a factor th
 
 from __future__ import annotations
 
-import inspect
 import math
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,7 @@ from gradcheck.alone import Accused
 from gradcheck.diagnosis._fit import factor, readings
 from gradcheck.diagnosis._picture import picture
 from gradcheck.diagnosis._prediction import Prediction, explained, fits
-from gradcheck.findings import CODES, Diagnosis, Entry, Finding, Location
+from gradcheck.findings import CODES, Diagnosis, Entry, Finding
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
@@ -237,25 +235,11 @@ def _scaled(code: str, prediction: Prediction, suspect: Suspect) -> Named | None
 
 
 def _with_evidence(finding: Finding, suspect: Suspect) -> Finding:
-    """The three entries that show it best, a picture where structure tells, and where backward is written."""
+    """The three entries that show it best, and a picture where structure tells."""
     a, n, bar = suspect.a, suspect.n, suspect.bar
     ratio = np.where(suspect.wrong, np.abs(suspect.e) / np.maximum(bar, np.finfo(float).tiny), 0.0)
     order = np.argsort(-ratio, axis=None)[: min(_SHOWN, int(np.count_nonzero(ratio)))]
     indices = [tuple(int(i) for i in np.unravel_index(k, ratio.shape)) for k in order]
     entries = tuple(Entry(i, float(a[i]), float(n[i]), float(bar[i]), float(ratio[i])) for i in indices)
     drawn = picture(suspect.wrong, suspect.e) if suspect.entries is None else ()
-    return replace(finding, entries=entries, picture=drawn, source=_source(suspect))
-
-
-def _source(suspect: Suspect) -> Location | None:
-    """Where a plugin's backward is written."""
-    if suspect.part.trusted:
-        return None
-    with suppress(Exception):
-        method: Any = type(suspect.unit).backward
-        path = Path(inspect.getsourcefile(method) or "")
-        _, line = inspect.getsourcelines(method)
-        with suppress(ValueError):
-            path = path.resolve().relative_to(Path.cwd())
-        return Location(path.as_posix(), line, 1)
-    return None
+    return replace(finding, entries=entries, picture=drawn)

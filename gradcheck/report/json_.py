@@ -53,6 +53,9 @@ def _spec(spec: SpecReport) -> dict[str, Any]:
         "replay": spec.replay,
         "ignored": spec.ignored,
         "course": spec.course,
+        "silenced": [
+            {"by": each.by, "reason": each.reason, "finding": _finding(each.finding)} for each in spec.silenced
+        ],
     }
 
 

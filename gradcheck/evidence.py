@@ -45,6 +45,8 @@ Found = TypeVar("Found")
 RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
 #: Relative to a tensor: longer than every step of a difference, short enough to stay where the network is.
 _LONG_STEP = 2.0**-8
+#: The mantissa of a power of two.
+_POWER_OF_TWO = 0.5
 #: How many times ‖δ‖ no Σ δ v ever is, with v at random: exp(-8²/2) is 10⁻¹⁴.
 _DEVIATIONS = 8
 Progress = Callable[[int, int, str], None]
@@ -193,24 +195,22 @@ class Evidence:
         return self.once(objective, compute)
 
     def _rounding_under(self, objective: Objective, found: Analytic) -> dict[str, float]:
-        """The greatest rounding of each gradient, measured in a wider precision.
+        """The greatest rounding of each gradient, measured in a wider precision where it is not known.
 
-        One elementwise term rounds as its sum does, over the divisor; and where it is the only term, as the declared
-        objective does, of which that is known.
+        The reduction of the only term rounds as the declared objective does; and a mean over the samples as one over
+        all losses, unless that divides by a power of two, and so rounds nothing. In the same way a sum may be exact
+        where these are not, and says nothing about them.
         """
         network, point = self.case.network, self.case.point.cast(self.case.dtype)
-        divisor = self._divisor(objective.term, objective.reduction)
-        if divisor is None:
-            return greatest_rounding(network, point, found, objective)
         (only, *others) = network.terms
-        declared = self._divisor(0, only.reduction) if only.weight and not others else None
-        if declared is not None:
-            factor = declared / abs(only.weight) / divisor
-            return {name: factor * float(np.max(s.wide, initial=0.0)) for name, s in self.spread.items()}
-        if objective.reduction == "sum":
-            return greatest_rounding(network, point, found, objective)
-        _, of_sum = self.under(replace(objective, reduction="sum"))
-        return {name: rounding / divisor for name, rounding in of_sum.items()}
+        divisor = self._divisor(objective.term, objective.reduction)
+        if divisor is not None and objective.reduction == only.reduction and only.weight and not others:
+            return {name: float(np.max(s.wide, initial=0.0)) / abs(only.weight) for name, s in self.spread.items()}
+        over_losses = self._divisor(objective.term, "mean") or 1.0
+        if divisor is not None and objective.reduction == "batch_mean" and np.frexp(over_losses)[0] != _POWER_OF_TWO:
+            _, rounding = self.under(replace(objective, reduction="mean"))
+            return {name: over_losses / divisor * greatest for name, greatest in rounding.items()}
+        return greatest_rounding(network, point, found, objective)
 
     def _divisor(self, position: int | None, reduction: str | None) -> float | None:
         """D of an elementwise term; None where its reduction is applied inside of it, or is no division."""

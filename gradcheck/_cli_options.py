@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from gradcheck import report as _formats
-from gradcheck._cli_select import code_prefix
 from gradcheck.errors import UsageError
+from gradcheck.silencing import code_prefix
 
 _ENTRY = re.compile(r".+\[(\s*[0-9]+\s*,)*(\s*[0-9]+\s*)?\]", re.DOTALL)
 #: As in a spec; named here because the module that reads specs takes its time to be imported.

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gradcheck import __version__
+from gradcheck._cli_baseline import Baseline
 from gradcheck._cli_options import formats
 from gradcheck._cli_select import EXIT_BUG, EXIT_INTERRUPTED, EXIT_NOTHING, Selection, exit_code, worst_exit
 from gradcheck._cli_sources import read
-from gradcheck._cli_streams import SPELLED, Progress, say, stdout_kept_clean, to_stdout
+from gradcheck._cli_streams import SPELLED, Progress, commands_stopped, say, stdout_kept_clean, to_stdout
 from gradcheck.errors import GradcheckError, NothingSelected, Problem, SpecError, UsageError
 from gradcheck.findings import Finding, Refusal, Report, SpecReport
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 #: Set, it shows the traceback of a bug.
 DEBUG = "GRADCHECK_DEBUG"
 #: In these, refusals are part of what people read; elsewhere they are repeated on stderr.
-_FOR_PEOPLE = ("full", "concise")
+_FOR_PEOPLE = ("full", "concise", "markdown")
+#: Its annotations are commands to whoever reads stdout or stderr.
+GITHUB = "github"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Request:
     jobs       how many workers; None where that was not said
     executor   dask://HOST:PORT; None for processes of this machine
     max_time   seconds; None where a run may take as long as it takes
+    baseline   what was found before; None where nothing is known of that
+    only_failures  whether people are to read only of what did not pass
     """
 
     paths: tuple[str, ...]
@@ -52,6 +57,8 @@ class Request:
     jobs: int | None = None
     executor: str | None = None
     max_time: float | None = None
+    baseline: Baseline | None = None
+    only_failures: bool = False
 
 
 @dataclass
@@ -75,7 +82,7 @@ def run(request: Request) -> int:
     finished = _Finished()
     stopped: BaseException | None = None
     try:
-        with stdout_kept_clean():
+        with stdout_kept_clean(), commands_stopped(request.fmt == GITHUB):
             _run_all(request, finished)
     except GradcheckError:
         raise
@@ -86,6 +93,8 @@ def run(request: Request) -> int:
     if stopped:
         say(f"gradcheck: stopped after {len(finished.reports)} of {len(request.paths)} specs")
         return stopped_by(stopped)
+    if request.baseline and (said := request.baseline.finish()):
+        say(f"gradcheck: {said}")
     _say_what_varies(finished, time.perf_counter() - started)
     return worst_exit(finished.exits)
 
@@ -172,6 +181,9 @@ def _take(request: Request, finished: _Finished, place: int, result: Outcome | N
 def _keep(request: Request, finished: _Finished, place: int, spec: SpecReport, code: int | None = None) -> None:
     """Keep the report on one spec; `code` is the exit code where that does not follow from the report."""
     spec, left_out = request.selection.apply(spec)
+    if request.baseline:
+        whole = not request.overrides.get("entries")
+        spec = request.baseline.apply(spec, request.selection.keeps, whole)
     finished.by_place[place] = spec
     finished.exits.append(exit_code(spec, request.fail_on) if code is None else code)
     finished.left_out += left_out
@@ -183,7 +195,7 @@ def _refused(path: str, problems: list[Problem]) -> SpecReport:
 
 
 def _write(request: Request, finished: _Finished) -> None:
-    report = Report(__version__, finished.reports)
+    report = Report(__version__, finished.reports, request.only_failures, _texts(finished.reports))
     if request.fmt not in _FOR_PEOPLE:
         for error in (error for spec in report.specs for error in spec.errors):
             say(f"{error.path}:{error.line}:{error.column}: {error.message}")
@@ -196,6 +208,16 @@ def _write(request: Request, finished: _Finished) -> None:
 
         with _saving(request.dump), request.dump.open("wb") as binary:
             np.savez(binary, **finished.gradients)
+
+
+def _texts(specs: tuple[SpecReport, ...]) -> dict[str, str]:
+    """What `gradcheck explain` says of every code that occurs."""
+    codes = {f.code for spec in specs for f in (*spec.findings, *(each.finding for each in spec.silenced))}
+    if not codes:
+        return {}
+    from gradcheck._cli_texts import explanation
+
+    return {code: explanation(code) for code in sorted(codes)}
 
 
 def _render(fmt: str, report: Report, stream: TextIO) -> None:

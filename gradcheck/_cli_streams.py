@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ _SPELLINGS = {
     "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "′": "'", "√": "sqrt ", "Σ": "sum ", "∂": "d",
     "∞": "inf", "²": "^2", "³": "^3", "ᵀ": "^T", "⁻": "^-", "¹": "1", "ᵢ": "_i", "ⱼ": "_j", "ₖ": "_k", "ₙ": "_n",
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "eps", "λ": "lambda", "μ": "mu", "σ": "sigma",
-    "∈": "in", "⌊": "floor(", "⌋": ")", "─": "-", "│": "|",
+    "∈": "in", "⌊": "floor(", "⌋": ")", "─": "-", "│": "|", "✅": "", "❌": "", "➖": "", "⚠": "", "\ufe0f": "",
 }  # fmt: skip
 
 
@@ -81,6 +82,22 @@ def stdout_kept_clean() -> Iterator[None]:
     """Send what user code prints, or what its subprocesses write, to stderr: stdout carries the document alone."""
     with redirect_stdout(sys.stderr), _descriptor_kept_clean():
         yield
+
+
+@contextmanager
+def commands_stopped(stopped: bool) -> Iterator[None]:
+    """Let no line that user code prints be taken for a command of GitHub's, which begins with `::`.
+
+    The word that ends the stop is drawn anew, so that nobody else can say it.
+    """
+    word = secrets.token_hex(16) if stopped else ""
+    if word:
+        say(f"::stop-commands::{word}")
+    try:
+        yield
+    finally:
+        if word:
+            say(f"::{word}::")
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class Catalogue:
                 "add one, without a leading underscore in its name"
             )
         for kind, folder in offered.items():
-            _require_contract(plugin, folder, kind)
+            require_contract(f"plugin {plugin}", kind)
             self._offer(plugin, folder, kind)
 
     def _offer(self, plugin: str, folder: str, kind: Unit) -> None:
@@ -185,9 +185,12 @@ def _line_of(error: BaseException, path: Path) -> str:
 # The contract ---------------------------------------------------------------------------------------------------------
 
 
-def _require_contract(plugin: str, folder: str, kind: Any) -> None:
+def require_contract(where: str, kind: Any) -> None:
+    """Refuse a class that cannot keep the contract, with the reason; `where` is what the sentence begins with."""
+    folder = next(folder for folder, base in _FOLDERS.items() if issubclass(kind, base))
+
     def refuse(reason: str) -> NoReturn:
-        raise PluginError(f"plugin {plugin}: class {kind.__name__} {reason}")
+        raise PluginError(f"{where}: class {kind.__name__} {reason}")
 
     missing = " and ".join(f"no method `{method}`" for method in sorted(kind.__abstractmethods__, reverse=True))
     if missing:

@@ -16,6 +16,8 @@ from typing import Any
 import click
 
 from gradcheck import __version__, _cli_sweep
+from gradcheck._cli_baseline import Baseline
+from gradcheck._cli_init import CI, init
 from gradcheck._cli_options import (
     METHODS,
     codes,
@@ -36,14 +38,16 @@ from gradcheck._cli_select import (
     EXIT_REFUSED,
     FAIL_ON,
     Selection,
-    code_prefix,
 )
+from gradcheck._cli_settings import SHARED, Setting, settings, shown
 from gradcheck._cli_sources import STDIN, read, specs_of
 from gradcheck._cli_streams import forget_stdout, one_blas_thread, prepare_streams, say, to_stdout
 from gradcheck.errors import GradcheckError, NothingSelected, SpecError, UsageError
 from gradcheck.findings import CODES
+from gradcheck.silencing import code_prefix
 
 _COMPLETE = "_GRADCHECK_COMPLETE"
+_SETTINGS = "gradcheck.settings"
 _EXIT_CODES = """\b
 Exit codes:
   0    everything selected was checked and agreed
@@ -100,6 +104,23 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+class _Configured(click.Command):
+    """A command whose options may be set in the environment and in pyproject.toml."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        found: dict[str, Setting] = {}
+        if not ({"-h", "--help"} & set(args) or extra.get("resilient_parsing")):
+            found = settings(_run, Path.cwd(), os.environ)
+        if self is not _run:
+            found = {name: found[name] for name in SHARED if name in found}
+        extra["default_map"] = {name: setting.value for name, setting in found.items()}
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[_SETTINGS] = found
+        return context
+
+
 @click.group(cls=_Commands, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gradcheck", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -116,8 +137,8 @@ _plugins = click.option(
 _specs = click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 
 
-@cli.command("run", epilog=_EXIT_CODES)
-@_specs
+@cli.command("run", cls=_Configured, epilog=_EXIT_CODES)
+@click.argument("specs", nargs=-1, metavar="SPEC...")
 @_plugins
 @click.option("--format", "fmt", type=click.Choice(list(formats())), default="full", show_default=True,
               help="What stdout carries.")  # fmt: skip
@@ -155,17 +176,38 @@ _specs = click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
               help="Stop after so long and say what was not reached, which is an error (GC903).")  # fmt: skip
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="error", show_default=True,
               help="What makes the exit code 1.")  # fmt: skip
-def _run(specs: tuple[str, ...], fmt: str, reports: tuple[tuple[str, Path], ...], **options: Any) -> int:
+@click.option("--only-failures", is_flag=True, help="Let people read only of what did not pass, worst first.")
+@click.option("--baseline", type=Path, metavar="FILE.json",
+              help="Let findings that are in this file not count. A plain run never writes it.")  # fmt: skip
+@click.option("--baseline-update", is_flag=True, help="Add what this run finds to the baseline.")
+@click.option("--baseline-prune", is_flag=True, help="Take out of the baseline what this run no longer finds.")
+@click.option("--show-settings", is_flag=True,
+              help="Print every setting, its value, and where that comes from; run nothing.")  # fmt: skip
+@click.pass_context
+def _run(
+    context: click.Context, /, specs: tuple[str, ...], fmt: str, reports: tuple[tuple[str, Path], ...], **options: Any
+) -> int:
     """Check every SPEC: backward against the differences of forward, and the reductions.
 
     SPEC is a file, a folder (the *.yaml and *.yml directly in it), a pattern such as 'specs/**/*.yaml', or - for
     standard input.
+
+    Every option can also be set in the environment (--fail-on as GRADCHECK_FAIL_ON) and, in the nearest pyproject.toml,
+    in the table [tool.gradcheck] (fail-on = "never"). The command line wins over the environment, and that over the
+    file.
     """
+    if options["show_settings"]:
+        _print("\n".join(shown(context.command, context, context.meta[_SETTINGS])))
+        return EXIT_OK
+    if not specs:
+        raise click.UsageError("Missing argument 'SPEC...'.")
     paths = tuple(specs_of(specs))
     dump = options["dump"]
     if dump and len(paths) > 1:
         raise UsageError(f"--dump takes one spec, since names repeat from spec to spec; {len(paths)} are given")
-    _require_distinct(paths, [path for _, path in reports] + [dump] * bool(dump))
+    baseline = _baseline(options)
+    written = [baseline.path] if baseline and (baseline.update or baseline.prune) else []
+    _require_distinct(paths, [path for _, path in reports] + [dump] * bool(dump) + written)
     return run(
         Request(
             paths=paths,
@@ -182,8 +224,19 @@ def _run(specs: tuple[str, ...], fmt: str, reports: tuple[tuple[str, Path], ...]
             jobs=options["jobs"],
             executor=options["executor"],
             max_time=options["max_time"],
+            baseline=baseline,
+            only_failures=options["only_failures"],
         )
     )
+
+
+def _baseline(options: dict[str, Any]) -> Baseline | None:
+    path, update, prune = (options[name] for name in ("baseline", "baseline_update", "baseline_prune"))
+    if path is None:
+        if update or prune:
+            raise UsageError("which baseline? Name it with --baseline FILE.json")
+        return None
+    return Baseline.read(output_file(str(path)) if update else path, update, prune)
 
 
 def _require_distinct(specs: Sequence[str], outputs: Sequence[Path]) -> None:
@@ -195,7 +248,7 @@ def _require_distinct(specs: Sequence[str], outputs: Sequence[Path]) -> None:
         taken[path.resolve()] = "the output"
 
 
-@cli.command("sweep", epilog=_cli_sweep.EXIT_CODES)
+@cli.command("sweep", cls=_Configured, epilog=_cli_sweep.EXIT_CODES)
 @click.argument("spec", metavar="SPEC")
 @click.option("--entry", "entries", type=entry, multiple=True, metavar="NAME[I,J]",
               help="The entry, such as 'head.weight[3,5]', counting from 0. Required.")  # fmt: skip
@@ -252,7 +305,7 @@ def _schema() -> None:
     _print(json.dumps(json_schema(), indent=2))
 
 
-@cli.command("list")
+@cli.command("list", cls=_Configured)
 @click.argument("what", type=click.Choice(["layers", "losses", "checks"]))
 @_plugins
 def _list(what: str, plugins: tuple[str, ...]) -> None:
@@ -271,9 +324,42 @@ def _explain(code: str) -> None:
     if known not in CODES:
         matching = ", ".join(c for c in CODES if c.startswith(known))
         raise UsageError(f"{code} is the beginning of several codes; explain takes one of {matching}")
-    from gradcheck import _cli_texts
+    from gradcheck import _cli_examples, _cli_texts
 
-    _print(_cli_texts.explain(known))
+    silence = (
+        "In the spec that has it, with a reason:\n"
+        f'    ignore: [{{code: {known}, at: LAYER, reason: "..."}}]\n'
+        "Old ones all at once: gradcheck run SPEC... --baseline FILE.json --baseline-update"
+    )
+    shown = _cli_examples.example(known)
+    _print("\n\n".join([_cli_texts.explain(known).rstrip(), silence, *([f"Example:\n{shown}"] if shown else [])]))
+
+
+@cli.command("init")
+@click.argument("folder", type=Path, default=Path(), metavar="[FOLDER]")
+@click.option("--ci", "systems", type=click.Choice(list(CI)), multiple=True,
+              help="Write what this CI system needs, too. Repeatable.")  # fmt: skip
+def _init(folder: Path, systems: tuple[str, ...]) -> None:
+    """Write a layer, a commented spec and a test to begin with, into FOLDER or here. Files that are there are kept."""
+    for line in init(folder, systems):
+        _print(line)
+
+
+@cli.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def _completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    bash   eval "$(gradcheck completion bash)"          in ~/.bashrc
+    zsh    eval "$(gradcheck completion zsh)"           in ~/.zshrc
+    fish   gradcheck completion fish > ~/.config/fish/completions/gradcheck.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    _print(kind(cli, {}, "gradcheck", _COMPLETE).source().rstrip())
 
 
 def _print(text: str) -> None:

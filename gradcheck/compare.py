@@ -9,7 +9,7 @@ w = r max(|n|, 1e-3 max|n|) what must be told apart (r = 1e-6 for a float64 back
     kink          the entry sits on or next to a point without a derivative, and every layer on its path passed alone
 
 A tensor whose max|n| lies below its own errors, and those below what anybody could notice, is vacuous: there nothing
-but |a - n| ≤ bar can be asked.
+but |a - n| ≤ bar can be asked. An entry without a derivative has no part in that.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Comparison:
                 in the domain
     usual       the usual size of the values, where it is known otherwise: of slopes along directions, ‖g‖. What must be
                 told apart is relative to it then, as a single slope may happen to be small
+    kink        which entries have met a point without a derivative
 
     Along directions there is one number for each of them: then the tensor here is that of the draws.
     """
@@ -63,6 +64,7 @@ class Comparison:
     rtol: float = 0.0
     defined: bool = True
     usual: float = 0.0
+    kink: Array | bool = False
 
     @property
     def distance(self) -> Array:
@@ -79,7 +81,8 @@ class Comparison:
     @property
     def vacuous(self) -> bool:
         """Whether the numeric gradient is nowhere greater than its own error, and that error is nothing to notice."""
-        return bool(np.all((np.abs(self.numeric) <= self.error) & (self.error <= self.noticeable)))
+        nothing = (np.abs(self.numeric) <= self.error) & (self.error <= self.noticeable)
+        return bool(np.all(nothing | self.kink) and not np.all(self.kink))
 
     @property
     def agrees(self) -> Array:
@@ -89,7 +92,7 @@ class Comparison:
     @property
     def passes(self) -> Array:
         """Entries that need no second look."""
-        fine = np.asarray(self.bar <= self.told_apart) | self.vacuous
+        fine = np.asarray(self.bar <= self.told_apart) | (self.vacuous & ~np.asarray(self.kink))
         passing: Array = self.agrees & fine
         return passing | (self.distance <= self.rtol * np.abs(self.numeric)) if self.rtol else passing
 

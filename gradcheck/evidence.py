@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck._course import SWEPT, Course, course
+from gradcheck._ground import Ground
 from gradcheck.errors import LayerFailure, NothingSelected, UsageError
 from gradcheck.gradients._moves import moved
 from gradcheck.gradients.analytic import (
@@ -44,8 +45,6 @@ Found = TypeVar("Found")
 RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
 #: Relative to a tensor: longer than every step of a difference, short enough to stay where the network is.
 _LONG_STEP = 2.0**-8
-#: How many times the smallest number that there is a rounding error at the bottom of a precision may grow on its way.
-_UNDERFLOW = 2.0**20
 #: How many times ‖δ‖ no Σ δ v ever is, with v at random: exp(-8²/2) is 10⁻¹⁴.
 _DEVIATIONS = 8
 Progress = Callable[[int, int, str], None]
@@ -86,14 +85,19 @@ class Evidence:
     _known: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
+    def ground(self) -> Ground:
+        """What was known before any difference was taken."""
+        return Ground(self.case, self.stage, self.analytic)
+
+    @property
     def unit(self) -> float:
-        """Unit roundoff u of the analytic side: of the narrowest precision that a backward has answered in."""
-        return self.analytic.unit
+        """Unit roundoff u of the analytic side."""
+        return self.ground.unit
 
     @property
     def underflow(self) -> float:
         """Below this a gradient may have vanished on its way through the analytic side's precision."""
-        return _UNDERFLOW * float(np.finfo(self.case.dtype).smallest_subnormal)
+        return self.ground.underflow
 
     @property
     def defined(self) -> bool:
@@ -184,9 +188,36 @@ class Evidence:
             found = gradient(network, point, objective)
             if self.probe is not None:
                 return found, dict.fromkeys(found.gradients, 0.0)
-            return found, greatest_rounding(network, point, found, objective)
+            return found, self._rounding_under(objective, found)
 
         return self.once(objective, compute)
+
+    def _rounding_under(self, objective: Objective, found: Analytic) -> dict[str, float]:
+        """The greatest rounding of each gradient, measured in a wider precision.
+
+        One elementwise term rounds as its sum does, over the divisor; and where it is the only term, as the declared
+        objective does, of which that is known.
+        """
+        network, point = self.case.network, self.case.point.cast(self.case.dtype)
+        divisor = self._divisor(objective.term, objective.reduction)
+        if divisor is None:
+            return greatest_rounding(network, point, found, objective)
+        (only, *others) = network.terms
+        declared = self._divisor(0, only.reduction) if only.weight and not others else None
+        if declared is not None:
+            factor = declared / abs(only.weight) / divisor
+            return {name: factor * float(np.max(s.wide, initial=0.0)) for name, s in self.spread.items()}
+        if objective.reduction == "sum":
+            return greatest_rounding(network, point, found, objective)
+        _, of_sum = self.under(replace(objective, reduction="sum"))
+        return {name: rounding / divisor for name, rounding in of_sum.items()}
+
+    def _divisor(self, position: int | None, reduction: str | None) -> float | None:
+        """D of an elementwise term; None where its reduction is applied inside of it, or is no division."""
+        if position is None or reduction not in DIVIDED_REDUCTIONS:
+            return None
+        term, losses = self.case.network.terms[position], self.analytic.trace.losses[position]
+        return term.divisor(reduction, self.stage.arrays, np.shape(losses)) if term.elementwise else None
 
     @property
     def asked(self) -> Question:
@@ -240,6 +271,7 @@ class Scene:
 
     schemes  by name of what is to be differentiated by, the scheme, and why if it is not the complex step
     course   whether entries are looked at, or directions
+    known    what was found out before any difference was taken
     """
 
     case: Case
@@ -250,6 +282,7 @@ class Scene:
     question: Question
     watch: KinkWatch
     course: Course = SWEPT
+    known: Mapping[Hashable, Any] = field(default_factory=dict)
 
     def fresh(self) -> Scene:
         """The same with a stage that remembers nothing of earlier sweeps."""
@@ -304,17 +337,20 @@ def _magnitude_along(gradient: Array) -> float:
     return min(size(gradient), _DEVIATIONS * norm(gradient))
 
 
-def prepare(case: Case) -> Scene:
+def prepare(case: Case, before: Callable[[Ground], Mapping[Hashable, Any]] | None = None) -> Scene:
     """The backward pass, and the choice of schemes.
 
     UsageError where `complex` is demanded and a layer is not safe, or a copy does not fit the memory.
+
+    before  finds out what is to be known before any difference is taken
     """
-    analytic = gradient(case.network, case.point.cast(case.dtype))
-    stage = _stage(case)
-    reasons = unsafe(case.network, stage.arrays)
     names = _names(case)
     if not names:
         raise NothingSelected(f"{case.path}: there is neither a parameter nor a real input to differentiate by")
+    analytic = gradient(case.network, case.point.cast(case.dtype))
+    stage = _stage(case)
+    known = before(Ground(case, stage, analytic)) if before else {}
+    reasons = unsafe(case.network, stage.arrays)
     chosen = {name: _scheme(case, name, reasons) for name in names}
     chosen_course = course(case, stage, chosen)
     if not chosen_course.directions:
@@ -322,7 +358,7 @@ def prepare(case: Case) -> Scene:
     measured = not all(SCHEMES[scheme].is_complex for scheme, _ in chosen.values())
     question = _question(stage, analytic, measured)
     watch = KinkWatch(case.network, stage.arrays, analytic.trace.arrays)
-    return Scene(case, stage, analytic, chosen, reasons, question, watch, chosen_course)
+    return Scene(case, stage, analytic, chosen, reasons, question, watch, chosen_course, known)
 
 
 def gather(
@@ -356,7 +392,7 @@ def gather(
         probe.forget()
     return Evidence(
         case, scene.stage, scene.analytic, _spread(scene, probe), estimates, scene.schemes, scene.unsafe,
-        scene.question, scene.watch, replay, scene.course, probe,
+        scene.question, scene.watch, replay, scene.course, probe, dict(scene.known),
     )  # fmt: skip
 
 
@@ -378,7 +414,7 @@ def _tick(progress: Progress, done: int, total: int, name: str, entries: int) ->
 
 
 def _stage(case: Case) -> Stage:
-    arrays = case.network.forward(case.point).arrays
+    arrays = case.network.activations(case.point)
     observables = Observables(case.network, case.point, "per_sample" in case.checks)
     coupled = coupling(case.network, case.point, arrays)
     return Stage(case.network, case.point, coupled, observables, arrays, memory=case.gradient.max_memory * 1e6)

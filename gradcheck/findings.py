@@ -5,6 +5,8 @@ Field names and meanings are those of the report's `schema_version: 1`; whatever
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,18 +18,40 @@ VERDICTS = ("refused", "fail", "inconclusive", "kink", "pass", "not_applicable")
 #: Every code that this version can report, and its stable name.
 CODES = {
     "GC100": "unexplained-mismatch",
+    "GC101": "constant-scale",
+    "GC102": "sign-flipped",
+    "GC103": "group-wise-scale",
+    "GC104": "missing-term",
+    "GC105": "diagonal-jacobian",
+    "GC106": "missing-inner-product",
+    "GC107": "cross-sample-coupling",
     "GC108": "dropped-gradient",
+    "GC109": "leaked-gradient",
+    "GC110": "permuted",
+    "GC111": "scatter-overwrite",
+    "GC112": "window-overlap",
+    "GC113": "border",
     "GC114": "outside-subgradient",
     "GC115": "non-finite",
+    "GC116": "wrong-local-derivative",
+    "GC117": "wrong-operand",
+    "GC118": "regulariser",
+    "GC119": "clipped",
     "GC120": "wrong-shape",
+    "GC121": "shared-use",
+    "GC122": "precision",
+    "GC123": "wrong-point",
+    "GC124": "wrong-node",
     "GC125": "frozen-gradient",
     "GC201": "reduction-ratio",
     "GC202": "reduction-value",
     "GC203": "weight-normalisation",
+    "GC204": "output-error",
     "GC301": "per-sample-sum",
     "GC302": "sample-leakage",
     "GC401": "accumulation-mismatch",
     "GC402": "accumulation-uneven",
+    "GC403": "regulariser-counted-twice",
     "GC501": "impure",
     "GC502": "not-repeatable",
     "GC503": "call-order",
@@ -36,10 +60,20 @@ CODES = {
     "GC601": "vacuous",
     "GC602": "dead-unit",
     "GC603": "never-reached",
+    "GC604": "unused-ignore",
     "GC901": "layer-raised",
     "GC902": "worker-died",
     "GC903": "out-of-time",
 }
+
+
+#: By the beginning of a code, the check that it is about; all others are about gradients.
+ABOUT = {"GC2": "reduction", "GC3": "per_sample", "GC4": "accumulation", "GC5": "contract", "GC6": "vacuity"}
+
+
+def check_about(code: str) -> str:
+    """The check that a code, or the beginning of codes, is about."""
+    return ABOUT.get(code[:3], "gradient")
 
 
 def worst_verdict(verdicts: list[str], default: str = "pass") -> str:
@@ -54,6 +88,14 @@ class Location:
     path: str
     line: int
     column: int
+
+
+@dataclass(frozen=True)
+class Source(Location):
+    """A stretch of a file, such as the first line of a `backward`; `end_column` is behind the last character."""
+
+    end_line: int
+    end_column: int
 
 
 @dataclass(frozen=True)
@@ -203,11 +245,37 @@ class Finding:
     consequence_of: str | None = None
     replay: str = ""
     evidence: Entry | None = None  # beyond: the worst entry
+    entries: tuple[Entry, ...] = ()  # beyond: a few entries of the guilty layer alone that show it best
+    picture: tuple[str, ...] = ()  # beyond: where the wrong entries lie, in characters; empty where all are wrong
+    source: Source | None = None  # beyond: the `backward` of the plugin that it is about
 
     @property
     def name(self) -> str:
         """The code's stable name."""
         return CODES[self.code]
+
+    @property
+    def at(self) -> str:
+        """What it is about, without an entry: a parameter, else the layer."""
+        return self.parameter or self.layer
+
+    def fingerprint(self, path: str) -> str:
+        """What stays the same from run to run: the spec's path, the layer, the parameter and the code, but no line."""
+        return fingerprint(path, self.layer, self.parameter or "", self.code)
+
+
+def fingerprint(*words: str) -> str:
+    """32 hexadecimal digits for a list of words."""
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Silenced:
+    """A finding that does not count, who says so (`spec` or `baseline`), and why."""
+
+    finding: Finding
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -257,6 +325,7 @@ class SpecReport:
     ignored: int = 0
     objective: str = "minimize"
     course: str = ""  # whether every entry was swept, or tensors were probed along directions, and why
+    silenced: tuple[Silenced, ...] = ()  # what the spec's `ignore` or a baseline excuses
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -276,10 +345,16 @@ class SpecReport:
 
 @dataclass(frozen=True)
 class Report:
-    """One run."""
+    """One run.
+
+    only_failures  formats for people leave out what passed; counts stay those of everything
+    texts          by code, what `gradcheck explain` says: for the codes that occur
+    """
 
     version: str
     specs: tuple[SpecReport, ...]
+    only_failures: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:

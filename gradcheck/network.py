@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from types import MethodType
 from typing import Any, cast
 
 import numpy as np
@@ -69,14 +70,14 @@ class Node:
         with guarded(self.name, "forward", self.trusted):
             output, cache = _pair(self.layer.forward(*inputs, **keywords), self.name)
         outputs = output if isinstance(output, tuple) else (output,)
-        outputs = tuple(np.asarray(y) if isinstance(y, np.ndarray) else y for y in outputs)
+        outputs = tuple(np.array(y) if isinstance(y, np.ndarray) else y for y in outputs)
         self._require_shapes(inputs, outputs)
         return outputs, cache
 
     @property
     def hears_of_frozen(self) -> bool:
         """Whether the layer's backward wants to know which parameters are frozen."""
-        return _FROZEN in inspect.signature(self.layer.backward).parameters
+        return _FROZEN in _arguments(self.layer.backward)
 
     def backward(self, dy: Any, cache: Any, frozen: frozenset[str]) -> Any:
         """Call backward; `frozen` are the names of the parameters that are to receive no gradient."""
@@ -191,9 +192,10 @@ class Term:
     ) -> Any:
         """Call a method that takes by name what forward takes, `reduction` and `losses_shape`."""
         offered: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
-        offered |= dict(zip(positional_names(self.loss.forward), (arrays[p] for p in self.predictions), strict=False))
+        names = positional_names(self.loss.forward)
+        offered |= dict(zip(names, (arrays[p] for p in self.predictions), strict=False))
         offered |= {"reduction": reduction, "losses_shape": losses_shape}
-        taken = inspect.signature(method).parameters
+        taken = _arguments(method)
         return method(**{name: value for name, value in offered.items() if name in taken})
 
     def _declared_divisor(
@@ -279,13 +281,30 @@ class Network:
 
     def forward(self, point: Point) -> Trace:
         """Evaluate every layer and every term of the loss."""
-        arrays = dict(point.arrays)
-        caches = {}
-        for node in self.nodes:
-            outputs, caches[node.name] = node.apply(arrays)
-            arrays.update(zip(node.outputs, outputs, strict=True))
+        caches: dict[str, Any] = {}
+        arrays = self.activations(point, caches=caches)
         results = [term.apply(arrays) for term in self.terms]
         return Trace(arrays, caches, tuple(r[0] for r in results), tuple(r[1] for r in results))
+
+    def activations(
+        self,
+        point: Point,
+        on_the_way: Callable[[str, Array], Array] | None = None,
+        caches: dict[str, Any] | None = None,
+    ) -> dict[str, Array]:
+        """Evaluate every layer -> the point's arrays with all activations.
+
+        on_the_way  name and value of an activation -> what the layers behind it get
+        caches      where to put what every backward needs
+        """
+        arrays = dict(point.arrays)
+        for node in self.nodes:
+            outputs, cache = node.apply(arrays)
+            if caches is not None:
+                caches[node.name] = cache
+            for name, y in zip(node.outputs, outputs, strict=True):
+                arrays[name] = y if on_the_way is None else on_the_way(name, y)
+        return arrays
 
     def objective(self, trace: Trace) -> float:
         """The one scalar that is differentiated: Σ weight · reduced loss."""
@@ -373,4 +392,15 @@ def _belongs_to(kind: type, method: str, name: str) -> bool:
 def positional_names(forward: Callable[..., Any]) -> list[str]:
     """The names of the arguments that a bound forward takes by position, in order."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [p.name for p in inspect.signature(forward).parameters.values() if p.kind in kinds]
+    return [name for name, argument in _arguments(forward).items() if argument.kind in kinds]
+
+
+def _arguments(method: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The arguments of a bound method, by name."""
+    function = getattr(method, "__func__", None)
+    return inspect.signature(method).parameters if function is None else _behind_self(function)
+
+
+@cache
+def _behind_self(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(MethodType(function, object())).parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -14,14 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gradcheck.checks
+from gradcheck._ground import Ground
 from gradcheck.catalogue import Catalogue
 from gradcheck.checks._base import Outcome as CheckOutcome
+from gradcheck.diagnosis._engine import diagnosed
 from gradcheck.endings import Limit, out_of_time
 from gradcheck.errors import LayerFailure, SpecError
-from gradcheck.evidence import Evidence, Scene, Sweep, gather
+from gradcheck.evidence import Evidence, Scene, Sweep, gather, prepare
 from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, SpecReport, worst_verdict
+from gradcheck.layers._base import Layer
+from gradcheck.losses._base import Loss
 from gradcheck.naming import spec_name
 from gradcheck.network import Term
+from gradcheck.silencing import ignoring
+from gradcheck.sources import raised_in, source_of
 from gradcheck.spec.case import Case
 
 if TYPE_CHECKING:
@@ -77,18 +83,39 @@ def open_spec(path: str, text: str, catalogue: Catalogue, overrides: Overrides |
         return Outcome(SpecReport(path, Path(path).stem, "refused", overrides.seed or 0, errors=refusals))
     except PluginFailure as error:
         command = repeating(path, catalogue.sources, error.seed, overrides)
-        finding = _raised("gradient", error.failure, error.locations, command)
-        report = SpecReport(
-            path, error.name, "fail", error.seed, findings=(finding,), replay=command,
-            checks=(CheckResult("gradient", finding.code, "fail", finding.message),),
-        )  # fmt: skip
-        return Outcome(report)
+        report = failed(path, error.name, error.seed, error.failure, error.locations, command)
+        return Outcome(ignoring(report, error.ignores, whole=False))
     return Opened(case, repeating(path, catalogue.sources, case.seed, overrides))
+
+
+def failed(
+    path: str, name: str, seed: int, failure: LayerFailure, locations: Mapping[str, Location], replay: str = ""
+) -> SpecReport:
+    """The report on a network that could not be put together, because user code failed."""
+    finding = _raised("gradient", failure, locations, replay)
+    finding = replace(finding, source=raised_in(failure.__cause__))
+    return SpecReport(
+        path, name, "fail", seed, findings=(finding,), replay=replay,
+        checks=(CheckResult("gradient", finding.code, "fail", finding.message),),
+    )  # fmt: skip
 
 
 def check_case(case: Case) -> SpecReport:
     """Run all checks of a case -> its report."""
     return run_case(case, f"gradcheck run {quote(case.path)} --seed {case.seed}").report
+
+
+def prepared(case: Case) -> Scene:
+    """A case at its point, with what checks ask before any difference is taken."""
+    return prepare(case, _before)
+
+
+def _before(ground: Ground) -> Mapping[Hashable, Any]:
+    known: dict[Hashable, Any] = {}
+    for name in ground.case.checks:
+        ask = getattr(_check(name), "before", None)
+        known |= ask(ground) if ask else {}
+    return known
 
 
 def run_case(
@@ -112,12 +139,12 @@ def run_case(
             evidence = None
             if limit is None or any(name not in limit.unreached for name in names):
                 left_out = limit.unreached if limit else ()
-                evidence = gather(case, replay, progress or _silent, sweep, scene, left_out)
+                evidence = gather(case, replay, progress or _silent, sweep, scene or prepared(case), left_out)
         except LayerFailure as failure:
             outcomes = [_stopped("gradient", failure, case, replay)]
         else:
             way = evidence.course.why if evidence else ""
-            outcomes = [_run_check(name, evidence) for name in case.checks if evidence]
+            outcomes = _diagnosed([_run_check(name, evidence) for name in case.checks if evidence])
     if limit is not None:
         outcomes = _cut_short(outcomes, limit, case, replay)
     results = tuple(result for outcome in outcomes for result in outcome.results)
@@ -125,6 +152,7 @@ def run_case(
     gradients = {name: array for outcome in outcomes for name, array in outcome.gradients.items()}
     report = _report(case, replay, outcomes, results, rows, limit.unreached if limit else ())
     report = replace(report, course=way if any(row.examined for row in rows) else "")
+    report = ignoring(report, case.ignores, whole=limit is None and not case.gradient.entries)
     return Outcome(report, gradients, tuple(note for outcome in outcomes for note in outcome.notes))
 
 
@@ -137,7 +165,7 @@ def _report(
     unreached: Collection[str],
 ) -> SpecReport:
     applicable = [result.verdict for result in results if result.verdict != "not_applicable"]
-    findings = tuple(finding for outcome in outcomes for finding in outcome.findings)
+    findings = tuple(_with_source(case, finding) for outcome in outcomes for finding in outcome.findings)
     return SpecReport(
         path=case.path,
         name=case.name,
@@ -185,16 +213,38 @@ def check_names() -> list[str]:
 def _run_check(name: str, evidence: Evidence) -> CheckOutcome:
     """One check; what a plugin does wrong on the way is its finding."""
     try:
-        outcome: CheckOutcome = import_module(f"gradcheck.checks.{name}").run(evidence)
+        outcome: CheckOutcome = _check(name).run(evidence)
     except LayerFailure as failure:
         return _stopped(name, failure, evidence.case, evidence.replay)
     return outcome
 
 
+def _check(name: str) -> Any:
+    return import_module(f"gradcheck.checks.{name}")
+
+
+def _diagnosed(outcomes: list[CheckOutcome]) -> list[CheckOutcome]:
+    """The outcomes, with names for the mistakes of guilty layers. Nothing is asked where nobody is accused."""
+    accused = [one for outcome in outcomes for one in outcome.accused]
+    if not accused:
+        return outcomes
+    everything = [finding for outcome in outcomes for finding in outcome.findings]
+    found = {finding.id: finding for finding in diagnosed(everything, accused)}
+    return [_renamed(replace(o, findings=tuple(found[f.id] for f in o.findings))) for o in outcomes]
+
+
+def _renamed(outcome: CheckOutcome) -> CheckOutcome:
+    """An outcome whose result has the code of its first error."""
+    errors = [finding.code for finding in outcome.findings if finding.severity == "error"]
+    if not errors or len(outcome.results) != 1:
+        return outcome
+    return replace(outcome, results=(replace(outcome.results[0], code=errors[0]),))
+
+
 def _stopped(check: str, failure: LayerFailure, case: Case, replay: str) -> CheckOutcome:
     written = {node.name: node.written for node in case.network.nodes}
     failure.node = written.get(failure.node, failure.node)
-    finding = _raised(check, failure, case.locations, replay)
+    finding = _with_source(case, _raised(check, failure, case.locations, replay), failure.phase)
     return CheckOutcome((CheckResult(check, finding.code, "fail", finding.message),), (finding,))
 
 
@@ -213,6 +263,19 @@ def _raised(check: str, failure: LayerFailure, locations: Mapping[str, Location]
         f"{check}-1", failure.code, "error", failure.node, failure.message, failure.parameter,
         location=locations.get(failure.node), replay=replay,
     )  # fmt: skip
+
+
+def _with_source(case: Case, finding: Finding, method: str = "backward") -> Finding:
+    """The finding with the place in the user's code that it is about: of a layer or loss that ships there is none."""
+    if finding.source is not None:
+        return finding
+    parts: list[tuple[Layer | Loss, bool]] = [
+        (node.layer, node.trusted) for node in case.network.nodes if node.written == finding.layer
+    ]
+    if finding.layer == "loss":
+        terms = sorted(case.network.terms, key=lambda term: case.locations.get(term.name) != finding.location)
+        parts = [(term.loss, term.trusted) for term in terms]
+    return replace(finding, source=next((source_of(unit, method) for unit, trusted in parts if not trusted), None))
 
 
 def _repeat(rows: tuple[Row, ...], findings: tuple[Finding, ...], replay: str) -> str:

@@ -77,9 +77,9 @@ def picture(command: str) -> str:
         report = run_spec(spec, text, Catalogue()).report
     finally:
         os.chdir(here)
-    # 92 columns: the last line, a command, is not wrapped.
+    # 100 columns: the last line, a command, is not wrapped.
     console = Console(
-        file=io.StringIO(), record=True, width=92, force_terminal=True, color_system="truecolor", highlight=False
+        file=io.StringIO(), record=True, width=100, force_terminal=True, color_system="truecolor", highlight=False
     )
     full.show(Report(__version__, (report,)), console)
     svg = console.export_svg(title=command, unique_id="gradcheck")

@@ -18,7 +18,7 @@ from gradcheck.spec.case import Case, GradientPlan
 
 #: The checks that judge one gradient; those that call a backward again and again are switched on where they are meant.
 OF_GRADIENTS = ("gradient", "reduction", "per_sample", "vacuity")
-ALL = ("contract", "gradient", "reduction", "per_sample", "accumulation", "vacuity")
+ALL = ("contract", "gradient", "reduction", "output_error", "per_sample", "accumulation", "vacuity")
 
 
 def case(

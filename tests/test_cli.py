@@ -77,7 +77,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """tiny.yaml; for each plugin NAME.py and NAME.yaml, which uses it; bad.yaml; nothing.yaml; an empty folder."""
     specs = {name: TINY.replace("  - linear", f"  - {name}\n  - linear").replace("tiny", name) for name in PLUGINS}
     specs |= {"tiny": TINY, "bad": TINY.replace("linear:", "linaer:")}
-    off = ("contract", "gradient", "reduction", "per_sample", "accumulation")
+    off = ("contract", "gradient", "reduction", "output_error", "per_sample", "accumulation")
     specs["nothing"] = TINY + f"checks: {{{', '.join(f'{name}: false' for name in off)}}}\n"
     for name, text in specs.items():
         (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
@@ -429,3 +429,34 @@ def test_validate(call: Run) -> None:
     assert note.startswith("twice.yaml:7:5: `twice` is not a built-in layer; it may come from a plugin")
     assert last == "2 specs read, 0 refused."
     assert call("validate", "bad.yaml", "tiny.yaml").stdout.endswith("\n2 specs read, 1 refused.\n")
+
+
+def test_reports_of_every_format_in_one_run_are_the_same_bytes_again(call: Run, folder: Path) -> None:
+    formats = ("junit", "sarif", "github", "gitlab", "markdown", "json", "concise", "full")
+    options = [option for fmt in formats for option in ("--report", f"{fmt}=report.{fmt}")]
+    written = []
+    for _ in range(2):
+        assert call("run", "twice.yaml", "tiny.yaml", "--plugin", "twice.py", *options).returncode == 1
+        written.append({fmt: (folder / f"report.{fmt}").read_bytes() for fmt in formats})
+    assert written[0] == written[1]
+    assert all(written[0].values())
+    (rule,) = json.loads(written[0]["sarif"])["runs"][0]["tool"]["driver"]["rules"]
+    assert "## How to repair" in rule["help"]["text"]
+    assert b"file=twice.py,line=7," in written[0]["github"]
+
+
+def test_lines_of_user_code_are_no_commands_of_github(call: Run) -> None:
+    result = call("run", "noisy.yaml", "--plugin", "noisy.py", "--format", "github")
+    lines = result.stderr.splitlines()
+    stop, end = (lines.index(next(line for line in lines if line.startswith(word))) for word in ("::stop-c", "::error"))
+    word = lines[stop].removeprefix("::stop-commands::")
+    assert len(word) == 32
+    assert stop < end < lines.index(f"::{word}::")
+    assert "::" not in result.stdout
+
+
+def test_only_failures_leaves_out_what_passed(call: Run) -> None:
+    result = call("run", "twice.yaml", "tiny.yaml", "--plugin", "twice.py", "--only-failures")
+    assert result.returncode == 1
+    assert "tiny" not in result.stdout
+    assert "2 specs: 1 pass, 1 fail" in result.stdout

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from gradcheck._cli_select import Selection, code_prefix, exit_code, worst_exit
+from gradcheck._cli_select import Selection, exit_code, worst_exit
 from gradcheck.errors import UsageError
 from gradcheck.findings import CheckResult, Counts, Finding, Row, SpecReport
+from gradcheck.silencing import code_prefix
 
 
 def row(verdict: str, counts: Counts) -> Row:

@@ -163,6 +163,16 @@ def test_tensor_below_its_own_errors_is_vacuous_and_is_asked_only_for_agreement(
     assert not compare([np.nan], [np.nan]).vacuous
 
 
+def test_entry_at_a_kink_has_no_part_in_whether_its_tensor_is_vacuous() -> None:
+    kink = np.array([False, True])
+    tensor = compare([1e-10, 0.5], [5e-10, 1.0], kink=kink, noticeable=1e-6)
+    assert tensor.vacuous
+    assert judge(tensor) == ["pass", "fail"]
+    assert not compare([0.0], [0.0], kink=np.array([True])).vacuous
+    coarse = compare([1e-10, 0.5], [5e-10, 0.6], bar=[BAR, 1.0], kink=kink, noticeable=1e-6)
+    assert judge(coarse) == ["pass", "inconclusive"]
+
+
 def test_tensor_whose_error_could_hide_a_gradient_is_not_vacuous() -> None:
     coarse = compare([0.1], [0.2], bar=0.5, noticeable=1e-3)
     assert not coarse.vacuous

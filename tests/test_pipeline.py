@@ -285,4 +285,6 @@ def test_text_that_is_no_spec_is_refused_with_every_problem() -> None:
 
 
 def test_checks_are_found_by_walking_their_folder() -> None:
-    assert check_names() == ["accumulation", "contract", "gradient", "per_sample", "reduction", "vacuity"]
+    assert check_names() == [
+        "accumulation", "contract", "gradient", "output_error", "per_sample", "reduction", "vacuity",
+    ]  # fmt: skip

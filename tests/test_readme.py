@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_the_shown_plugin_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    _, layer, bags, loss = blocks("python")
+    _, gate, layer, bags, loss = blocks("python")
     Path("mine.py").write_text(f"{layer}\n\n{bags}\n\n{loss}", encoding="utf-8")
     Path("mine.yaml").write_text(
         "data:\n"
@@ -110,6 +111,9 @@ def test_the_shown_plugin_works(
         encoding="utf-8",
     )
     assert main(["run", "mine.yaml", "--plugin", "mine.py"]) == 0
+    shown: dict[str, Any] = {"__name__": "shown"}
+    exec(gate, shown)
+    shown["test_tanh"]()
     Path("bags.yaml").write_text(
         "data:\n"
         "  batch_size: 3\n"

@@ -55,6 +55,8 @@ _SPACES: tuple[tuple[tuple[int, int], ...], ...] = (
 )  # fmt: skip
 #: The same for one of integers, and the share of the nets that start from such a sample.
 _INTEGER_SPACE, _INTEGER_SHARE = ((3, 8),), 0.12
+#: 1 - |cos| of what counts as parallel.
+_PARALLEL = 1e-9
 #: How often a layer with several inputs takes another activation than the last one for each of them, if any fits.
 _OTHER_OPERANDS = 0.8
 #: How often a layer with the parameters of another is put in a place, if any fits: the same layer again, or one that is
@@ -361,7 +363,8 @@ class _Drawing:
     def _predictions(self, loss: Loss) -> tuple[str, ...]:
         """The last activation and as many others of its shape as the loss takes; all parameters for a penalty.
 
-        Where there are too few of them, the others stand behind an activation function of their own.
+        What is a multiple of the last one in every sample is no other: nothing depends on their angle. Where there are
+        too few of them, the others stand behind an activation function of their own.
         """
         if loss.of_parameters:
             placed = dict.fromkeys(name for node in self.assembly.nodes for name in node.parameters.values())
@@ -369,13 +372,13 @@ class _Drawing:
                 raise _Misfit("the net has no parameters that could be penalised")
             return tuple(placed)
         last, arrays, count = self.activations[-1], self.assembly.arrays, predictions(loss) - 1
-        others = [name for name in self.activations[:-1] if not np.array_equal(arrays[name], arrays[last])]
-        alike = [name for name in others if arrays[name].shape == arrays[last].shape]
+        alike = [name for name in self.activations[:-1] if not _no_pair(arrays[name], arrays[last])]
         chosen = [str(name) for name in self.rng.permutation(alike)[:count]]
         known = [str(name) for name in self.rng.permutation(_BESIDE) if name in self.units.layers]
-        if len(chosen) + len(known) < count:
+        chosen += [self._behind(last, self.units.layers[name]()) for name in known[: count - len(chosen)]]
+        if len(chosen) < count or any(_no_pair(arrays[name], arrays[last]) for name in chosen):
             raise _Misfit(f"{loss} takes more predictions of the shape {arrays[last].shape} than there are")
-        return (last, *chosen, *[self._behind(last, self.units.layers[k]()) for k in known[: count - len(chosen)]])
+        return (last, *chosen)
 
     def _in_domain(self, loss: Loss, chosen: tuple[str, ...]) -> tuple[str, ...]:
         """Those activations, where the loss has no value at one of them behind a layer after which it has."""
@@ -443,6 +446,15 @@ def _with_steps(assembly: Assembly, steps: Sequence[Step]) -> Assembly:
     for step in steps:
         assembly.add(step.name, step.layer, step.inputs, written=step.written)
     return assembly
+
+
+def _no_pair(x: Array, y: Array) -> bool:
+    """Whether their shapes differ, or every sample of the one is a multiple of that of the other."""
+    if x.shape != y.shape:
+        return True
+    x, y = x.reshape(len(x), -1), y.reshape(len(y), -1)
+    lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+    return bool(np.all(np.abs(np.abs(np.sum(x * y, axis=1)) - lengths) <= _PARALLEL * lengths))
 
 
 def _background(rng: Rng, x: Array) -> Array:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck._ground import Ground
 from gradcheck.checks._contents import contents
-from gradcheck.evidence import Evidence
 from gradcheck.gradients.numeric.schemes import scale_of
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
@@ -51,10 +53,10 @@ class Callee:
     parameters  the names by which forward takes what it is differentiated by
     """
 
-    def __init__(self, evidence: Evidence, part: Node | Term, reduction: str | None = None) -> None:
+    def __init__(self, ground: Ground, part: Node | Term, reduction: str | None = None) -> None:
         self.part, self.reduction = part, reduction
-        self.arrays, self.samples = evidence.analytic.trace.arrays, evidence.stage.samples
-        self.unit, self.underflow = evidence.unit, evidence.underflow
+        self.arrays, self.samples = ground.analytic.trace.arrays, ground.stage.samples
+        self.unit, self.underflow = ground.unit, ground.underflow
         self.owner: Layer | Loss = part.layer if isinstance(part, Node) else part.loss
         self.inputs = part.inputs if isinstance(part, Node) else part.predictions
         self.parameters = dict(part.parameters) if isinstance(part, Node) else {}
@@ -153,9 +155,13 @@ def _drawn(y: Any, draw: int, position: int) -> Any:
     array = np.asarray(y)
     if array.dtype.kind != "f":
         return np.zeros_like(array)
-    numbers = np.random.default_rng([draw, position, array.size]).standard_normal(array.shape)
-    few = np.round(numbers * _DIGITS) / _DIGITS
-    return few.astype(array.dtype)[()] if array.ndim == 0 else few.astype(array.dtype)
+    return _few_digits(array.shape, array.dtype.str, draw, position).copy()[()]
+
+
+@lru_cache(maxsize=64)
+def _few_digits(shape: tuple[int, ...], dtype: str, draw: int, position: int) -> Array:
+    numbers = np.random.default_rng([draw, position, math.prod(shape)]).standard_normal(shape)
+    return np.asarray(np.round(numbers * _DIGITS) / _DIGITS, dtype=dtype)
 
 
 def _copied(given: Any) -> Any:

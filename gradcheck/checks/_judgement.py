@@ -51,7 +51,7 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     comparison = Comparison(
         evidence.gradient(name), found.value, found.error + evidence.underflow, bar, selected,
         RESOLUTION[evidence.case.dtype], rtol=evidence.case.gradient.rtol, defined=evidence.defined,
-        usual=evidence.usual(name),
+        usual=evidence.usual(name), kink=found.kink,
     )  # fmt: skip
     if comparison.vacuous:
         comparison = replace(comparison, noticeable=evidence.noticeable(name))

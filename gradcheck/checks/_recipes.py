@@ -54,6 +54,22 @@ def wrong(divisors: Sequence[float], whole: float, samples: int, mean: str) -> l
     return found
 
 
+def regulariser_recipes(micro_batches: int, divisor: float | None) -> list[Recipe]:
+    """The right recipe for a penalty on parameters, with the gradient r, then the usual mistakes; one factor for each.
+
+    divisor  D that the losses of samples are divided by; None where it is not known, or there is none
+    """
+    k = micro_batches
+    found = [
+        Recipe("once", "r", (1.0,)),
+        Recipe("once per micro-batch", "K r", (float(k),), "adding it in every micro-batch"),
+    ]
+    if divisor is not None and divisor not in (1, k):
+        mistake = "adding it to the losses before they are divided"
+        found.append(Recipe("divided with the losses", "K r / D", (k / divisor,), mistake))
+    return found
+
+
 def partitions(samples: int, elementwise: bool = False) -> dict[str, tuple[int, ...]]:
     """Ways to cut a batch, by name, without those that there are not for so few samples.
 

@@ -3,7 +3,8 @@
 ## What it is
 The batch is cut into micro-batches: equal ones, uneven ones (7 : 2 : 4), some with a partial last window, one sample
 alone and the rest. Under `sum` their gradients must add up to that of the batch (GC401); under a reduction that
-divides, each times its own divisor, Σ Dₖ gₖ = D g (GC402). Judged by rounding alone: γ_K Σ|gₖ| + 10 s. The report says
+divides, each times its own divisor, Σ Dₖ gₖ = D g (GC402). What belongs to no sample, a penalty on parameters, is
+counted once, and not in each micro-batch again (GC403). Judged by rounding alone: γ_K Σ|gₖ| + 10 s. The report says
 which recipe is right for this loss, and by how much the usual wrong ones would be off on this batch, relative to the
 gradient of all parameters: ‖wrong - right‖ / ‖right‖.
 
@@ -37,6 +38,7 @@ from gradcheck.checks._base import Outcome, finding, number, of_term, without_we
 from gradcheck.checks._divisors import counted
 from gradcheck.checks._parts import Parts, Wrong, disagreeing, not_cut, place
 from gradcheck.checks._recipes import Recipe, partitions, right, wrong
+from gradcheck.checks._regularisers import TEXTS, counted_again, penalised_twice, recipes
 from gradcheck.errors import LayerFailure
 from gradcheck.evidence import Evidence, reductions
 from gradcheck.findings import CheckResult, Finding, worst_verdict
@@ -45,7 +47,8 @@ from gradcheck.network import Term
 
 Array = NDArray[Any]
 NAME = "accumulation"
-CODES = ("GC401", "GC402")
+CODES = ("GC401", "GC402", "GC403")
+EXPLAINED = TEXTS
 #: Less than this is rounding: a recipe that is off by no more is right on this batch.
 _OFF = 1e-6
 
@@ -61,13 +64,19 @@ def run(evidence: Evidence) -> Outcome:
         result, found = _term(evidence, position, term, len(findings))
         results.append(result)
         findings += found
+    for first, second, names in penalised_twice(evidence.case.network.terms):
+        message = (
+            f"{second.name}: the same penalty as {first.name} on {_listed(names)}, which it counts twice; let the "
+            "patterns of both fit different parameters, or give one term the sum of both weights"
+        )
+        findings.append(finding(evidence, NAME, len(findings) + 1, "GC403", second.name, message, severity="warning"))
     return Outcome(tuple(results), tuple(findings))
 
 
 def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding]]:
     reason = without_weight(term)
     if not reason and not any(name in evidence.stage.samples for name in term.predictions):
-        reason = f"{term.name} is no loss of samples: it is counted once, whatever the micro-batches"
+        return _penalty(evidence, position, term), []
     if not reason and "sum" not in reductions(term):
         reason = f"{term.name} has no reduction `sum`, so there is nothing to add up"
     if reason:
@@ -97,6 +106,27 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
     return CheckResult(NAME, findings[0].code if findings else "GC401", verdict, measured=measured), findings
 
 
+def _penalty(evidence: Evidence, position: int, term: Term) -> CheckResult:
+    """A term that no sample belongs to: what it is worth once, and what counting it again would be off by."""
+    of_samples = [other for other in evidence.case.network.terms if not other.loss.of_parameters]
+    divisor = None
+    if len(of_samples) == 1:
+        other = evidence.case.network.terms.index(of_samples[0])
+        divisor = _divisor(of_samples[0], of_samples[0].reduction, evidence.stage.arrays,
+                           evidence.analytic.trace.losses[other])  # fmt: skip
+    cuts = recipes(evidence, position, divisor)
+    said = [f"{of_term(evidence, term)}{sentence}" for sentence in _of_penalty(cuts)]
+    measured = {"term": term.name, "reduction": term.reduction, "partitions": cuts, "sentences": said}
+    return CheckResult(NAME, "GC401", "pass", measured=measured)
+
+
+def _of_penalty(cuts: Sequence[dict[str, Any]]) -> list[str]:
+    uneven = next((cut for cut in cuts if cut["name"] == "uneven"), cuts[0])
+    off = [f"{recipe['mistake']} would be off by {_percent(recipe['error'])}" for recipe in uneven["wrong"]]
+    said = "No loss of samples: add the penalty once, not once per micro-batch, and divide it by nothing. "
+    return [f"{said}In {len(uneven['samples'])} micro-batches {_listed(off)}."]
+
+
 def _cut(evidence: Evidence, term: Term, words: str, cut: Parts, told: int) -> tuple[dict[str, Any], list[Finding]]:
     """One way to cut the batch: whether the parts add up under each reduction, and what each recipe gives."""
     position = evidence.case.network.terms.index(term)
@@ -104,6 +134,9 @@ def _cut(evidence: Evidence, term: Term, words: str, cut: Parts, told: int) -> t
     apart = disagreeing(evidence, cut.batch, cut.rounding, cut, 1.0)
     if apart:
         layer = cut.where_lost(term, apart, cut.batch, 1.0)
+        again = counted_again(evidence, position, cut, apart)
+        if again is not None:
+            return facts, [_of_regulariser(evidence, layer, cut, again, told)]
         return facts, [_finding(evidence, layer, "sum", cut, apart, told)]
     for reduction in reductions(term):
         if term.elementwise and (reduction != term.reduction or words != "uneven"):
@@ -155,6 +188,17 @@ def _finding(
     parameter = name if name in evidence.names and name in own else None
     code = "GC402" if divisors else "GC401"
     return finding(evidence, NAME, told, code, layer, message, parameter, index=entry)
+
+
+def _of_regulariser(evidence: Evidence, layer: str, cut: Parts, off: float, told: int) -> Finding:
+    k = len(cut.sizes)
+    message = (
+        f"{layer}: under `sum` the gradients of micro-batches of {_listed(cut.sizes)} samples add up to that of the "
+        f"batch and {number(k - 1)} times another one, which is the same however the batch is cut, and grows with each "
+        f"cut: a regulariser belongs to no sample, and is counted in each of the {k} calls, which is off by "
+        f"{_percent(off)}; add it once, not once per micro-batch"
+    )
+    return finding(evidence, NAME, told, "GC403", layer, message)
 
 
 # Recipes --------------------------------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 ## What it is
 Each layer and each loss is called by itself, before any difference is taken. Its backward must be linear in the
 upstream gradient; forward and backward must leave the inputs, the parameters, the upstream gradient and the cache as
-they are, bit for bit; the same call must give the same numbers, whatever else was called before or in between.
-Linearity is an identity, judged by rounding alone: γ_K max|B| + 10 s.
+they are, bit for bit; the same call must give the same numbers, whatever else was called before or in between, and
+leave what earlier calls have returned. As a warning: NaN from backward at points where forward is finite (GC115), which
+are asked for beside the point of the run: all inputs 0, 50 or -50, one sample 0, the prediction the target. Linearity
+is an identity, judged by rounding alone: γ_K max|B| + 10 s.
 
 ## Why it is bad
 One comparison of two gradients does not see it: at one point, called once, such a backward may be right. In training it
@@ -24,11 +26,13 @@ where they are used, in the optimiser.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
+from gradcheck._ground import Ground
 from gradcheck.checks._base import Outcome, finding
 from gradcheck.checks._contract_texts import TEXTS
-from gradcheck.checks._questioning import breaches_of
+from gradcheck.checks._questioning import CHECK, all_breaches, breaches_of
 from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 
@@ -40,6 +44,11 @@ _HOLDS = (
     "Every backward is linear in its upstream gradient; calls repeat themselves, in any order, and change nothing that "
     "they are given."
 )
+
+
+def before(ground: Ground) -> Mapping[Hashable, Any]:
+    """Ask before any difference is taken: what is not repeatable, or remembers, has none."""
+    return {CHECK: all_breaches(ground)}
 
 
 def run(evidence: Evidence) -> Outcome:

@@ -28,10 +28,11 @@ from gradcheck.checks._vacuity import TEXTS, vacuity
 from gradcheck.compare import untested
 from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult
+from gradcheck.silencing import TEXTS as SILENCING
 
 NAME = "vacuity"
-CODES = ("GC601", "GC602", "GC603")
-EXPLAINED = TEXTS
+CODES = ("GC601", "GC602", "GC603", "GC604")
+EXPLAINED = {**TEXTS, **SILENCING}
 
 
 def run(evidence: Evidence) -> Outcome:

@@ -19,7 +19,7 @@ _BLOCK = 2**15
 
 
 def moved(array: Array, seed: int) -> Array:
-    """Every value times 1 ± one unit in the last place; the sign depends on the value alone.
+    """Every value times 1 ± one unit in the last place; the sign depends on the value alone, and on the seed.
 
     So zeros stay zero and ties stay tied: a move never leaves the branch that a piecewise function has taken there.
     """

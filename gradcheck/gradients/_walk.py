@@ -6,6 +6,7 @@ NaN is named at the layer that produced it. What is missing or unusable is NaN i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -49,7 +50,7 @@ class Walk:
         predictions = [self.trace.arrays[name] for name in term.predictions]
         try:
             with guarded(term.name, "backward", term.trusted):
-                result = term.loss.backward(upstream, _own(cache, term.trusted))
+                result = _own(term.loss.backward(upstream, _own(cache, term.trusted)), term.trusted)
         except LayerFailure as failure:
             self.failures.append(failure)
             result = tuple(None for _ in predictions)
@@ -58,10 +59,10 @@ class Walk:
 
     def through(self, node: Node) -> None:
         outputs = [self.trace.arrays[name] for name in node.outputs]
-        dy = tuple(self._at(name, y).copy() for name, y in zip(node.outputs, outputs, strict=True))
+        dy = [self._at(name, y) for name, y in zip(node.outputs, outputs, strict=True)]
         inputs = [self.trace.arrays[name] for name in node.inputs]
-        self.upstream = max(self.units[name] for name in node.outputs)
-        dx, parameters = self._call(node, dy if len(dy) > 1 else dy[0])
+        self.upstream = max([self.units[name] for name in node.outputs])
+        dx, parameters = self._call(node, tuple(dy) if len(dy) > 1 else dy[0])
         single = tuple(None for _ in inputs) if parameters is None else (dx,)
         self._add_inputs(node.name, node.inputs, inputs, dx if isinstance(dx, tuple) else single)
         self._add_parameters(node, parameters)
@@ -70,7 +71,9 @@ class Walk:
         """(dx, gradients by parameter name); (None, None) where backward gave nothing that can be used."""
         try:
             with guarded(node.name, "backward", node.trusted):
-                result = node.backward(dy, _own(self.trace.caches[node.name], node.trusted), self._frozen(node))
+                cache, trusted = self.trace.caches[node.name], node.trusted
+                result = node.backward(_own(dy, trusted), _own(cache, trusted), self._frozen(node))
+                result = _own(result, trusted)
         except LayerFailure as failure:
             self.failures.append(failure)
             return None, None
@@ -102,7 +105,7 @@ class Walk:
             message = f"{where}: backward returned {len(gradients)} input gradients for {len(inputs)} inputs"
             self.failures.append(LayerFailure("GC120", where, "backward", message))
             gradients = [None] * len(inputs)
-        failed = any(failure.node == where for failure in self.failures)
+        failed = bool(self.failures) and any(failure.node == where for failure in self.failures)
         for name, x, found in zip(names, inputs, gradients, strict=True):
             if x.dtype.kind == "f":
                 self._accumulate(
@@ -133,6 +136,8 @@ class Walk:
 
     def _frozen(self, node: Node) -> frozenset[str]:
         """Which of a layer's own parameters are frozen, by the names that forward uses."""
+        if not self.point.frozen:
+            return self.point.frozen
         return frozenset(local for local, key in node.parameters.items() if key in self.point.frozen)
 
     def _require_nothing(self, node: Node, local: str, found: Any) -> None:
@@ -173,7 +178,7 @@ class Walk:
             message = f"{subject}: {what} has shape {gradient.shape}; expected {array.shape}"
             self.failures.append(LayerFailure("GC120", where, "backward", message, parameter))
             return np.full_like(array, np.nan)
-        if not np.isfinite(gradient).all() and not self._tainted():
+        if not _is_finite(gradient) and not self._tainted():
             count = int(gradient.size - np.isfinite(gradient).sum())
             message = f"{subject}: {what} is NaN or Inf in {count} of {gradient.size} entries"
             self.failures.append(LayerFailure("GC115", where, "backward", message, parameter))
@@ -220,6 +225,12 @@ class Rounded(Walk):
         super()._accumulate(where, name, gradient)
 
 
+def _is_finite(array: Array) -> bool:
+    """Whether all numbers are: one sum says so, unless their squares overflow."""
+    squares = float(np.vdot(array, array)) if array.dtype == np.float64 else math.inf
+    return math.isfinite(squares) or bool(np.isfinite(array).all())
+
+
 def _greatest(array: Array) -> Array:
     """The greatest size of each sample's numbers: (N,)."""
     return np.asarray(np.max(np.abs(array).reshape(len(array), -1), axis=1, initial=0.0), dtype=np.float64)
@@ -242,6 +253,6 @@ def _upstream(term: Term, weight: float, reduction: str, losses: Any, arrays: Ma
     return np.full(losses.shape, weight / divisor, dtype=dtype)
 
 
-def _own(cache: Any, trusted: bool) -> Any:
-    """What forward has kept; a plugin's backward gets copies: it cannot change ours."""
-    return cache if trusted else copied_within(cache)
+def _own(given: Any, trusted: bool) -> Any:
+    """What a backward gets, or gives: of a plugin's a copy, so that neither side can change what the other has."""
+    return given if trusted else copied_within(given)

@@ -48,9 +48,8 @@ class Linear(Layer):
     def forward(self, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Any]:
         """y = x W + b."""
         y = x @ weight
-        if bias is not None:
-            y = y.astype(np.result_type(y, bias), copy=False)
-            y += bias  # in place, as a second array of this size costs more than the sum
+        if bias is not None:  # in place where it can be, as a second array of this size costs more than the sum
+            y = np.add(y, bias, out=y if y.dtype == bias.dtype else None)
         return y, (x, weight, bias is not None)
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:

@@ -17,11 +17,11 @@ class Tanh(Layer):
 
     forward     y  = tanh x                         x, y (...)
 
-    backward    dx = dy 4 σ(2x) σ(−2x)              dx   (...)
+    backward    dx = dy 4 e / (1 + e)²              dx   (...)     e = e^−2|x|
 
     verified    torch.tanh; a scalar formula
 
-    4 σ(2x) σ(−2x) is 1 − y², without the cancellation where y is close to ±1; σ is the logistic function.
+    4 e / (1 + e)² is 1 − y², without the cancellation where y is close to ±1.
     """
 
     elementwise = True
@@ -31,6 +31,6 @@ class Tanh(Layer):
         return np.tanh(x), x
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
-        """dx = dy 4 σ(2x) σ(−2x)."""
+        """dx = dy 4 e / (1 + e)²."""
         x = cache
         return dy * tanh_slope(x), {}

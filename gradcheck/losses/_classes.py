@@ -112,7 +112,8 @@ def _are_probabilities(target: Array, shape: Shape) -> bool:
 
 def without_axis(shape: Shape, axis: int) -> Shape:
     """The shape of the positions, each of which has all classes."""
-    return tuple(np.delete(shape, axis).tolist())
+    axis %= len(shape)
+    return shape[:axis] + shape[axis + 1 :]
 
 
 def require_class_axis(shape: Shape, axis: int) -> None:

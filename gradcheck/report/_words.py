@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from gradcheck.findings import CheckResult, Finding, Kink, LayerRow, Report, Row, SpecReport
+from gradcheck.findings import CheckResult, Finding, Kink, LayerRow, Row, SpecReport
 
 SEVERITIES = ("error", "warning", "note")
+#: Verdicts of what did not pass.
+FAILING = ("refused", "fail", "inconclusive")
 CHECKS = {
     "contract": "contract of backward",
     "gradient": "gradient",
     "reduction": "sum versus mean",
+    "output_error": "output error",
     "per_sample": "per-sample versus batch",
     "accumulation": "micro-batches versus batch",
 }
@@ -134,6 +137,11 @@ def _kink(row: Row, kink: Kink) -> str:
     )
 
 
+def index(numbers: Sequence[int] | None) -> str:
+    """`[3, 5]`; empty where there is none."""
+    return f"[{', '.join(map(str, numbers))}]" if numbers is not None else ""
+
+
 def _at(name: str, index: Sequence[int]) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
@@ -239,17 +247,17 @@ def undecided_share(row: Row) -> str:
 
 def counts(spec: SpecReport) -> str:
     """`107 entries checked: 67 pass, 40 fail, 0 inconclusive, 0 kink`; or directions."""
-    return _counted(spec.counts.total, spec.drawn, _numbers(spec), _along(spec))
+    return counted(spec.counts.total, spec.drawn, numbers(spec), along(spec))
 
 
-def _counted(entries: int, drawn: int, checked: Sequence[int], along: Sequence[int]) -> str:
+def counted(entries: int, drawn: int, checked: Sequence[int], along: Sequence[int]) -> str:
     """Entries, directions, or both: what there is nothing of is left out, unless there is nothing at all."""
     said = [tally(plural(entries, "entry") + " checked", *checked)] if entries or not drawn else []
     said += [tally(plural(drawn, "direction") + " probed", *along)] if drawn else []
     return "; ".join(said)
 
 
-def _along(spec: SpecReport) -> tuple[int, int, int, int]:
+def along(spec: SpecReport) -> tuple[int, int, int, int]:
     """Directions that pass, fail, could not be decided, or met a kink; those of one row that do neither are alike."""
     passed = fail = undecided = kink = 0
     for row in spec.rows:
@@ -265,127 +273,17 @@ def tally(what: str, passed: int, fail: int, inconclusive: int, kink: int) -> st
     return f"{what}: {passed:,} pass, {fail:,} fail, {inconclusive:,} inconclusive, {kink:,} kink"
 
 
-def _numbers(spec: SpecReport) -> tuple[int, int, int, int]:
+def numbers(spec: SpecReport) -> tuple[int, int, int, int]:
     c = spec.counts
     return c.passed, c.fail, c.inconclusive, c.kink
 
 
-def conclusion(spec: SpecReport) -> str:
-    """The verdict on one spec, in a sentence or two."""
-    if spec.verdict == "refused":
-        return f"This spec was not run: {plural(len(spec.errors), 'problem')}."
-    guilty = [finding for finding in roots(spec) if finding.severity == "error"]
-    sentences = [_agreement(spec), _guilt(guilty), _equivalences(spec)]
-    return " ".join(filter(None, sentences))
-
-
 def directions_at_kinks(spec: SpecReport) -> str:
     """What became of the directions that met a kink; empty if there are none."""
-    *_, met = _along(spec)
+    *_, met = along(spec)
     if not met:
         return ""
     return (
         f"{plural(met, 'direction')} met a kink (a relu at 0, a tie in a maximum), where there is no derivative, so "
         "each layer on the path was judged alone: backward says one of the slopes allowed."
     )
-
-
-def brief(spec: SpecReport) -> str:
-    """The verdict on a spec without failures, in half a line."""
-    c = spec.counts
-    passed, _, _, met = _along(spec)
-    kinks = f", {c.kink + met:,} on a kink" if c.kink + met else ""
-    what = plural(passed, "direction") if spec.drawn else plural(c.passed, "entry")
-    agree = "agrees" if what.startswith("1 ") else "agree"
-    return f"{what} {agree} {_how_closely(spec)}{kinks}."
-
-
-def _how_closely(spec: SpecReport) -> str:
-    agreeing = (row.max_rel_error for row in spec.rows if not _fails(row))
-    closest = max(agreeing, default=0.0, key=_nan_is_worst)
-    return f"to a relative error of at most {number(closest)}" if closest else "exactly"
-
-
-def _fails(row: Row) -> bool:
-    return bool(row.counts.fail or (row.directions and row.directions["fail"]))
-
-
-def _agreement_along(spec: SpecReport) -> str:
-    passed, fail, undecided, kink = _along(spec)
-    if passed == spec.drawn:
-        return (
-            f"Along every direction, {_how_closely(spec)}, the slopes agree: at this point, backward is the derivative "
-            "of forward, but for mistakes that are too small to be seen or cancel along all of them."
-        )
-    parts = [
-        (fail, "disagrees", "disagree"),
-        (undecided, "could not be decided", "could not be decided"),
-        (kink, "meets a kink", "meet a kink"),
-    ]
-    said = [f"{n:,} {one if n == 1 else many}" for n, one, many in parts if n]
-    return f"Of {plural(spec.drawn, 'direction')}, {listed(said)}."
-
-
-def _agreement(spec: SpecReport) -> str:
-    c = spec.counts
-    if spec.drawn:
-        return _agreement_along(spec)
-    if not c.total:
-        return "No entry was compared."
-    how_closely = _how_closely(spec)
-    if all(row.untested == row.checked for row in spec.rows):
-        return "Nothing was tested: every gradient is zero within its error bar."
-    if c.passed == c.total == sum(row.entries for row in spec.rows if not row.frozen):
-        return f"Every entry agrees {how_closely}: at this point, backward is the derivative of forward."
-    if c.passed == c.total:
-        return f"Every entry asked for agrees {how_closely}."
-    parts = [
-        (c.fail, "disagrees", "disagree"),
-        (c.inconclusive, "could not be decided", "could not be decided"),
-        (c.kink, "sits on a kink", "sit on a kink"),
-    ]
-    said = [f"{n:,} {one if n == 1 else many}" for n, one, many in parts if n]
-    if c.passed and not c.fail:
-        said.append(f"the other {c.passed:,} agree {how_closely}")
-    return f"Of {plural(c.total, 'entry')}, {listed(said)}."
-
-
-def _nan_is_worst(value: float) -> float:
-    return math.inf if math.isnan(value) else value
-
-
-def _equivalences(spec: SpecReport) -> str:
-    held, broken = (
-        list(
-            dict.fromkeys(check_title(c) for c in spec.checks if c.check not in ABOUT_ENTRIES and c.verdict == verdict)
-        )
-        for verdict in ("pass", "fail")
-    )
-    if broken:
-        return f"Broken: {listed(broken)}."
-    return f"{listed(held).capitalize()} {'holds' if len(held) == 1 else 'hold'}." if held else ""
-
-
-def _guilt(guilty: Sequence[Finding]) -> str:
-    codes: dict[str, dict[str, None]] = {}
-    for finding in guilty:
-        if not finding.layer:
-            continue
-        codes.setdefault(finding.layer, {})[f"{finding.code} {finding.name}"] = None
-    blamed = [f"{'the loss' if who == 'loss' else f'layer {who}'} ({', '.join(what)})" for who, what in codes.items()]
-    return f"Guilty: {listed(blamed)}." if blamed else ""
-
-
-def total(report: Report) -> str:
-    """One sentence over all specs: `3 specs: 2 pass, 1 fail; 1,204 entries checked: ...`."""
-    verdicts = [spec.verdict for spec in report.specs]
-    said = [f"{verdicts.count(v):,} {v.replace('_', ' ')}" for v in dict.fromkeys(sorted(verdicts, key=_best_first))]
-    checked, along = (
-        [sum(column) for column in zip(*map(counted, report.specs), strict=True)] for counted in (_numbers, _along)
-    )
-    entries = _counted(sum(checked), sum(along), checked, along)
-    return f"{plural(len(verdicts), 'spec')}: {', '.join(said)}. {entries}."
-
-
-def _best_first(verdict: str) -> int:
-    return ("pass", "kink", "not_applicable", "inconclusive", "fail", "refused").index(verdict)

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from gradcheck.findings import Report, SpecReport
+from gradcheck.report import _conclusions as conclusions
 from gradcheck.report import _words as words
+from gradcheck.report._tellings import failures
 
 
 def write(report: Report, stream: TextIO) -> None:
     """Write the lines of every spec, then the total."""
-    for spec in report.specs:
+    for spec in failures(report) if report.only_failures else report.specs:
         stream.writelines(f"{' '.join(line.split())}\n" for line in _lines(spec))
-    stream.write(words.total(report) + "\n")
+    stream.write(conclusions.total(report) + "\n")
 
 
 def _lines(spec: SpecReport) -> Iterator[str]:

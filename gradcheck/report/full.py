@@ -6,10 +6,11 @@ the terminal, 80 columns in a pipe (or $COLUMNS); colours only underline what wo
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from rich.box import SIMPLE_HEAD, Box
@@ -19,7 +20,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from gradcheck.findings import CheckResult, Finding, Report, Row, SpecReport
+from gradcheck.report import _conclusions as conclusions
 from gradcheck.report import _words as words
+from gradcheck.report._tellings import failures, noted
 
 #: More findings than this are only counted: nobody reads the eleventh before mending the first.
 MOST_FINDINGS = 10
@@ -52,18 +55,27 @@ def write(report: Report, stream: TextIO) -> None:
     stream.writelines(line.rstrip() + "\n" for line in capture.get().splitlines())
 
 
+def text(report: Report, width: int = 80) -> str:
+    """The report without colours, so many columns wide."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=False, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        show(report, console)
+    return "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
+
+
 def show(report: Report, console: Console) -> None:
     """Print the report on a console of rich."""
     page = _Page(console)
     alone = len(report.specs) == 1
-    for number, spec in enumerate(report.specs):
-        if alone or spec.verdict not in _BRIEF:
+    shown = failures(report) if report.only_failures else report.specs
+    for number, spec in enumerate(shown):
+        if alone or spec.verdict not in _BRIEF or report.only_failures:
             if number:
                 page.blank()
-            _show_spec(page, spec)
+            (_show_failures if report.only_failures else _show_spec)(page, spec)
         else:
             _show_line(page, spec)
-    if not alone:
+    if not alone or not shown:
         _show_total(page, report)
 
 
@@ -130,19 +142,23 @@ def _verdict(verdict: str, before: str = "") -> Text:
 
 
 def _show_line(page: _Page, spec: SpecReport) -> None:
-    notes = words.plural(len(spec.findings), "note")
-    said = f": {words.brief(spec)}" + (f" {notes}." if spec.findings else "")
+    found = noted(spec)
+    said = f": {conclusions.brief(spec)}" + (f" {found}." if found else "")
     page.say(_verdict(spec.verdict).append("  ").append(spec.path, "bold").append(said))
 
 
 def _show_total(page: _Page, report: Report) -> None:
-    page.blank()
+    if failures(report) or not report.only_failures:
+        page.blank()
     for spec in report.specs:
         if spec.verdict not in _BRIEF:
             page.say(
-                _verdict(spec.verdict).append("  ").append(spec.path, "bold").append(f": {words.conclusion(spec)}")
+                _verdict(spec.verdict)
+                .append("  ")
+                .append(spec.path, "bold")
+                .append(f": {conclusions.conclusion(spec)}")
             )
-    page.say(_verdict(report.verdict).append(": ").append(words.total(report)))
+    page.say(_verdict(report.verdict).append(": ").append(conclusions.total(report)))
 
 
 def _show_spec(page: _Page, spec: SpecReport) -> None:
@@ -155,8 +171,29 @@ def _show_spec(page: _Page, spec: SpecReport) -> None:
         for check in spec.checks:
             _show_check(page, check)
         _show_findings(page, spec)
+        _show_silenced(page, spec)
     page.blank()
-    page.say(_verdict(spec.verdict).append(": ").append(words.conclusion(spec)))
+    _show_conclusion(page, spec)
+
+
+def _show_failures(page: _Page, spec: SpecReport) -> None:
+    """What did not pass, findings first: the worst entry is the first thing to be read."""
+    page.line(Text(spec.name, "bold").append(f"  {spec.path}", "not bold"))
+    _show_errors(page, spec)
+    _show_findings(page, replace(spec, findings=tuple(f for f in spec.findings if f.severity != "note")))
+    failing = [row for row in spec.rows if row.verdict in words.FAILING]
+    if failing:
+        page.blank()
+        _show_table(page, failing)
+    for check in spec.checks:
+        if check.verdict in words.FAILING:
+            _show_check(page, check)
+    page.blank()
+    _show_conclusion(page, spec)
+
+
+def _show_conclusion(page: _Page, spec: SpecReport) -> None:
+    page.say(_verdict(spec.verdict).append(": ").append(conclusions.conclusion(spec)))
     if not spec.errors:
         page.say(f"{words.counts(spec)}. Seed {spec.seed}.")
     if spec.replay:
@@ -204,10 +241,7 @@ def _show_rows(page: _Page, spec: SpecReport) -> None:
     if not spec.rows:
         return
     page.blank()
-    heads = ("gradient of", "shape", "entries", "worst\nerror", "error\nbar", "relative\nerror", "verdict")
-    if not page.table(heads, [_cells(row) for row in spec.rows], numeric=range(2, 6)):
-        for row in spec.rows:
-            page.say(_in_words(row), indent=2)
+    _show_table(page, spec.rows)
     for why, names in _grouped(spec.rows).items():
         whose = "" if len(names) == len(spec.rows) else f" ({words.listed(names)})"
         page.say(f"{why[0]}{whose}: {': '.join(filter(None, why[1:]))}.", indent=2)
@@ -220,6 +254,13 @@ def _show_rows(page: _Page, spec: SpecReport) -> None:
         _show_kinks(page, spec)
     if met := words.directions_at_kinks(spec):
         page.say(met, indent=2)
+
+
+def _show_table(page: _Page, rows: Sequence[Row]) -> None:
+    heads = ("gradient of", "shape", "entries", "worst\nerror", "error\nbar", "relative\nerror", "verdict")
+    if not page.table(heads, [_cells(row) for row in rows], numeric=range(2, 6)):
+        for row in rows:
+            page.say(_in_words(row), indent=2)
 
 
 def _show_seen(page: _Page, spec: SpecReport) -> None:
@@ -296,13 +337,25 @@ def _show_findings(page: _Page, spec: SpecReport) -> None:
         page.say(f"{words.plural(len(roots) - MOST_FINDINGS, 'finding')} more; --format json lists all of them.")
 
 
+def _show_silenced(page: _Page, spec: SpecReport) -> None:
+    excused = conclusions.silenced(spec)
+    if excused:
+        page.title("excused findings")
+        for sentence in excused:
+            page.say(sentence, indent=2)
+
+
 def _show_finding(page: _Page, spec: SpecReport, finding: Finding) -> None:
     page.blank()
     head = Text(finding.severity, _STYLES[finding.severity]).append(f" {finding.code} {finding.name}", "bold")
-    page.say(head.append(f": {words.subject(finding)}", "not bold"))
+    about = words.subject(finding)
+    page.say(head.append(f": {about}" if about else "", "not bold"))
     page.line(Text(f"at {words.place(spec, finding)}"), indent=2)
+    if finding.source:
+        page.line(Text(f"backward: {finding.source.path}:{finding.source.line}"), indent=2)
     page.say(finding.message, indent=2)
     _show_evidence(page, finding)
+    _show_layer_alone(page, finding)
     if finding.diagnosis:
         share = f"explains {finding.diagnosis.explains:.0%} of the discrepancy"
         page.say(f"{finding.diagnosis.name}: {finding.diagnosis.formula} ({share})", indent=2)
@@ -330,3 +383,19 @@ def _show_evidence(page: _Page, finding: Finding) -> None:
     for label, value in rows:
         grid.add_row(Text(label), Text(value))
     page.console.print(Padding(grid, (0, 0, 0, 4)))
+
+
+def _show_layer_alone(page: _Page, finding: Finding) -> None:
+    """A few entries of the guilty layer by itself, and where its wrong entries lie."""
+    if len(finding.entries) > 1:
+        page.say("The layer alone:", indent=2)
+        grid = Table.grid(*(Column(overflow="fold") for _ in range(4)), padding=(0, 2))
+        for entry in finding.entries:
+            analytic, numeric = words.pair(entry.analytic, entry.numeric)
+            share = f"{words.number(entry.analytic / entry.numeric)} ×" if entry.numeric else "-"
+            grid.add_row(*map(Text, (words.index(entry.index), analytic, numeric, share)))
+        page.console.print(Padding(grid, (0, 0, 0, 4)))
+    if finding.picture:
+        page.say("Where it is wrong (. right, - to # wrong):", indent=2)
+        for line in finding.picture:
+            page.line(Text(line), indent=4)

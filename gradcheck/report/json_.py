@@ -53,6 +53,9 @@ def _spec(spec: SpecReport) -> dict[str, Any]:
         "replay": spec.replay,
         "ignored": spec.ignored,
         "course": spec.course,
+        "silenced": [
+            {"by": each.by, "reason": each.reason, "finding": _finding(each.finding)} for each in spec.silenced
+        ],
     }
 
 
@@ -67,5 +70,5 @@ def _counts(counts: Counts) -> dict[str, int]:
 def _finding(finding: Finding) -> dict[str, Any]:
     fields = {**asdict(finding), "name": finding.name}
     first = ("id", "code", "name", "severity", "layer", "parameter", "index", "location", "message")
-    then = ("diagnosis", "consequence_of", "replay", "evidence")
+    then = ("diagnosis", "consequence_of", "replay", "evidence", "entries", "picture", "source")
     return {name: fields[name] for name in (*first, *then)}

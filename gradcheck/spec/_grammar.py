@@ -60,6 +60,7 @@ class Spec:
         Any, _section("modules", "Sub-networks by name, which may be used several times with the same parameters.")
     ] = None
     objective: Annotated[Literal[OBJECTIVES], _words("What a step makes of the loss.")] = "minimize"  # type: ignore[valid-type]
+    ignore: Annotated[Any, _section("ignore", "Findings that are known and all right, each with a reason.")] = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,17 @@ class GradientOptions:
 
 
 @dataclass(frozen=True)
+class IgnoreOptions:
+    """A finding that is known and all right."""
+
+    code: Annotated[str, _words("A code (GC114), the beginning of codes (GC1), or a code's name.")]
+    reason: Annotated[str, _words("Why it is all right."), Meta(extra_json_schema={"pattern": "\\S"})]
+    at: Annotated[str, _words("The layer or parameter, or a pattern (relu_*); by default all."), Meta(min_length=1)] = (
+        "*"
+    )
+
+
+@dataclass(frozen=True)
 class NoOptions:
     """A check without options."""
 
@@ -166,6 +178,7 @@ CHECKS: dict[str, type] = {
     "contract": NoOptions,
     "gradient": GradientOptions,
     "reduction": NoOptions,
+    "output_error": NoOptions,
     "per_sample": NoOptions,
     "accumulation": NoOptions,
     "vacuity": NoOptions,

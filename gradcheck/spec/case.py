@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gradcheck.findings import Location
 from gradcheck.network import Network, Point
+from gradcheck.silencing import Ignore
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Case:
     locations  where in the spec a layer (by name) or the loss (`loss`) is written
     left_out   the parameters that are not checked, though they are no constants
     objective  minimize, or maximize for a player that goes along the gradient
+    ignores    findings that are known and all right
     """
 
     path: str
@@ -41,11 +43,14 @@ class Case:
     dtype: str
     network: Network
     point: Point
-    checks: tuple[str, ...] = ("contract", "gradient", "reduction", "per_sample", "accumulation", "vacuity")
+    checks: tuple[str, ...] = (
+        "contract", "gradient", "reduction", "output_error", "per_sample", "accumulation", "vacuity",
+    )  # fmt: skip
     gradient: GradientPlan = GradientPlan()
     locations: Mapping[str, Location] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
     objective: str = "minimize"
+    ignores: tuple[Ignore, ...] = ()
 
     @property
     def skipped(self) -> frozenset[str]:

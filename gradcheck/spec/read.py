@@ -15,11 +15,13 @@ from gradcheck.catalogue import Catalogue
 from gradcheck.errors import LayerFailure, NothingSelected, Problem, SpecError, UsageError
 from gradcheck.findings import Location
 from gradcheck.network import Point
+from gradcheck.silencing import Ignore
 from gradcheck.spec._assembly import Builder
 from gradcheck.spec._checks import number_of, read_checks
 from gradcheck.spec._data import read_data
 from gradcheck.spec._grammar import CHECKS, LOSS, NOTES, GradientOptions, Spec
 from gradcheck.spec._hints import Mismatch
+from gradcheck.spec._ignore import read_ignore
 from gradcheck.spec._items import Graph, read_network
 from gradcheck.spec._modules import read_modules, require_all_used, require_limits
 from gradcheck.spec._options import Owner, convert_each, options_of, read_keys
@@ -54,14 +56,23 @@ class PluginFailure(Exception):  # noqa: N818 - a finding about user code
     name       the spec's name
     seed       the seed that the run has
     locations  where in the spec each layer (by name) and the loss (`loss`) is written
+    ignores    findings that are known and all right
     """
 
-    def __init__(self, failure: LayerFailure, name: str, seed: int, locations: Mapping[str, Location]) -> None:
+    def __init__(
+        self,
+        failure: LayerFailure,
+        name: str,
+        seed: int,
+        locations: Mapping[str, Location],
+        ignores: tuple[Ignore, ...] = (),
+    ) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.name = name
         self.seed = seed
         self.locations = locations
+        self.ignores = ignores
 
 
 def read_case(path: str, text: str, catalogue: Catalogue, overrides: Overrides = Overrides()) -> Case:
@@ -82,7 +93,7 @@ def read_case(path: str, text: str, catalogue: Catalogue, overrides: Overrides =
         raise NothingSelected(f"{path}: every check is switched off; leave one of them on: {quoted(proving)}")
     if reading.failure is not None:
         reading.failure.node = draft.written.get(reading.failure.node, reading.failure.node)
-        raise PluginFailure(reading.failure, draft.name, draft.seed, draft.locations)
+        raise PluginFailure(reading.failure, draft.name, draft.seed, draft.locations, draft.ignores)
     network, point = draft.builder.network()
     if not point.differentiable((*point.parameters, *point.inputs)):
         frozen = " that is not frozen" if point.frozen else ""
@@ -90,7 +101,7 @@ def read_case(path: str, text: str, catalogue: Catalogue, overrides: Overrides =
     plan = replace(draft.plan, entries=tuple(_entry(entry, point, draft.parameters) for entry in overrides.entries))
     return Case(
         path, draft.name, draft.seed, draft.dtype, network, point, draft.checks, plan, draft.locations,
-        draft.parameters.left_out(point.parameters), draft.objective,
+        draft.parameters.left_out(point.parameters), draft.objective, draft.ignores,
     )  # fmt: skip
 
 
@@ -115,6 +126,7 @@ class _Draft:
     written: Mapping[str, str]
     parameters: ParameterPlan
     objective: str
+    ignores: tuple[Ignore, ...]
 
 
 def _read(reading: Reading, text: str, overrides: Overrides) -> _Draft | None:
@@ -136,6 +148,7 @@ def _read(reading: Reading, text: str, overrides: Overrides) -> _Draft | None:
     graph = read_network(nodes.get("network"), arrays, modules, reading)
     losses = read_loss(nodes.get("loss"), graph, reading)
     parameters = read_parameters(nodes.get("parameters"), path, problems)
+    ignores = read_ignore(nodes.get("ignore"), path, problems)
     builder = Builder(arrays, parameters, seed, plain["dtype"], reading)
     within_limits = require_limits(graph, modules, problems)
     for item in graph.items if within_limits else ():
@@ -148,7 +161,8 @@ def _read(reading: Reading, text: str, overrides: Overrides) -> _Draft | None:
     locations = _locations(path, graph, losses) if within_limits else {}
     written = {name: own for name, own, _ in graph.layers()} if within_limits else {}
     return _Draft(
-        plain["name"], seed, plain["dtype"], checks, plan, builder, locations, written, parameters, plain["objective"]
+        plain["name"], seed, plain["dtype"], checks, plan, builder, locations, written, parameters, plain["objective"],
+        ignores,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from gradcheck.spec._grammar import (
     NAME_SCHEMA,
     ArrayOptions,
     Data,
+    IgnoreOptions,
     ItemOptions,
     ModuleOptions,
     Parameters,
@@ -67,6 +68,7 @@ def json_schema() -> Schema:
             "term": _unit(catalogue, "losses", losses, TermOptions),
             "checks": _checks(),
             "parameters": {**_object(Parameters), "minProperties": 1},
+            "ignore": {"type": "array", "items": _object(IgnoreOptions), "minItems": 1},
             "ties": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}},
             "modules": {
                 "type": "object",

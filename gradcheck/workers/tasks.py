@@ -24,7 +24,7 @@ from gradcheck import pipeline
 from gradcheck.catalogue import Catalogue
 from gradcheck.endings import Limit
 from gradcheck.errors import LayerFailure
-from gradcheck.evidence import Scene, prepare
+from gradcheck.evidence import Scene
 from gradcheck.gradients.numeric.ladder import Rungs
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.pipeline import Outcome
@@ -199,7 +199,7 @@ class _Kept:
         if isinstance(self.opened, Outcome):
             return None
         with suppress(LayerFailure):
-            return prepare(self.opened.case)
+            return pipeline.prepared(self.opened.case)
         return None
 
     @cached_property

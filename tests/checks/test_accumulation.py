@@ -10,10 +10,13 @@ from support import case, check
 from gradcheck.checks._recipes import partitions
 from gradcheck.findings import CheckResult, SpecReport
 from gradcheck.gradients.analytic import Objective, gradient
+from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses._base import Loss
 from gradcheck.losses.cross_entropy import CrossEntropy
+from gradcheck.losses.l1_penalty import L1Penalty
+from gradcheck.losses.l2_penalty import L2Penalty
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
 from gradcheck.pipeline import check_case
@@ -234,6 +237,129 @@ def test_layer_that_follows_one_sample_is_named_with_its_parameter() -> None:
     report = check(Linear(5), layer, x=X, checks=["accumulation"])
     (finding,) = errors(report)
     assert (finding.code, finding.layer, finding.parameter) == ("GC401", "wrong_linear_1", "wrong_linear_1.bias")
+
+
+# Regularisers ---------------------------------------------------------------------------------------------------------
+
+
+class Both(Layer):
+    """y = x W, and ½ Σ W² for every sample."""
+
+    def init(self, rng: Any, *x_shapes: Any) -> dict[str, Array]:
+        return {"weight": rng.standard_normal((x_shapes[0][-1], 2))}
+
+    def forward(self, x: Any, weight: Any) -> Any:
+        return (x @ weight, np.full(len(x), (weight * weight).sum() / 2)), (x, weight)
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        (dy, d_penalty), (x, weight) = dy, cache
+        return dy @ weight.T, {"weight": x.T @ dy + d_penalty.sum() * weight}
+
+
+class Penalised(Loss):
+    """Squared error and a tenth of the penalty, once in every call; `shared`: in each sample its share."""
+
+    reductions = ("sum", "mean")
+    shared = False
+
+    def forward(self, prediction: Any, penalty: Any, target: Any, reduction: str) -> Any:
+        divisor = target.size if reduction == "mean" else 1
+        share = np.full(len(target), 1 / divisor) if self.shared else np.eye(1, len(target))[0]
+        error = prediction - target
+        return (error**2).sum() / divisor + 0.1 * (share * penalty).sum(), (error, share, divisor)
+
+    def backward(self, upstream: Any, cache: Any) -> Any:
+        error, share, divisor = cache
+        return upstream * 2 * error / divisor, upstream * 0.1 * share
+
+
+class SharedPenalty(Penalised):
+    shared = True
+
+
+def penalised(loss: Loss, x: Array = X, target: Array = TARGET, **options: Any) -> SpecReport:
+    return check(Tanh(), Both(), x=x, loss=loss, target=target, **{"checks": ["gradient", "accumulation"], **options})
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_regulariser_in_every_call_is_found_and_its_error_predicted(dtype: str) -> None:
+    report = penalised(Penalised(), dtype=dtype)
+    (finding,) = errors(report)
+    assert (finding.code, finding.layer, verdict(report, "gradient")) == ("GC403", "loss", "pass"), told(report)
+    net = case(Tanh(), Both(), x=X, loss=Penalised(), target=TARGET)
+    whole = gradient(net.network, net.point, Objective(0, "sum")).gradients["both_1.weight"]
+    off = 2 * 0.1 * np.linalg.norm(net.point.arrays["both_1.weight"]) / np.linalg.norm(whole)
+    assert "and 2 times another one" in finding.message
+    assert f"is counted in each of the 3 calls, which is off by {100 * off:.2g} %" in finding.message
+    assert not errors(penalised(SharedPenalty(), dtype=dtype))
+
+
+def test_what_does_not_grow_with_the_cuts_is_no_regulariser() -> None:
+    class AgainstTheMean(Penalised):
+        def forward(self, prediction: Any, penalty: Any, target: Any, reduction: str) -> Any:
+            return super().forward(prediction - prediction.mean(axis=0), penalty, target, reduction)
+
+    assert [finding.code for finding in errors(penalised(AgainstTheMean(), checks=["accumulation"]))] == ["GC401"]
+    two = penalised(Penalised(), normal(2, 3), normal(2, 2))
+    assert [finding.code for finding in errors(two)] == ["GC401"], "one way to cut a batch proves no rule"
+
+
+def with_penalties(*losses: Loss, reduction: str = "mean", weight: float = 0.1, strength: float = 0.3) -> Any:
+    layers = [("a", Linear(4), ("input",)), ("b", Linear(2), ("a",))]
+    terms = [Term(Mse(), reduction, weight, ("b",), {"target": "target"}, name="loss_1")]
+    for k, loss in enumerate(losses):
+        terms.append(Term(loss, "once", strength, ("a.weight", "b.weight")[: k + 1], {}, name=f"loss_{k + 2}"))
+    return graph({"input": X, "target": TARGET}, layers, terms, checks=["accumulation"])
+
+
+def test_penalty_is_counted_once_and_the_usual_mistakes_are_off_as_predicted() -> None:
+    net = with_penalties(L2Penalty())
+    report = check_case(net)
+    penalty = result(report, 1)
+    assert (penalty.verdict, report.findings) == ("pass", ())
+    names = net.point.parameters
+
+    def flat(found: Any) -> Array:
+        return np.concatenate([found.gradients[name].ravel() for name in names])
+
+    whole, r = (
+        flat(gradient(net.network, net.point)),
+        0.3 * flat(gradient(net.network, net.point, Objective(1, "once"))),
+    )
+    for facts in penalty.measured["partitions"]:
+        k = len(facts["samples"])
+        losses = [
+            flat(gradient(net.network, net.point.take(range(end - size, end)), Objective(0, "sum")))
+            for size, end in zip(facts["samples"], np.cumsum(facts["samples"]), strict=True)
+        ]
+        of_samples = 0.1 * sum(losses) / TARGET.size
+        assert np.linalg.norm(of_samples + r - whole) <= 1e-14 * np.linalg.norm(whole)
+        by_name = {
+            "once per micro-batch": of_samples + k * r,
+            "divided with the losses": of_samples + k * r / TARGET.size,
+        }
+        assert [recipe["recipe"] for recipe in facts["wrong"]] == list(by_name)
+        for recipe in facts["wrong"]:
+            error = np.linalg.norm(by_name[recipe["recipe"]] - whole) / np.linalg.norm(whole)
+            assert error == pytest.approx(recipe["error"], rel=1e-9)
+    (said,) = penalty.measured["sentences"]
+    assert said.startswith(
+        "loss_2: No loss of samples: add the penalty once, not once per micro-batch, and divide it by "
+    )
+    assert "In 3 micro-batches adding it in every micro-batch would be off by " in said
+
+
+def test_under_sum_a_penalty_is_divided_by_nothing_anyhow() -> None:
+    cuts = result(check_case(with_penalties(L1Penalty(), reduction="sum")), 1).measured["partitions"]
+    assert [[recipe["recipe"] for recipe in facts["wrong"]] for facts in cuts] == [["once per micro-batch"]] * len(cuts)
+
+
+def test_same_penalty_on_one_parameter_twice_is_a_warning() -> None:
+    report = check_case(with_penalties(L2Penalty(), L2Penalty()))
+    (warning,) = report.findings
+    assert (warning.code, warning.severity, report.verdict) == ("GC403", "warning", "pass")
+    assert warning.message.startswith("loss_3: the same penalty as loss_2 on a.weight, which it counts twice; ")
+    assert not check_case(with_penalties(L2Penalty(), L1Penalty())).findings
 
 
 # What cannot be asked -------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gradcheck.findings import Counts, Report, Row, SpecReport
-from gradcheck.report import _words as words
+from gradcheck.report import _conclusions as conclusions
 from gradcheck.report import concise, full
 
 
@@ -56,10 +56,10 @@ def test_undecided_directions_have_a_line_of_their_own() -> None:
     ((row("a", "kink", 1, 0),), "1 direction agrees to a relative error of at most 1e-15, 3 on a kink."),
 ])  # fmt: skip
 def test_half_a_line(rows: tuple[Row, ...], words_: str) -> None:
-    assert words.brief(spec(*rows)) == words_
+    assert conclusions.brief(spec(*rows)) == words_
 
 
 def test_entries_and_directions_are_both_counted_over_all_specs() -> None:
     swept = SpecReport("b.yaml", "b", "pass", 0, (Row("x", (2,), 2, 2, "pass", Counts(passed=2)),))
-    total = words.total(Report("1", (swept, spec(row("a", "pass", 4, 0)))))
+    total = conclusions.total(Report("1", (swept, spec(row("a", "pass", 4, 0)))))
     assert "2 entries checked: 2 pass, 0 fail, 0 inconclusive, 0 kink; 4 directions probed: 4 pass" in total

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from gradcheck.findings import Counts, Finding, LayerRow, Report, Row, SpecReport
+from gradcheck.findings import Counts, Finding, LayerRow, Report, Row, Silenced, Source, SpecReport
 from gradcheck.report import full
 
 Written = Callable[..., str]
@@ -218,3 +218,28 @@ def test_frozen_and_shared_parameters_and_an_objective_to_be_maximized(passing: 
     assert "other linear (32, 8) 8 + 40 shared" in text
     assert "Every entry agrees" in text
     assert "maximized" not in written(full, of(passing))
+
+
+def test_only_failures_begins_with_the_worst_finding(
+    report: Report, passing: SpecReport, written: Written, snapshot: Snapshot
+) -> None:
+    text = written(full, replace(report, only_failures=True))
+    snapshot("full_only_failures.txt", text)
+    assert "specs/mlp.yaml" not in text
+    assert text.index("error GC115") < text.index("gradient of")
+    said = written(full, replace(of(passing), only_failures=True))
+    assert said.startswith("pass: 1 spec: 1 pass. 208 entries checked")
+    assert "gradient of" not in said
+
+
+def test_excused_findings_are_named(failing: SpecReport, written: Written) -> None:
+    silenced = tuple(Silenced(found, "spec", "it is known") for found in failing.findings[1:3])
+    text = written(full, of(replace(failing, findings=(), silenced=silenced)))
+    sentence = "GC100 unexplained-mismatch at [/foo].weight (and 1 gradient wrong only because of it), by the spec:"
+    assert f"{sentence} it is known" in " ".join(text.split())
+    assert "1 finding is excused." in " ".join(text.split())
+
+
+def test_the_place_of_the_backward_is_named(failing: SpecReport, written: Written) -> None:
+    finding = replace(failing.findings[1], source=Source("layers/mine.py", 19, 5, 19, 35))
+    assert "\n  backward: layers/mine.py:19\n" in written(full, of(replace(failing, findings=(finding,))))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import ALL
 
 from gradcheck.catalogue import Catalogue
 from gradcheck.errors import NothingSelected, SpecError, UsageError
@@ -33,7 +34,7 @@ def read(text: str = SPEC, path: str = "specs/first.yaml", **overrides: object) 
 def test_a_case_has_everything_that_a_run_needs() -> None:
     case = read(f"name: my spec\nseed: 3\ndtype: float32\nchecks: {{reduction: false}}\n{SPEC}")
     assert (case.path, case.name, case.seed, case.dtype) == ("specs/first.yaml", "my spec", 3, "float32")
-    assert case.checks == ("contract", "gradient", "per_sample", "accumulation", "vacuity")
+    assert case.checks == ("contract", "gradient", "output_error", "per_sample", "accumulation", "vacuity")
     assert case.gradient == GradientPlan()
     assert [node.name for node in case.network.nodes] == ["linear_1", "tanh_1", "head"]
     assert case.point.parameters == ("linear_1.weight", "linear_1.bias", "head.weight", "head.bias")
@@ -50,7 +51,7 @@ def test_a_case_has_everything_that_a_run_needs() -> None:
 def test_defaults() -> None:
     case = read()
     assert (case.name, case.seed, case.dtype) == ("first", 0, "float64")
-    assert case.checks == ("contract", "gradient", "reduction", "per_sample", "accumulation", "vacuity")
+    assert case.checks == ALL
     assert read(path="-").name == "stdin"
     assert read(path="specs/odd\nname.yaml").name == "odd\nname"
 
@@ -143,7 +144,7 @@ def test_entries_that_do_not_exist(written: str, message: str) -> None:
     assert str(error.value) == message
 
 
-EQUIVALENCES = ("contract", "reduction", "per_sample", "accumulation")
+EQUIVALENCES = ("contract", "reduction", "output_error", "per_sample", "accumulation")
 
 
 def test_nothing_is_selected_where_every_check_is_off() -> None:
@@ -151,7 +152,7 @@ def test_nothing_is_selected_where_every_check_is_off() -> None:
         read(f"checks: {{{', '.join(f'{name}: false' for name in EQUIVALENCES)}, gradient: false}}\n{SPEC}")
     assert str(error.value) == (
         "specs/first.yaml: every check is switched off; leave one of them on: `contract`, `gradient`, `reduction`, "
-        "`per_sample`, `accumulation`"
+        "`output_error`, `per_sample`, `accumulation`"
     )
 
 

@@ -41,6 +41,7 @@ REFUSED: list[dict[str, Any]] = [
     {"checks": []}, {"checks": {"gradients": {}}}, {"checks": {"gradient": 1}}, {"checks": {"reduction": {"a": 1}}},
     {"checks": {"gradient": {"method": "exact"}}}, {"checks": {"gradient": {"step": 0}}},
     {"checks": {"gradient": {"rtol": -1}}}, {"checks": {"gradient": {"rtol": None}}},
+    {"ignore": []}, {"ignore": [{"code": "GC1"}]}, {"ignore": [{"code": "GC1", "reason": " "}]}, {"ignore": "GC1"},
     {"parameters": None}, {"parameters": {}}, {"parameters": {"file": 3}},
     {"parameters": {"check": []}}, {"parameters": {"freeze": 3}}, {"parameters": {"tie": {}}},
     {"parameters": {"tie": {"a.b": 3}}}, {"objective": "max"}, {"modules": {}}, {"modules": None},

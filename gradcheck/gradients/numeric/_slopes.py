@@ -51,8 +51,8 @@ def sensitivities(losses: Callable[[Mapping[str, Array], int], Array], name: str
     features, size = array[0].size, max(1, _CHUNK // array.size)
     rows = []
     for first in range(0, features + 1, size):
-        tangents = _directions(together, first, min(first + size, features + 1))
-        rows.append(losses({name: array + 1j * h * tangents}, len(tangents)))
+        moved = _moved(array, h, together, first, min(first + size, features + 1))
+        rows.append(losses({name: moved}, len(moved)))
     found = np.concatenate(rows)
     alone = found[:-1].imag.T.reshape(-1, *array.shape)
     shares = (alone * together).reshape(found.shape[1], -1)
@@ -60,15 +60,16 @@ def sensitivities(losses: Callable[[Mapping[str, Array], int], Array], name: str
     return alone * (COMPLEX_STEP / h) if add_up.all() and _stays(found[:-1], found[-1], h) else None
 
 
-def _directions(together: Array, first: int, last: int) -> Array:
-    """Tangents in which one feature of all samples moves alone, and behind all of them the one called `together`."""
-    samples, features = len(together), together[0].size
-    tangents = np.zeros((last - first, samples, features))
+def _moved(array: Array, h: float, together: Array, first: int, last: int) -> Array:
+    """x + i h t, t moving one feature of all samples alone, and behind all of them the tangents called `together`."""
+    samples, features = len(array), array[0].size
+    moved = np.zeros((last - first, samples, features), dtype=complex)
+    moved.real = array.reshape(samples, features)
     alone = np.arange(first, min(last, features))
-    tangents[alone - first, :, alone] = 1
+    moved.imag[alone - first, :, alone] = h
     if last > features:
-        tangents[-1] = together.reshape(samples, features)
-    return tangents.reshape(-1, *together.shape)
+        moved.imag[-1] = h * together.reshape(samples, features)
+    return moved.reshape(-1, *array.shape)
 
 
 def _stays(stepped: Array, base: Array, h: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import shake_128
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
@@ -32,9 +32,10 @@ class Draws:
 
     def joint(self, shapes: Mapping[str, tuple[int, ...]], draw: int) -> Ray:
         """One direction of several tensors together."""
-        ends = list(accumulate(prod(shape) for shape in shapes.values()))
-        parts = np.split(self._signs(" ".join(shapes), draw, ends[-1]), ends[:-1])
-        return Ray({name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)})
+        ends = list(accumulate((prod(shape) for shape in shapes.values()), initial=0))
+        signs = self._signs(" ".join(shapes), draw, ends[-1])
+        parts = zip(shapes.items(), pairwise(ends), strict=True)
+        return Ray({name: signs[start:end].reshape(shape) for (name, shape), (start, end) in parts})
 
     def _signs(self, name: str, draw: int, count: int) -> Array:
         """1 and -1, as the bits of a hash say: the same on every machine."""
@@ -61,7 +62,7 @@ def size(gradient: Array) -> float:
     """Σ|g| in float64."""
     flat = gradient.reshape(-1)
     if flat.size <= _BLOCK:
-        return float(np.abs(flat).sum(dtype=np.float64))
+        return float(np.add.reduce(np.abs(flat), dtype=np.float64))
     blocks = (np.abs(flat[start : start + _BLOCK]) for start in range(0, flat.size, _BLOCK))
     return float(sum(float(np.sum(block, dtype=np.float64)) for block in blocks))
 

@@ -213,9 +213,9 @@ def _with_rounding(stage: Stage, name: str, question: Question, found: Estimate)
 
 
 def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sampled: Array) -> Iterator[float]:
-    """How the sampled entries change when every number moves by one unit in the last place, in a wider precision, and
-    by a shorter step, which has less of h² f‴ / 6. Every copy goes through every forward: so it is seen, too, if what
-    is read off slopes is something else.
+    """How the sampled entries change when every number moves by one unit in the last place, when every activation is
+    rounded once more, in a wider precision, and by a shorter step, which has less of h² f‴ / 6. All but the second are
+    asked of copies that go through every forward: so it is seen, too, if what is read off slopes is something else.
 
     A move may leave the branch of a layer that does not say where it has kinks, so only the usual change counts there;
     a wider precision takes the same branches.
@@ -224,18 +224,18 @@ def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sample
         return
     at = found.value.reshape(-1)[sampled]
 
-    def again(change: Callable[[Point], Point], step: float = found.step) -> Array:
-        other = stage.beside(change)
+    def again(other: Stage, step: float = found.step) -> Array:
         values: Array = climb(other, name, sampled, SCHEMES[found.scheme], only, np.array([step])).values[-1]
-        return values
+        change: Array = np.abs(values - at)
+        return change
 
     only = replace(question, others={})
-    for move in _MOVES:
+    for beside in (*(partial(stage.beside, move) for move in _MOVES), *(partial(stage.rounded, k) for k in _ROUNDED)):
         with suppress(LayerFailure):  # the move leaves the domain of a forward
-            yield float(np.median(np.abs(again(move) - at)))
-    yield float(np.max(np.abs(again(_same, _SHORT * found.step) - at)))
+            yield float(np.median(again(beside())))
+    yield float(np.max(again(stage.beside(_same), _SHORT * found.step)))
     with suppress(Exception):
-        yield float(np.max(np.abs(again(wider) - at)))
+        yield float(np.max(again(stage.beside(wider))))
 
 
 def _same(point: Point) -> Point:
@@ -248,3 +248,5 @@ def _moved(seed: int, point: Point) -> Point:
 
 #: To two points beside, one unit in the last place of every number away.
 _MOVES = (partial(_moved, 1), partial(_moved, 2))
+#: And where every activation is rounded once more: some roundings keep pace with every move of the point.
+_ROUNDED = (1, 2)

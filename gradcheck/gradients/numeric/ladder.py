@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.gradients.numeric.entries import Moves
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.schemes import Scheme, scale_of
-from gradcheck.gradients.numeric.sweep import Moves, Stage, perturbed_observables
+from gradcheck.gradients.numeric.sweep import Stage, perturbed_observables
 
 Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2
@@ -76,11 +77,14 @@ class Rungs:
     reduced: Mapping[Any, Array]
 
 
-def side_by_side(parts: Sequence[Rungs], order: Array | slice = slice(None)) -> Rungs:
+def side_by_side(parts: Sequence[Rungs], order: Array | None = None) -> Rungs:
     """The rungs of all entries from those of some at a time; then in another order, where one is given."""
+    if len(parts) == 1 and order is None:
+        return parts[0]
 
     def over(pieces: Sequence[Array]) -> Array:
-        return np.concatenate(pieces, axis=-1)[..., order]
+        whole = np.concatenate(pieces, axis=-1)
+        return whole if order is None else whole[..., order]
 
     return Rungs(
         parts[0].steps,
@@ -282,8 +286,10 @@ class _Climb:
         if not self.fused:
             product: Array = columns @ weights
             return product
-        blocks = columns.reshape(len(columns), -1, self.array.shape[0])
-        per_sample: Array = np.einsum("kbn,bn->kn", blocks, weights.reshape(-1, self.array.shape[0]))
+        if columns.shape[1] == self.samples:
+            return (columns * weights).reshape(-1)
+        blocks = columns.reshape(len(columns), -1, self.samples)
+        per_sample: Array = np.einsum("kbn,bn->kn", blocks, weights.reshape(-1, self.samples))
         return per_sample.reshape(-1)
 
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._ties import untied
+from gradcheck.gradients.numeric.entries import Moves
 from gradcheck.gradients.numeric.ladder import RATIO, Plateau, Rungs, ladder_steps, plateau
 from gradcheck.gradients.numeric.noise import measured_noise
 from gradcheck.gradients.numeric.schemes import SCHEMES, step_for
-from gradcheck.gradients.numeric.sweep import CHUNK, Moves
+from gradcheck.gradients.numeric.sweep import CHUNK
 
 Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2

@@ -48,14 +48,20 @@ _HIDDEN, _SMALL_PART, _NEARLY_ALL = 0.5, 0.25, 0.9
 _JUMP = 0.1
 #: Either way its noise is so many times that of short moves, in as many outputs as are asked for at least.
 _ROUGHER = 64
+#: How often every activation is rounded once more.
+_ROUNDED = 4
 #: How often the noise of a layer is drawn and sent through the layers behind it.
 _DRAWS = 8
 _UNIT = float(np.finfo(np.float64).eps) / 2
 
 
 def forward_noise(stage: Stage) -> Array:
-    """Standard deviation of each observable's rounding error: (columns,)."""
-    variance: Array = rounding_noise(partial(_observables_along, stage)) ** 2
+    """Standard deviation of each observable's rounding error: (columns,).
+
+    Along a line some roundings keep pace: 1 - c of two vectors of which one is twice the other is always the same. So
+    that of every activation by itself counts, too.
+    """
+    variance: Array = np.maximum(rounding_noise(partial(_observables_along, stage)), _rounded_noise(stage)) ** 2
     for node in stage.network.nodes:
         if not node.trusted:
             variance = variance + _of_node(stage, node)
@@ -63,6 +69,18 @@ def forward_noise(stage: Stage) -> Array:
         if not term.trusted:
             variance = variance + _of_term(stage, position, term)
     noise: Array = np.sqrt(variance)
+    return noise
+
+
+def _rounded_noise(stage: Stage) -> Array:
+    """Root mean square of what one more rounding of every activation changes in the observables: (columns,)."""
+    base, changes = _columns(stage, {}), []
+    for seed in range(_ROUNDED):
+        with suppress(LayerFailure):  # it has led out of the domain of a forward
+            change = (_columns(stage, stage.rounded(seed).arrays) - base) / 2
+            if np.isfinite(change).all():
+                changes.append(change)
+    noise: Array = np.sqrt(np.mean(np.square(changes), axis=0)) if changes else np.zeros(stage.observables.width)
     return noise
 
 

@@ -17,7 +17,7 @@ number moves, is not known beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,11 +80,17 @@ def directions(
     draws, shapes = Draws(count, seed), {name: stage.arrays[name].shape for name in names}
     rays = [draws.joint(shapes, draw) for draw in range(count)]
     rungs = climb_along(stage, rays, SCHEMES["complex"], replace(question, others={}), np.array([step]))
-    magnitude = sum(size(gradients[name]) for name in names)
+    g = _flat(gradients[name] for name in names)
+    magnitude = size(g)
     return [
-        Slope(float(n), sum(along(gradients[name], signs) for name, signs in ray.moves.items()), magnitude)
+        Slope(float(n), along(g, _flat(ray.moves.values())), magnitude)
         for ray, n in zip(rays, rungs.values[-1], strict=True)
     ]
+
+
+def _flat(arrays: Iterable[Array]) -> Array:
+    """All of their numbers, one array behind the other."""
+    return np.concatenate([array.reshape(-1) for array in arrays])
 
 
 def _any(kink: Array) -> Array:

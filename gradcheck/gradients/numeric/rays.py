@@ -80,6 +80,7 @@ def climb_along(
     tick is called now and then with the number of rays that are done.
     """
     steps = np.asarray(steps, dtype=float)
+    watch = None if watch is None or watch.is_idle(scheme.is_complex) else watch
     parts = []
     for group in _groups(stage, rays):
         parts.append(_climb(stage, group, scheme, question, steps, watch))
@@ -107,7 +108,7 @@ def _climb(
         return seen[offset]
 
     values, kink = np.empty((len(steps), len(rays))), np.empty((len(steps), len(rays)), dtype=bool)
-    for k, step in enumerate(steps):
+    for k, step in enumerate(steps.tolist()):
         evaluated = [at(offset * step) for offset in scheme.offsets]
         derivative = scheme.combine([columns for columns, _ in evaluated], step)
         values[k] = derivative @ question.objective
@@ -149,6 +150,8 @@ def observables_along(
 
 
 def _evaluated(stage: Stage, rays: Sequence[Ray], step: complex, watch: KinkWatch | None) -> tuple[Array, Array]:
+    if len(rays) == 1 and watch is None:
+        return _one_evaluated(stage, rays[0], step), np.zeros(1, dtype=bool)
     changed: dict[str, _Changed] = {}
     met = np.zeros(len(rays), dtype=bool)
     everyone = tuple(range(len(rays)))
@@ -171,6 +174,17 @@ def _evaluated(stage: Stage, rays: Sequence[Ray], step: complex, watch: KinkWatc
         watch.see_losses(copies, dense, Plain(stage.arrays, isinstance(step, complex)))
         met |= watch.met.any(axis=1)
     return stage.observables.evaluate(copies, dense, stage.coupled), met
+
+
+def _one_evaluated(stage: Stage, ray: Ray, step: complex) -> Array:
+    """The observables of one copy -> (1, columns): a forward of what the ray moves."""
+    arrays = {**stage.arrays, **{name: _moved(stage, ray, name, step) for name in ray.moves}}
+    moving = set(ray.moves)
+    for node in stage.network.affected(ray.moves):
+        arrays.update(zip(node.outputs, node.apply(arrays)[0], strict=True))
+        moving.update(node.outputs)
+    changed = {name: arrays[name][None] for name in moving & stage.seen}
+    return stage.observables.evaluate(stage.copies(1), changed, stage.coupled)
 
 
 @dataclass(frozen=True)
@@ -196,9 +210,14 @@ def _moving(stage: Stage, node: Node, changed: Mapping[str, _Changed], rays: Seq
 
 
 def _moved(stage: Stage, ray: Ray, name: str, step: complex) -> Array:
-    moved = step * ray.moves[name]
-    moved += stage.arrays[name]
-    return np.asarray(moved)
+    """x + t v."""
+    array, signs = stage.arrays[name], ray.moves[name]
+    if step.real or not step.imag:
+        return np.asarray(array + step * signs)
+    moved = np.empty(array.shape, dtype=complex)
+    moved.real = array
+    np.multiply(signs, step.imag, out=moved.imag)
+    return moved
 
 
 def _see(

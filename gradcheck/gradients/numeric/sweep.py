@@ -10,7 +10,7 @@ raises lies outside of its domain, and its values are NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,10 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
+from gradcheck.gradients._moves import moved
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._domain import Border, split_at_border
+from gradcheck.gradients.numeric._passing import Written, seen, size, walk
 from gradcheck.gradients.numeric._slopes import sensitivities, slopes
 from gradcheck.gradients.numeric._steps import Change, Plain, Step, Tangent
+from gradcheck.gradients.numeric.entries import Moves
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.observables import Observables
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
@@ -76,7 +79,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         if not self.arrays:
-            self.arrays = self.network.forward(self.point).arrays
+            self.arrays = self.network.activations(self.point)
         outputs = {output for node in self.network.nodes for output in node.outputs}
         self.samples = frozenset(self.point.batched | outputs)
         self.seen = frozenset(name for term in self.network.terms for name in term.predictions)
@@ -87,6 +90,7 @@ class Stage:
     def _forget(self) -> None:
         self._copies: dict[int, Copies] = {}
         self._beside: dict[Callable[[Point], Point], Stage] = {}
+        self._rounded: dict[int, Stage] = {}
         self._slopes: dict[str, Array | None] = {}
         self._sensitivities: dict[str, Array | None] = {}
 
@@ -96,7 +100,7 @@ class Stage:
         other.__dict__.update(self.__dict__)
         other.border = Border()
         if point is not None:
-            other.point, other.arrays = point, self.network.forward(point).arrays
+            other.point, other.arrays = point, self.network.activations(point)
         other._forget()
         return other
 
@@ -106,6 +110,19 @@ class Stage:
             self._beside[change] = self.anew(change(self.point))
             self._beside[change].thorough = True
         return self._beside[change]
+
+    def rounded(self, seed: int) -> Stage:
+        """The stage with every activation rounded once more, that of each layer in its own way; ties stay ties."""
+        if seed not in self._rounded:
+            outputs = [output for node in self.network.nodes for output in node.outputs]
+
+            def once_more(name: str, array: Array) -> Array:
+                own = seed * len(outputs) + outputs.index(name)
+                return moved(array, own) if array.dtype.kind == "f" else array
+
+            self._rounded[seed] = self.anew()
+            self._rounded[seed].arrays = self.network.activations(self.point, once_more)
+        return self._rounded[seed]
 
     def sample_by_sample(self, name: str) -> bool:
         """Whether entry j of an input can be perturbed in all samples at once: no sample sees another."""
@@ -130,11 +147,11 @@ class Stage:
         sizes += [array.size] if name in self.samples or name in self.seen else [1]
         copies = array.size // len(array) if fused else array.size
         if copies * max(sizes) > CHUNK:
-            step, moves = _Written(self.arrays), Moves(name, np.zeros(1, dtype=int), array.shape, fused)
+            step, moves = Written(self.arrays), Moves(name, np.zeros(1, dtype=int), array.shape, fused)
             with suppress(LayerFailure):
-                changed = _walk(self, step, moves, 0.0, None)
-                _seen(self, step, changed)
-                sizes = [step.most, *map(_size, changed.values())]
+                changed = walk(self, step, moves, 0.0, None)
+                seen(self, step, changed)
+                sizes = [step.most, *map(size, changed.values())]
         return max(1, *sizes), sum(sizes)
 
     def copies(self, count: int) -> Copies:
@@ -178,82 +195,6 @@ class Stage:
 
     def _losses_at(self, changed: Mapping[str, Array], count: int) -> Array:
         return self.observables.evaluate(self.copies(count), changed, self.coupled)
-
-
-@dataclass(frozen=True)
-class Moves:
-    """What is perturbed: for copy k, entry entries[k] of the array `name`.
-
-    fused  the entries are features of one sample (an index without the batch axis), moved in all samples at once
-    """
-
-    name: str
-    entries: Array
-    shape: tuple[int, ...]
-    fused: bool
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def index(self) -> tuple[Array, ...]:
-        """The entries as `numpy.nonzero` gives them."""
-        shape = self.shape[1:] if self.fused else self.shape
-        return np.unravel_index(self.entries, shape) if shape else ()
-
-    def units(self) -> Array:
-        """Flat positions in the array of what moves: (K, 1), or (K, N) where all samples are moved at once."""
-        if not self.fused:
-            return self.entries[:, None]
-        positions: Array = self.entries[:, None] + int(np.prod(self.shape[1:])) * np.arange(self.shape[0])
-        return positions
-
-    def applied(self, array: Array, steps: Array | complex) -> Array:
-        """The copies: (K, *shape), each with its entry moved by its step.
-
-        steps is one for all, or (K,), or (K, N) where all samples are moved at once and each has a step of its own.
-        """
-        moved = np.empty((len(self), *array.shape), dtype=np.result_type(array, steps))
-        moved[...] = array
-        where = (np.arange(len(self)), *((slice(None),) if self.fused else ()), *self.index())
-        moved[where] += np.reshape(steps, (-1, 1)) if self.fused and np.ndim(steps) == 1 else steps
-        return moved
-
-    def each(self, array: Array, steps: Array | complex) -> Iterator[Array]:
-        """The copies one after the other, in one and the same array."""
-        moved = np.array(array, dtype=np.result_type(array, steps))
-        for entry, step in zip(self.entries, self.one_each(steps), strict=True):
-            kept = moved.flat[entry]
-            moved.flat[entry] = kept + step
-            yield moved
-            moved.flat[entry] = kept
-
-    def one_each(self, steps: Array | complex) -> Array:
-        """A step for each copy: (K,)."""
-        return steps if isinstance(steps, np.ndarray) else np.full(len(self.entries), steps)
-
-    def chunks(self, size: int) -> Iterator[Moves]:
-        """The same moves, so many at a time."""
-        if len(self.entries) <= size:
-            yield self
-            return
-        for start in range(0, len(self.entries), size):
-            yield Moves(self.name, self.entries[start : start + size], self.shape, self.fused)
-
-
-def _size(change: Change) -> int:
-    return change.moves.size if isinstance(change, Columns) else change.size
-
-
-class _Written(Plain):
-    """Plain steps that remember the most numbers that were written out for a forward."""
-
-    most = 0
-
-    def operand(self, name: str, change: Change) -> Array:
-        """The copies, counted."""
-        copies = super().operand(name, change)
-        self.most = max(self.most, copies.size)
-        return copies
 
 
 def perturbed_observables(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None = None) -> Array:
@@ -310,23 +251,24 @@ def _part_by_part(
 
 
 def _evaluated(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None) -> Array:
-    step: Step = Plain(stage.arrays, isinstance(steps, complex) or np.iscomplexobj(steps))
-    if step.is_complex and not stage.thorough and _is_short(steps):
-        step = Tangent(stage.arrays)
-    changed = _walk(stage, step, moves, steps, watch)
+    step = _step(stage, steps)
+    changed = walk(stage, step, moves, steps, watch)
     if watch is not None:
         watch.see_losses(stage.copies(len(moves)), changed, step)
     if isinstance(step, Tangent):
         along = _along_tangents(stage, moves, changed)
         if along is not None:
             return along
-    values = stage.observables.evaluate(stage.copies(len(moves)), _seen(stage, step, changed), stage.coupled)
+    values = stage.observables.evaluate(stage.copies(len(moves)), seen(stage, step, changed), stage.coupled)
     return values.imag if step.is_complex else values
 
 
-def _seen(stage: Stage, step: Step, changed: Mapping[str, Change]) -> dict[str, Array]:
-    """The copies of what the losses see."""
-    return {name: step.operand(name, change) for name, change in changed.items() if name in stage.seen}
+def _step(stage: Stage, steps: Array | complex) -> Step:
+    """How a change by such steps travels."""
+    is_complex = isinstance(steps, complex) or np.iscomplexobj(steps)
+    if is_complex and not stage.thorough and _is_short(steps):
+        return Tangent(stage.arrays)
+    return Plain(stage.arrays, is_complex)
 
 
 def _is_short(steps: Array | complex) -> bool:
@@ -334,105 +276,6 @@ def _is_short(steps: Array | complex) -> bool:
     if not isinstance(steps, np.ndarray):
         return not steps.real and abs(steps) <= COMPLEX_STEP
     return not steps.real.any() and bool(np.abs(steps).max() <= COMPLEX_STEP)
-
-
-def _walk(stage: Stage, step: Step, moves: Moves, steps: Array | complex, watch: KinkWatch | None) -> dict[str, Change]:
-    """Every change of an activation, in order."""
-    changed: dict[str, Change] = {}
-    if moves.name in stage.samples or moves.name in stage.seen:
-        changed[moves.name] = _started(stage, step, moves, steps)
-    for passage in stage.passages(moves.name):
-        if watch is not None:
-            watch.see(passage.node, stage.copies(len(moves)), changed, step)
-        changes = _through(stage, step, passage, changed, moves, steps)
-        for output, change in zip(passage.node.outputs, changes, strict=True):
-            if step.moves_it(output):
-                changed[output] = change  # noqa: PERF403 - what is changed is looked at on the way
-    return changed
-
-
-def _started(stage: Stage, step: Step, moves: Moves, steps: Array | complex) -> Change:
-    """The change of what is perturbed itself, where it has samples."""
-    array, unit = stage.arrays[moves.name], step.unit(steps)
-    if moves.fused and array.ndim == 2:
-        each = moves.one_each(unit).reshape(len(moves), -1, 1)
-        return Columns(1, moves.entries, np.broadcast_to(each, (len(moves), len(array), 1)))
-    return moves.applied(np.zeros(array.shape) if isinstance(step, Tangent) else array, unit)
-
-
-def _through(
-    stage: Stage, step: Step, passage: Passage, changed: Mapping[str, Change], moves: Moves, steps: Array | complex
-) -> tuple[Change, ...]:
-    """The changes of a layer's outputs."""
-    node = passage.node
-    cheap: Change | None = None
-    if passage.local is not None:
-        x = stage.arrays[node.inputs[0]]
-        unit = moves.one_each(step.unit(steps))
-        index = moves.index()[::-1] if passage.local in node.transposed else moves.index()
-        cheap = node.asked("perturbed", passage.local, index, unit, x, **node.keywords(stage.arrays))
-    elif passage.alone and not passage.owned and node.inputs[0] in changed:
-        cheap = _carried(stage, step, node, changed[node.inputs[0]])
-    if cheap is not None:
-        return (cheap,)
-    copies = stage.copies(len(moves))
-    operands = {name: step.operand(name, changed[name]) for name in passage.touched if name in changed}
-    names = (*node.inputs, *node.parameters.values(), *node.constants.values())
-    if passage.owned:
-        own = ({moves.name: moved} for moved in moves.each(stage.arrays[moves.name], steps))
-        return tuple(map(step.outcome, _one_by_one(node, copies, names, operands, own)))
-    if node.name in stage.coupled:
-        return tuple(map(step.outcome, _one_by_one(node, copies, names, operands)))
-    outputs, _ = node.apply(copies.stacked(names, operands))
-    return tuple(step.outcome(y.reshape(copies.count, copies.batch_size, *y.shape[1:])) for y in outputs)
-
-
-def _one_by_one(
-    node: Node, copies: Copies, names: tuple[str, ...], changed: Mapping[str, Array],
-    own: Iterable[Mapping[str, Array]] | None = None,
-) -> tuple[Array, ...]:  # fmt: skip
-    """Forward of each copy alone; `own` is what they have for themselves, one after the other."""
-    stacked: list[Array] = []
-    for k, arrays in enumerate(own or [{}] * copies.count):
-        outputs, _ = node.apply({**copies.one(k, names, changed), **arrays})
-        if not stacked:
-            stacked = [np.empty((copies.count, *y.shape), dtype=y.dtype) for y in outputs]
-        for rows, y in zip(stacked, outputs, strict=True):
-            rows[k] = y
-    return tuple(stacked)
-
-
-def _carried(stage: Stage, step: Step, node: Node, change: Change) -> Change | None:
-    """What a layer of one input can say of its change without a forward on whole copies."""
-    (name,), (output,) = node.inputs, node.outputs
-    if isinstance(change, Columns):
-        if node.acts_within(change):
-            return _within(stage, step, node, change)
-        if node.says("carry_columns"):
-            found: Change | None = node.asked("carry_columns", change, **node.keywords(stage.arrays))
-            if found is not None:
-                return found if isinstance(found, Columns) else step.carried(output, found)
-    if not isinstance(step, Tangent):
-        return None
-    moves = step.moves(name, change)
-    if node.layer.elementwise and node.says("elementwise"):
-        slopes = stage.slopes(node)
-        return None if slopes is None else moves * slopes
-    if not node.says("carry"):
-        return None
-    carried = node.asked("carry", moves.reshape(-1, *moves.shape[2:]), **node.keywords(stage.arrays))
-    return None if carried is None else carried.reshape(*moves.shape[:2], *carried.shape[1:])
-
-
-def _within(stage: Stage, step: Step, node: Node, change: Columns) -> Columns:
-    """The change of a layer that keeps to the blocks that change."""
-    if isinstance(step, Tangent) and node.layer.elementwise:
-        slopes = stage.slopes(node)
-        if slopes is not None:
-            return change.with_moves(change.moves * change.of(slopes))
-    x, y = (change.of(stage.arrays[name]) for name in (*node.inputs, *node.outputs))
-    moved = node.part(step.shifted(x, change.moves).reshape(-1, *x.shape[2:]))
-    return change.with_moves(step.answer(y, moved.reshape(y.shape)))
 
 
 def _along_tangents(stage: Stage, moves: Moves, changed: Mapping[str, Change]) -> Array | None:

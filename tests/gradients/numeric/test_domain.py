@@ -13,8 +13,9 @@ from support import case
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._domain import Border, outside, split_at_border
+from gradcheck.gradients.numeric.entries import Moves
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.sweep import Moves, Stage, perturbed_observables
+from gradcheck.gradients.numeric.sweep import Stage, perturbed_observables
 from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.relu import Relu

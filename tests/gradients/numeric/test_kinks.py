@@ -8,9 +8,10 @@ from core_nets import Reducing, blamed, errors, normal, notes, pair_max, plug, r
 from support import case, check
 
 from gradcheck.findings import SpecReport
+from gradcheck.gradients.numeric.entries import Moves
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
-from gradcheck.gradients.numeric.sweep import Moves, perturbed_observables
+from gradcheck.gradients.numeric.sweep import perturbed_observables
 from gradcheck.layers._base import Layer
 from gradcheck.layers.conv2d import Conv2d
 from gradcheck.layers.flatten import Flatten

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,11 +12,14 @@ from support import case, check
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric.noise import forward_noise, layer_staircase, measured_noise, rounding_noise
 from gradcheck.layers._base import Layer
+from gradcheck.layers.add import Add
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses._base import Loss
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
+from gradcheck.pipeline import run_case
+from gradcheck.spec.case import GradientPlan
 
 X = normal(5, 3)
 
@@ -113,6 +117,38 @@ def test_error_bars_grow_with_the_noise_and_nothing_fails_for_it() -> None:
 def test_mistake_that_is_greater_than_the_noise_still_fails() -> None:
     report = check(Linear(4), noisy(1e-10), wrong(lambda dx, g: (1.01 * dx, g)), x=X)
     assert blamed(report) == [("wrong_linear_1", None)], told(report)
+
+
+class Angle(Loss):
+    """1 − c of two embeddings, c = a·b / √(A B), A = a·a + ε, which loses its digits where they are parallel."""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        A, B = ((x * x).sum(axis=1, keepdims=True) + 1e-12 for x in (a, b))
+        c = (a * b).sum(axis=1, keepdims=True) / (np.sqrt(A) * np.sqrt(B))
+        return (1 - c)[:, 0], (a, b, A, B, c)
+
+    def backward(self, upstream: Any, cache: Any) -> Any:
+        a, b, A, B, c = cache
+        root, each = np.sqrt(A) * np.sqrt(B), -upstream[:, None]
+        return each * (b / root - c * a / A), each * (a / root - c * b / B)
+
+
+def _parallel_embeddings() -> Any:
+    """x and 2 x: wherever all numbers move together, the cosine of a pair may always be rounded alike."""
+    layers: list[Any] = [("a", plug(lambda x: 1.0 * x, lambda x: 1.0), ("input",)), ("b", Add(), ("a", "a"))]
+    return graph({"input": 1e-2 * normal(40, 3)}, layers, [Term(Angle(), "sum", 1.0, ("b", "a"), {})])
+
+
+def test_rounding_that_keeps_pace_with_every_move_of_the_point_is_measured() -> None:
+    stage = stage_of(_parallel_embeddings())
+    assert (forward_noise(stage) > 2.0**-57).all()
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_gradient_that_is_less_than_the_rounding_of_forward_does_not_fail(method: str) -> None:
+    report = run_case(replace(_parallel_embeddings(), gradient=GradientPlan(method=method)), "").report
+    assert not errors(report), told(report)
+    assert all(row.counts.fail == 0 for row in report.rows)
 
 
 # Staircases -----------------------------------------------------------------------------------------------------------

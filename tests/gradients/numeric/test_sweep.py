@@ -13,8 +13,9 @@ from core_nets import Add, Centred, Declared, Gate, Normalised, graph, normal, s
 from support import case
 
 from gradcheck.assembly import Assembly
+from gradcheck.gradients.numeric.entries import Moves
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
-from gradcheck.gradients.numeric.sweep import CHUNK, Moves, Stage, perturbed_observables
+from gradcheck.gradients.numeric.sweep import CHUNK, Stage, perturbed_observables
 from gradcheck.layers._base import Layer
 from gradcheck.layers.avg_pool2d import AvgPool2d
 from gradcheck.layers.conv2d import Conv2d
@@ -421,3 +422,23 @@ def test_sensitivities_that_do_not_hold_for_every_move_are_not_used() -> None:
     for target, usable in ((X, False), (X + 1, True)):
         stage = stage_of(case(x=X, loss=Distance(), target=target))
         assert (stage.sensitivities("input") is not None) == usable
+
+
+def test_every_activation_is_rounded_once_more_in_the_way_of_its_layer() -> None:
+    """Each copies what stands before it, so that only its own rounding tells it from that."""
+    layers: list[Any] = [(name, Relu(), (before,)) for before, name in (("input", "a"), ("a", "b"), ("b", "c"))]
+    x = np.abs(normal(6, 4))
+    x[0, 0], x[1] = 0, x[2]
+    stage = stage_of(graph({"input": x, "target": x}, layers, [Term(Mse(), "sum", 1.0, ("c",), {"target": "target"})]))
+    arrays = stage.rounded(1).arrays
+    assert np.array_equal(arrays["input"], x)
+    ups = {}
+    for before, name in (("input", "a"), ("a", "b"), ("b", "c")):
+        moved, kept = arrays[name], arrays[before]
+        assert np.array_equal(moved != kept, x > 0)
+        assert (np.abs(moved - kept) <= 2 * np.finfo(float).eps * kept).all()
+        ups[name] = moved > kept
+    assert np.array_equal(arrays["c"][1], arrays["c"][2])
+    assert not np.array_equal(ups["a"], ups["b"])
+    assert not np.array_equal(stage.rounded(2).arrays["a"], arrays["a"])
+    assert stage.rounded(1).arrays is arrays

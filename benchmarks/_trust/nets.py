@@ -56,7 +56,7 @@ _SPACES: tuple[tuple[tuple[int, int], ...], ...] = (
 #: The same for one of integers, and the share of the nets that start from such a sample.
 _INTEGER_SPACE, _INTEGER_SHARE = ((3, 8),), 0.12
 #: 1 - |cos| of what counts as parallel.
-_PARALLEL = 1e-9
+_PARALLEL = 1e-6
 #: How often a layer with several inputs takes another activation than the last one for each of them, if any fits.
 _OTHER_OPERANDS = 0.8
 #: How often a layer with the parameters of another is put in a place, if any fits: the same layer again, or one that is
@@ -364,7 +364,7 @@ class _Drawing:
         """The last activation and as many others of its shape as the loss takes; all parameters for a penalty.
 
         What is a multiple of the last one in every sample is no other: nothing depends on their angle. Where there are
-        too few of them, the others stand behind an activation function of their own.
+        too few of them, the others stand behind a linear layer each.
         """
         if loss.of_parameters:
             placed = dict.fromkeys(name for node in self.assembly.nodes for name in node.parameters.values())
@@ -374,8 +374,8 @@ class _Drawing:
         last, arrays, count = self.activations[-1], self.assembly.arrays, predictions(loss) - 1
         alike = [name for name in self.activations[:-1] if not _no_pair(arrays[name], arrays[last])]
         chosen = [str(name) for name in self.rng.permutation(alike)[:count]]
-        known = [str(name) for name in self.rng.permutation(_BESIDE) if name in self.units.layers]
-        chosen += [self._behind(last, self.units.layers[name]()) for name in known[: count - len(chosen)]]
+        while len(chosen) < count and arrays[last].ndim > 1:
+            chosen.append(self._behind(last, self.units.layers["linear"](out_features=arrays[last].shape[-1])))
         if len(chosen) < count or any(_no_pair(arrays[name], arrays[last]) for name in chosen):
             raise _Misfit(f"{loss} takes more predictions of the shape {arrays[last].shape} than there are")
         return (last, *chosen)
@@ -478,8 +478,6 @@ def _on_grid(rng: Rng, x: Array, name: str = "") -> Array:
 
 #: Layers that bring numbers into the domain of a loss of probabilities, of their logarithms, or of positive numbers.
 _HEADS = ("sigmoid", "softmax", "log_softmax", "softplus")
-#: Layers that make another prediction of one that there is.
-_BESIDE = ("gelu", "sigmoid", "tanh")
 #: Trait -> its share of the nets, and what it does to the normal numbers that were drawn.
 _INPUTS: dict[str, tuple[float, Callable[..., Array]]] = {
     "normal input": (0.45, lambda rng, x: x),

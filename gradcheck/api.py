@@ -27,6 +27,7 @@ from gradcheck.naming import spec_name
 from gradcheck.network import Term
 from gradcheck.pipeline import check_names, failed, run_case
 from gradcheck.report import full
+from gradcheck.silencing import code_prefix
 from gradcheck.sources import source_of
 from gradcheck.spec._problems import did_you_mean
 from gradcheck.spec.case import Case, GradientPlan
@@ -204,6 +205,8 @@ def _options(given: Mapping[str, Any]) -> Options:
         hint = did_you_mean(unknown, known) or f"; there are {', '.join(known)}"
         raise UsageError(f"there is no option `{unknown}`{hint}")
     options = Options(**given)
+    if options.checks is not None and not options.checks:
+        raise UsageError(f"`checks` is empty; there are {', '.join(check_names())}")
     for what, value, possible in (
         ("dtype", options.dtype, ("float64", "float32")),
         ("method", options.method, ("auto", "complex", "central", "five_point", "forward", "richardson")),
@@ -283,7 +286,7 @@ def _check(
         case = replace(case, path=path, name=name, locations=locations)
         spec = run_case(case, "").report
     spec = replace(spec, replay="", findings=tuple(replace(finding, replay="") for finding in spec.findings))
-    spec, _ = _cli_select.Selection(ignore=tuple(options.ignore)).apply(spec)
+    spec, _ = _cli_select.Selection(ignore=tuple(map(code_prefix, options.ignore))).apply(spec)
     return Report(__version__, (spec,))
 
 

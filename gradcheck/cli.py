@@ -337,11 +337,14 @@ def _explain(code: str) -> None:
 
 @cli.command("init")
 @click.argument("folder", type=Path, default=Path(), metavar="[FOLDER]")
-@click.option("--ci", "systems", type=click.Choice(list(CI)), multiple=True,
-              help="Write what this CI system needs, too. Repeatable.")  # fmt: skip
+@click.option("--ci", "systems", type=click.Choice([*CI, "none"]), multiple=True,
+              help="Write only what this CI system needs. Repeatable.  [default: all]")  # fmt: skip
 def _init(folder: Path, systems: tuple[str, ...]) -> None:
-    """Write a layer, a commented spec and a test to begin with, into FOLDER or here. Files that are there are kept."""
-    for line in init(folder, systems):
+    """Write what it takes to begin with, into FOLDER or here: a layer, a commented spec, a test, and files for CI.
+
+    Files that are there already are kept as they are.
+    """
+    for line in init(folder, [system for system in systems or CI if system != "none"]):
         _print(line)
 
 

@@ -119,6 +119,8 @@ def test_nothing_checked_is_no_success() -> None:
 @pytest.mark.parametrize(("call", "said"), [
     (lambda: gradcheck.check_layer(Linear(2), X, sed=1), "there is no option `sed`; did you mean `seed`?"),
     (lambda: gradcheck.check_layer(Linear(2), X, checks=["gradent"]), "no check 'gradent'; did you mean `gradient`?"),
+    (lambda: gradcheck.check_layer(Linear(2), X, checks=[]), "`checks` is empty; there are accumulation, contract"),
+    (lambda: gradcheck.check_layer(Linear(2), X, ignore=["GX"]), "there is no code or name 'GX'"),
     (lambda: gradcheck.check_layer(Linear(2), X, dtype="f4"), "there is no dtype 'f4'; there are float64, float32"),
     (lambda: gradcheck.check_layer(Linear(2), X, method="cental"), "no method 'cental'; did you mean `central`?"),
     (lambda: gradcheck.check_layer(Linear(2), X, parameters={"W": X}), "no parameter `linear.W`; there are linear.w"),

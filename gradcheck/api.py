@@ -22,7 +22,7 @@ from gradcheck.catalogue import Catalogue, require_contract
 from gradcheck.errors import LayerFailure, UsageError
 from gradcheck.findings import Location, Report
 from gradcheck.layers._base import Layer
-from gradcheck.losses._base import Loss
+from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS, Loss
 from gradcheck.naming import spec_name
 from gradcheck.network import Term
 from gradcheck.pipeline import check_names, failed, run_case
@@ -307,7 +307,7 @@ def _case(
     for unknown in weights.keys() - set(assembly.parameters):
         raise UsageError(f"there is no parameter `{unknown}`; there are {', '.join(assembly.parameters) or 'none'}")
     loss, reduction, taken = term
-    _require_taken(loss, len(outputs), taken)
+    _require_taken(loss, reduction, len(outputs), taken)
     trusted = catalogue.is_builtin(type(loss))
     assembly.add_term(Term(loss, reduction, 1.0, outputs, {name: name for name in taken}, trusted=trusted))
     network, point = assembly.network()
@@ -316,8 +316,12 @@ def _case(
     return Case(_NOWHERE, "", options.seed, options.dtype, network, point, on, plan)
 
 
-def _require_taken(loss: Loss, predictions: int, taken: Mapping[str, Any]) -> None:
-    """A loss gets all that its forward takes, and nothing else."""
+def _require_taken(loss: Loss, reduction: str, predictions: int, taken: Mapping[str, Any]) -> None:
+    """A loss gets all that its forward takes, and nothing else; and a reduction that it has."""
+    possible = loss.reductions or ELEMENTWISE_REDUCTIONS
+    if reduction not in possible:
+        hint = did_you_mean(reduction, possible) or f"; it has {', '.join(possible)}"
+        raise UsageError(f"{spec_name(type(loss))} has no reduction {reduction!r}{hint}")
     given = {**taken, **({"reduction": None} if loss.reductions else {})}
     try:
         inspect.signature(loss.forward).bind(*[None] * predictions, **given)

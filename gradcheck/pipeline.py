@@ -20,7 +20,7 @@ from gradcheck.checks._base import Outcome as CheckOutcome
 from gradcheck.endings import Limit, out_of_time
 from gradcheck.errors import LayerFailure, SpecError
 from gradcheck.evidence import Evidence, Scene, Sweep, gather, prepare
-from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, SpecReport, worst_verdict
+from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, Source, SpecReport, worst_verdict
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
 from gradcheck.naming import spec_name
@@ -248,7 +248,7 @@ def _raised(check: str, failure: LayerFailure, locations: Mapping[str, Location]
 
 def _with_source(case: Case, finding: Finding, method: str = "backward") -> Finding:
     """The finding with the place in the user's code that it is about: of a layer or loss that ships there is none."""
-    if finding.source is not None:
+    if isinstance(finding.source, Source):
         return finding
     parts: list[tuple[Layer | Loss, bool]] = [
         (node.layer, node.trusted) for node in case.network.nodes if node.written == finding.layer

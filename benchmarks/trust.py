@@ -7,6 +7,8 @@
 False alarms   random correct networks over every layer, loss and reduction of the catalogue, in float64 and float32,
                by method auto and central. Nothing may be called wrong, and at most 0.1 % of the entries may be
                inconclusive.
+Equivalences   the contract of backward and the equivalences alone, over the first thousand of these networks in both
+               precisions: nothing may fail, or be warned of. About five minutes: `--part equivalences`.
 Sensitivity    one entry of the gradient, or all of a tensor, is multiplied by 1 + r in the backward of a random
                network; also with the loss multiplied by 1e-8. 95 % must be called wrong.
 Bars           entries of five networks in 50-digit arithmetic (needs mpmath): the true error must lie inside the bar in
@@ -30,14 +32,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from _trust import alarms, bars, comparison, criteria, sensitivity, tables
+from _trust import alarms, bars, comparison, criteria, equivalences, sensitivity, tables
 from _trust.peers import CHECKERS
 from _trust.pool import Pool
 from _trust.recipes import Units
 from _trust.replay import show_net
 from rich.console import Console
 
-PARTS = ("alarms", "sensitivity", "bars", "peers")
+PARTS = ("alarms", "equivalences", "sensitivity", "bars", "peers")
+#: Of the correct networks, those that are asked for the equivalences alone.
+EQUIVALENCE_NETS = 1000
 Figures = dict[str, Any]
 Criteria = list[criteria.Criterion]
 
@@ -98,6 +102,18 @@ def measure_alarms(run: Run) -> tuple[Figures, Criteria]:
     return figures, criteria.of_alarms(tallies, covered, len(trials))
 
 
+def measure_equivalences(run: Run) -> tuple[Figures, Criteria]:
+    """Correct networks, by the checks that no entry has a part in."""
+    tasks = equivalences.tasks(run.seed, run.indices(min(run.size.nets, EQUIVALENCE_NETS)))
+    found = [said for some in run.pool.each(equivalences.trial, tasks, "equivalences") for said in some]
+    tallies, accused = equivalences.tally(found), equivalences.alarms(found)
+    run.console.print(tables.equivalences(tallies))
+    if accused:
+        run.console.print(tables.accused(accused, run.seed))
+    figures = {"verdicts": tallies, "accused": [asdict(said) for said in accused]}
+    return figures, criteria.of_equivalences(found, accused, EQUIVALENCE_NETS)
+
+
 def measure_sensitivity(run: Run) -> tuple[Figures, Criteria]:
     """Planted mistakes."""
     tasks = sensitivity.tasks(run.seed, run.indices(run.size.trials))
@@ -136,6 +152,7 @@ def measure_peers(run: Run) -> tuple[Figures, Criteria]:
 
 MEASURE: dict[str, Callable[[Run], tuple[Figures, Criteria]]] = {
     "alarms": measure_alarms,
+    "equivalences": measure_equivalences,
     "sensitivity": measure_sensitivity,
     "bars": measure_bars,
     "peers": measure_peers,

@@ -12,6 +12,7 @@ entries      every entry: gradcheck's sweep (complex step and central), the same
              pipeline; torch.autograd.gradcheck (slow mode), scipy's 3-point differences, a plain numpy loop,
              numdifftools. The sweep is held against the others, who say nothing about how far they are off.
 direction    one direction: gradcheck, torch.autograd.gradcheck (fast mode), JAX's (jitted) and autograd's check_grads.
+checks       gradcheck's whole pipeline beside its gradient check alone: what the contract and the equivalences cost.
 start        `gradcheck run` on B, a process from start to end, against `import torch`.
 growth       the sweep over two decades of parameters, as a slope and a plot.
 workers      two workers against one: a long run, a short run, one spec.
@@ -122,6 +123,7 @@ def _show(run: Run, title: str, found: commands.Commands) -> None:
 MEASURE: dict[str, Callable[[Run], tuple[Figures, Criteria]]] = {
     "entries": lambda run: measure_heats("entries", run),
     "direction": lambda run: measure_heats("direction", run),
+    "checks": lambda run: measure_heats("checks", run),
     "start": measure_start,
     "growth": measure_growth,
     "workers": measure_workers,

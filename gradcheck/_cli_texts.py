@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from gradcheck import checks as _checks
+from gradcheck import diagnosis as _diagnosis
 from gradcheck.catalogue import Catalogue
 from gradcheck.findings import CODES
 from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS, Loss
@@ -22,6 +23,8 @@ _FORMULAS = ("forward", "backward")
 _FACTS = ("domain", "divisors", "verified")
 #: The release that layers were held against; `reference` in pyproject.toml installs it.
 PYTORCH = "2.13"
+#: The check whose findings are diagnosed.
+DIAGNOSED = "gradient"
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,15 @@ def list_units(catalogue: Catalogue, folder: str) -> str:
 def list_checks() -> str:
     """A paragraph for each check: what it asks, and the codes of its findings."""
     return "\n\n".join(
-        "\n".join([f"{name}: {_doc(check).splitlines()[0]}", *(f"    {code} {CODES[code]}" for code in check.CODES)])
+        "\n".join([f"{name}: {_doc(check).splitlines()[0]}", *(f"    {code} {CODES[code]}" for code in _codes(check))])
         for name, check in _all_checks()
     )
+
+
+def _codes(check: ModuleType) -> list[str]:
+    """The codes of a check's findings; of those about the gradient also the names of mistakes."""
+    named = [mistake.CODE for mistake in _all_mistakes()] if check.NAME == DIAGNOSED else []
+    return sorted({*check.CODES, *named})
 
 
 def explain(code: str) -> str:
@@ -72,7 +81,19 @@ def explain(code: str) -> str:
         for name, check in _all_checks()
         if code in check.CODES
     ]
+    texts += [
+        f"{code} {CODES[code]} (check: {DIAGNOSED}, a diagnosis)\n\n{_doc(mistake)}"
+        for mistake in _all_mistakes()
+        if code == mistake.CODE
+    ]
     return "\n\n".join(texts)
+
+
+def _all_mistakes() -> list[ModuleType]:
+    """The known mistakes, one a file."""
+    names = [m.name for m in pkgutil.iter_modules(_diagnosis.__path__) if not m.name.startswith("_")]
+    found = [importlib.import_module(f"{_diagnosis.__name__}.{name}") for name in names]
+    return sorted(found, key=lambda mistake: str(mistake.CODE))
 
 
 def explanation(code: str) -> str:

@@ -63,6 +63,20 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class Accused:
+    """A layer that a finding calls guilty.
+
+    finding  the finding's id
+    operand  what its backward is wrong about
+    """
+
+    finding: str
+    alone: Alone
+    part: Node | Term
+    operand: str
+
+
+@dataclass(frozen=True)
 class _Found:
     """One operand, entry by entry.
 
@@ -91,6 +105,7 @@ class Alone:
         self._found: dict[tuple[str, str], _Found] = {}
         self._joint: dict[str, dict[str, bool]] = {}
         self._rounded: dict[str, Mapping[str, Array]] = {}
+        self._numeric: dict[str, tuple[Array, ...]] = {}
 
     def judge(self, part: Node | Term, operand: str) -> Judgement:
         """The layer's gradient for one of its operands, held against its own forward."""
@@ -112,18 +127,18 @@ class Alone:
         greatest numbers: the upstream gradient is what it is, and the direction knows nothing of rounding.
         """
         analytic = self._contribution(part, operand)
-        upstream = self._upstream(part)
+        upstream = self.upstream(part)
         if not all(np.isfinite(dy).all() for dy in upstream):
             anything = np.full(1, np.inf)
             unknown = Interval(-anything, anything, np.zeros(1), np.zeros(1), np.zeros(1, dtype=bool))
             return Along(np.zeros(1), unknown, np.zeros(1))
-        local = self._local(part, upstream)
+        local = self.local(part, self.arrays, upstream)
         give = np.abs(direction) * _ALONG * self.analytic.units[operand] * np.abs(analytic)
         return along(local, {operand: direction}, {operand: analytic}, {operand: give})
 
     def is_affordable(self, part: Node | Term, operand: str) -> bool:
         """Whether every entry of an operand may be asked for by itself: a copy of the layer's outputs for each."""
-        outputs = sum(dy.size for dy in self._upstream(part))
+        outputs = sum(dy.size for dy in self.upstream(part))
         return self._is_elementwise(part) or self.arrays[operand].size * outputs <= _AFFORDABLE
 
     def operands(self, part: Node | Term) -> tuple[str, ...]:
@@ -145,12 +160,12 @@ class Alone:
 
     def _entries(self, part: Node | Term, operand: str) -> _Found:
         analytic = self._contribution(part, operand)
-        upstream = self._upstream(part)
+        upstream = self.upstream(part)
         if not all(np.isfinite(dy).all() for dy in upstream):
             anything = np.full(analytic.shape, np.inf)
             interval = Interval(-anything, anything, 0 * analytic, 0 * analytic, np.zeros(analytic.shape, dtype=bool))
             return _Found(analytic, interval, np.ones(analytic.shape, dtype=bool), 0 * analytic, None)
-        local = self._local(part, upstream)
+        local = self.local(part, self.arrays, upstream)
         own, unit = 10 * self._own_rounding(part, operand), self.analytic.units[operand]
         large = self.arrays[operand].size * sum(dy.size for dy in upstream) > _AFFORDABLE
         interval = _unit_by_unit(local, operand) if large and self._is_elementwise(part) else vjp(local, operand)
@@ -196,7 +211,30 @@ class Alone:
             return np.zeros(self.arrays[operand].shape)
         return np.asarray(found, dtype=np.float64)
 
-    def _upstream(self, part: Node | Term) -> tuple[Array, ...]:
+    def numeric_upstream(self, part: Node | Term) -> tuple[Array, ...]:
+        """The upstream gradient that the layer would get if all backward passes behind it were right.
+
+        It is made of the vector-Jacobian products of the forwards behind it, from the loss to here; at kinks the middle
+        of what they allow.
+        """
+        if isinstance(part, Term):
+            return self.upstream(part)
+        if part.name not in self._numeric:
+            self._numeric[part.name] = tuple(self._numeric_at(name) for name in part.outputs)
+        return self._numeric[part.name]
+
+    def _numeric_at(self, name: str) -> Array:
+        network = self.stage.network
+        total = np.zeros(self.arrays[name].shape)
+        users: list[Node | Term] = [term for term in network.terms if name in term.predictions]
+        users += [node for node in network.nodes if name in node.inputs]
+        for user in users:
+            found = vjp(self.local(user, self.arrays, self.numeric_upstream(user)), name)
+            total = total + (found.low + found.high) / 2
+        return np.nan_to_num(total)
+
+    def upstream(self, part: Node | Term) -> tuple[Array, ...]:
+        """The upstream gradient that backward has delivered to the layer, in float64."""
         if isinstance(part, Node):
             return tuple(np.asarray(self.analytic.gradients[name], dtype=np.float64) for name in part.outputs)
         position = next(k for k, term in enumerate(self.stage.network.terms) if term is part)
@@ -208,8 +246,9 @@ class Alone:
         divisor = part.divisor(part.reduction, self.arrays, losses.shape) or 1.0
         return (np.full(losses.shape, part.weight / divisor),)
 
-    def _local(self, part: Node | Term, upstream: tuple[Array, ...]) -> Local:
-        arrays, samples = self.arrays, self.stage.samples
+    def local(self, part: Node | Term, arrays: Mapping[str, Array], upstream: tuple[Array, ...]) -> Local:
+        """The layer, cut out of its network: at these arrays, under this upstream gradient."""
+        samples = self.stage.samples
         return Local(
             forward=_forward(part),
             branches=_branches(part),

@@ -188,9 +188,36 @@ class Evidence:
             found = gradient(network, point, objective)
             if self.probe is not None:
                 return found, dict.fromkeys(found.gradients, 0.0)
-            return found, greatest_rounding(network, point, found, objective)
+            return found, self._rounding_under(objective, found)
 
         return self.once(objective, compute)
+
+    def _rounding_under(self, objective: Objective, found: Analytic) -> dict[str, float]:
+        """The greatest rounding of each gradient, measured in a wider precision.
+
+        One elementwise term rounds as its sum does, over the divisor; and where it is the only term, as the declared
+        objective does, of which that is known.
+        """
+        network, point = self.case.network, self.case.point.cast(self.case.dtype)
+        divisor = self._divisor(objective.term, objective.reduction)
+        if divisor is None:
+            return greatest_rounding(network, point, found, objective)
+        (only, *others) = network.terms
+        declared = self._divisor(0, only.reduction) if only.weight and not others else None
+        if declared is not None:
+            factor = declared / abs(only.weight) / divisor
+            return {name: factor * float(np.max(s.wide, initial=0.0)) for name, s in self.spread.items()}
+        if objective.reduction == "sum":
+            return greatest_rounding(network, point, found, objective)
+        _, of_sum = self.under(replace(objective, reduction="sum"))
+        return {name: rounding / divisor for name, rounding in of_sum.items()}
+
+    def _divisor(self, position: int | None, reduction: str | None) -> float | None:
+        """D of an elementwise term; None where its reduction is applied inside of it, or is no division."""
+        if position is None or reduction not in DIVIDED_REDUCTIONS:
+            return None
+        term, losses = self.case.network.terms[position], self.analytic.trace.losses[position]
+        return term.divisor(reduction, self.stage.arrays, np.shape(losses)) if term.elementwise else None
 
     @property
     def asked(self) -> Question:

@@ -18,10 +18,30 @@ VERDICTS = ("refused", "fail", "inconclusive", "kink", "pass", "not_applicable")
 #: Every code that this version can report, and its stable name.
 CODES = {
     "GC100": "unexplained-mismatch",
+    "GC101": "constant-scale",
+    "GC102": "sign-flipped",
+    "GC103": "group-wise-scale",
+    "GC104": "missing-term",
+    "GC105": "diagonal-jacobian",
+    "GC106": "missing-inner-product",
+    "GC107": "cross-sample-coupling",
     "GC108": "dropped-gradient",
+    "GC109": "leaked-gradient",
+    "GC110": "permuted",
+    "GC111": "scatter-overwrite",
+    "GC112": "window-overlap",
+    "GC113": "border",
     "GC114": "outside-subgradient",
     "GC115": "non-finite",
+    "GC116": "wrong-local-derivative",
+    "GC117": "wrong-operand",
+    "GC118": "regulariser",
+    "GC119": "clipped",
     "GC120": "wrong-shape",
+    "GC121": "shared-use",
+    "GC122": "precision",
+    "GC123": "wrong-point",
+    "GC124": "wrong-node",
     "GC125": "frozen-gradient",
     "GC201": "reduction-ratio",
     "GC202": "reduction-value",
@@ -225,6 +245,8 @@ class Finding:
     consequence_of: str | None = None
     replay: str = ""
     evidence: Entry | None = None  # beyond: the worst entry
+    entries: tuple[Entry, ...] = ()  # beyond: a few entries of the guilty layer alone that show it best
+    picture: tuple[str, ...] = ()  # beyond: where the wrong entries lie, in characters; empty where all are wrong
     source: Source | None = None  # beyond: the `backward` of the plugin that it is about
 
     @property

@@ -70,7 +70,7 @@ class Node:
         with guarded(self.name, "forward", self.trusted):
             output, cache = _pair(self.layer.forward(*inputs, **keywords), self.name)
         outputs = output if isinstance(output, tuple) else (output,)
-        outputs = tuple(np.asarray(y) if isinstance(y, np.ndarray) else y for y in outputs)
+        outputs = tuple(np.array(y) if isinstance(y, np.ndarray) else y for y in outputs)
         self._require_shapes(inputs, outputs)
         return outputs, cache
 
@@ -192,7 +192,8 @@ class Term:
     ) -> Any:
         """Call a method that takes by name what forward takes, `reduction` and `losses_shape`."""
         offered: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
-        offered |= dict(zip(positional_names(self.loss.forward), (arrays[p] for p in self.predictions), strict=False))
+        names = positional_names(self.loss.forward)
+        offered |= dict(zip(names, (arrays[p] for p in self.predictions), strict=False))
         offered |= {"reduction": reduction, "losses_shape": losses_shape}
         taken = _arguments(method)
         return method(**{name: value for name, value in offered.items() if name in taken})

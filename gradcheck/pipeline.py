@@ -17,6 +17,7 @@ import gradcheck.checks
 from gradcheck._ground import Ground
 from gradcheck.catalogue import Catalogue
 from gradcheck.checks._base import Outcome as CheckOutcome
+from gradcheck.diagnosis._engine import diagnosed
 from gradcheck.endings import Limit, out_of_time
 from gradcheck.errors import LayerFailure, SpecError
 from gradcheck.evidence import Evidence, Scene, Sweep, gather, prepare
@@ -143,7 +144,7 @@ def run_case(
             outcomes = [_stopped("gradient", failure, case, replay)]
         else:
             way = evidence.course.why if evidence else ""
-            outcomes = [_run_check(name, evidence) for name in case.checks if evidence]
+            outcomes = _diagnosed([_run_check(name, evidence) for name in case.checks if evidence])
     if limit is not None:
         outcomes = _cut_short(outcomes, limit, case, replay)
     results = tuple(result for outcome in outcomes for result in outcome.results)
@@ -220,6 +221,24 @@ def _run_check(name: str, evidence: Evidence) -> CheckOutcome:
 
 def _check(name: str) -> Any:
     return import_module(f"gradcheck.checks.{name}")
+
+
+def _diagnosed(outcomes: list[CheckOutcome]) -> list[CheckOutcome]:
+    """The outcomes, with names for the mistakes of guilty layers. Nothing is asked where nobody is accused."""
+    accused = [one for outcome in outcomes for one in outcome.accused]
+    if not accused:
+        return outcomes
+    everything = [finding for outcome in outcomes for finding in outcome.findings]
+    found = {finding.id: finding for finding in diagnosed(everything, accused)}
+    return [_renamed(replace(o, findings=tuple(found[f.id] for f in o.findings))) for o in outcomes]
+
+
+def _renamed(outcome: CheckOutcome) -> CheckOutcome:
+    """An outcome whose result has the code of its first error."""
+    errors = [finding.code for finding in outcome.findings if finding.severity == "error"]
+    if not errors or len(outcome.results) != 1:
+        return outcome
+    return replace(outcome, results=(replace(outcome.results[0], code=errors[0]),))
 
 
 def _stopped(check: str, failure: LayerFailure, case: Case, replay: str) -> CheckOutcome:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import check
+from support import ALL, check
 
 from gradcheck.layers._base import Layer
 from gradcheck.naming import spec_name
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 Case = tuple[Any, tuple[Array, ...]]
 
 #: Every subclass runs the laws that it inherits, on its own layer.
-few = settings(laws.few, suppress_health_check=[HealthCheck.differing_executors])
+few = settings(laws.few, max_examples=10, suppress_health_check=[HealthCheck.differing_executors])
 
 
 def checked(layer: Layer, inputs: Sequence[Array], **options: Any) -> Any:
@@ -77,12 +77,12 @@ class LayerLaws:
 
     def test_the_checker_passes_it(self):
         for layer, inputs in self.cases:
-            laws.assert_passes(checked(layer, inputs, trusted=True))
+            laws.assert_passes(checked(layer, inputs, trusted=True, checks=ALL))
         laws.assert_no_false_alarm(checked(layer, inputs, dtype="float32", checks=["gradient"], trusted=True))
 
     def test_planted_mistakes_are_caught(self):
         for layer, inputs, named in self.mistakes:
-            report = checked(layer, inputs, checks=["gradient"])
+            report = checked(layer, inputs, checks=["gradient"], trusted=True)
             assert named, f"nothing is named for {spec_name(type(layer))}"
             for name in named:
                 laws.assert_caught(report, layer, name)

@@ -119,8 +119,12 @@ def test_list_losses_and_checks(capsys: pytest.CaptureFixture[str]) -> None:
 def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "explain", "GC108")
     assert text.startswith(
-        "GC108 dropped-gradient (check: gradient)\n\nIs backward the derivative of forward?\n\n## What it is"
+        "GC108 dropped-gradient (check: gradient, a diagnosis)\n\nA gradient is dropped: zero where "
     )
+    assert "\n\n## What it is" in text
+    text = shown(capsys, "explain", "GC100")
+    assert text.startswith("GC100 unexplained-mismatch (check: gradient)\n\nIs backward the derivative of forward?\n")
+    text = shown(capsys, "explain", "GC108")
     assert shown(capsys, "explain", "dropped-gradient") == text
 
 

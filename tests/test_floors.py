@@ -24,6 +24,7 @@ FLOORS = (
     {"assembly"},
     {"spec", "gradients"},
     {"compare", "evidence", "alone", "_course", "_ground"},
+    {"suspect"},
     {"checks", "diagnosis"},
     {"pipeline", "stepping"},
     {"report", "workers"},
@@ -144,11 +145,11 @@ def units_without_tests(root: Path) -> list[str]:
 
 
 def unexplained_checks(root: Path, codes: dict[str, str] = CODES) -> list[str]:
-    """Every check's docstring is the text of `explain`, and every code is explained by just one check."""
+    """Every check's docstring is the text of `explain`, and every code is explained by just one check or diagnosis."""
     complaints = []
     owners: dict[str, list[str]] = {code: [] for code in codes}
     for module, tree in modules(root).items():
-        if not module.startswith("checks.") or module.startswith("checks._"):
+        if not re.match(r"(checks|diagnosis)\.[^_]", module):
             continue
         headings = re.findall(r"^## (.+)$", ast.get_docstring(tree) or "", re.MULTILINE)
         if headings != list(HEADINGS):
@@ -164,6 +165,8 @@ def _codes(tree: ast.Module) -> tuple[str, ...]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CODES":
             return tuple(ast.literal_eval(node.value))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CODE":
+            return (ast.literal_eval(node.value),)
     return ()
 
 
@@ -221,12 +224,12 @@ BROKEN = {
     "hidden in a function": (
         upward_imports,
         {"errors.py": "def f():\n    import gradcheck.cli", "cli.py": ""},
-        "errors (floor 0) imports cli (floor 9)",
+        "errors (floor 0) imports cli (floor 10)",
     ),
     "by way of the package": (
         upward_imports,
         {"checks/a.py": "from gradcheck import pipeline", "pipeline.py": ""},
-        "checks.a (floor 6) imports pipeline (floor 7)",
+        "checks.a (floor 7) imports pipeline (floor 8)",
     ),
     "a layer imports a layer": (
         upward_imports,

@@ -81,6 +81,20 @@ def test_good_spec_passes(spec: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert any(row["frozen"] for row in rows(report)) == spec.stem.startswith("gan_")
 
 
+@pytest.mark.parametrize("spec", [path for path in GOOD if path.stem.startswith("gan_")], ids=lambda path: path.stem)
+def test_step_of_one_player_reaches_its_own_parameters_and_no_other(spec: Path) -> None:
+    """The other's receive no gradient, although those of the generator's step come through the other."""
+    case = case_of(spec)
+    point = case.point
+    mover = "generator" if spec.stem.endswith("generator") else "critic" if "critic" in spec.stem else "discriminator"
+    assert {name.partition(".")[0] for name in point.parameters} == {mover}
+    assert point.frozen
+    assert mover not in {name.partition(".")[0] for name in point.frozen}
+    gradients = gradient(case.network, point).gradients
+    assert not set(gradients) & point.frozen
+    assert all(gradients[name].any() for name in point.parameters if name != "critic.linear_2.bias")
+
+
 def test_folder_passes_by_the_command(tmp_path: Path) -> None:
     """A folder means the specs directly in it: the wrong ones below are not among them."""
     (tmp_path / "wrong").mkdir()
@@ -135,10 +149,11 @@ def test_corpus_is_complete() -> None:
     silent = [spec.stem for spec in WRONG if expectations(spec).get("check gradient") == "pass"]
     assert silent == [
         "auxiliary_scaled_twice", "averaged_over_uneven_ranks", "batch_of_one", "batch_statistic_in_loss",
-        "cache_mutated", "cached_batch", "class_weights_averaged", "clipped_gradient", "divergence_over_elements",
-        "divisor_n_instead_of_elements", "full_window_assumed", "ignored_targets_counted", "input_mutated",
-        "longest_sequence_assumed", "mean_of_means", "parameters_stepped", "regulariser_per_micro_batch",
-        "upstream_ignored", "upstream_mutated", "weights_by_number", "weights_normalised_by_n",
+        "buffer_returned_again", "cache_mutated", "cached_batch", "class_weights_averaged", "clipped_gradient",
+        "divergence_over_elements", "divisor_n_instead_of_elements", "full_window_assumed", "ignored_targets_counted",
+        "input_mutated", "longest_sequence_assumed", "mean_of_means", "parameters_stepped",
+        "regulariser_per_micro_batch", "upstream_ignored", "upstream_mutated", "weights_by_number",
+        "weights_normalised_by_n",
     ], "the gradient check alone would have passed these"  # fmt: skip
 
 

@@ -16,9 +16,9 @@ from _cross.rows import LOSSES, Row, Unlike
 from gradcheck.gradients._moves import moved, moved_within
 
 Array = NDArray[Any]
-#: Unit roundoff of float64.
-UNIT = 2.0**-53
-#: More roundings than this are a disagreement: a thousand, a relative 1e-13, is beyond all sums that are drawn here.
+#: Unit roundoff by dtype.
+UNITS = {"float64": 2.0**-53, "float32": 2.0**-24}
+#: More roundings than this are a disagreement: a thousand, a relative 1e-13 or 6e-5, is beyond all sums drawn here.
 MOST = 1000.0
 #: An array below so many roundings of the greatest number in a draw is zero in truth, and rounding on both sides.
 _NOTHING = 2.0**10
@@ -33,6 +33,7 @@ _TRIES, _MOVES = 200, 4
 class Agreement:
     """All draws of one layer or loss.
 
+    dtype    in which both sides computed
     arrays   outputs and gradients that were compared
     largest  the greatest disagreement, in roundings
     what     where that is: `output 0`, `gradient of weight`
@@ -42,6 +43,7 @@ class Agreement:
 
     folder: str
     name: str
+    dtype: str
     draws: int = 0
     arrays: int = 0
     largest: float = 0.0
@@ -55,30 +57,30 @@ class Agreement:
         return bool(self.arrays) and self.largest <= MOST
 
 
-def examine(folder: str, name: str, kind: Any, draws: int, seed: int) -> Agreement:
+def examine(folder: str, name: str, kind: Any, draws: int, seed: int, dtype: str = "float64") -> Agreement:
     """So many draws; each has its own random numbers, so that they are the same however many there are."""
     arrays, worst = 0, (-1.0, "", "")
     for number in range(draws):
         rng = np.random.default_rng([seed, number, *name.encode()])
         try:
-            draw, found = _compared(folder, name, kind, rng)
+            draw, found = _compared(folder, name, kind, rng, dtype)
         except NoRecipe as error:
-            return Agreement(folder, name, number, arrays, missing=str(error))
+            return Agreement(folder, name, dtype, number, arrays, missing=str(error))
         arrays += len(found)
         worst = max(worst, *((units, what, draw.said()) for what, units in found.items()))
-    return Agreement(folder, name, draws, arrays, *worst)
+    return Agreement(folder, name, dtype, draws, arrays, *worst)
 
 
-def _compared(folder: str, name: str, kind: Any, rng: np.random.Generator) -> tuple[Draw, dict[str, float]]:
+def _compared(folder: str, name: str, kind: Any, rng: np.random.Generator, dtype: str) -> tuple[Draw, dict[str, float]]:
     rows, drawn = FOLDERS[folder]
     for _ in range(_TRIES):
-        draw = drawn(name, kind, rng)
+        draw = drawn(name, kind, rng).rounded(dtype)
         try:
             ours = _ours(draw, rng)
             theirs = _theirs(rows[name], draw, ours)
         except Unlike:
             continue
-        return draw, _apart(draw, ours, theirs)
+        return draw, _apart(draw, ours, theirs, UNITS[dtype])
     raise NoRecipe(name, f"{_TRIES} draws, none of which PyTorch can do")
 
 
@@ -100,7 +102,7 @@ def _ours(draw: Draw, rng: np.random.Generator) -> _Pass:
     reduction = {"reduction": draw.reduction} if draw.reduction else {}
     y, cache = draw.unit.forward(*draw.inputs, **draw.named, **reduction)
     outputs = tuple(np.asarray(each) for each in _several(y))
-    upstream = tuple(np.asarray(rng.standard_normal(each.shape)) for each in outputs)
+    upstream = tuple(np.asarray(rng.standard_normal(each.shape), each.dtype) for each in outputs)
 
     def backward(dy: tuple[Array, ...], kept: Any) -> dict[str, Any]:
         found = draw.unit.backward(dy if isinstance(y, tuple) else dy[0][()], kept)
@@ -138,7 +140,7 @@ def _theirs(row: Row, draw: Draw, ours: _Pass) -> _Pass:
     return _Pass(tuple(each.detach().numpy() for each in y), ours.upstream, gradients, {})
 
 
-def _apart(draw: Draw, ours: _Pass, theirs: _Pass) -> dict[str, float]:
+def _apart(draw: Draw, ours: _Pass, theirs: _Pass, unit: float) -> dict[str, float]:
     """In roundings, by what is compared. What one side has and the other has not is infinitely far away."""
     if len(ours.outputs) != len(theirs.outputs) or ours.gradients.keys() != theirs.gradients.keys():
         return {"what there is": float("inf")}
@@ -146,20 +148,20 @@ def _apart(draw: Draw, ours: _Pass, theirs: _Pass) -> dict[str, float]:
     gradients = {name: (gradient, theirs.gradients[name]) for name, gradient in ours.gradients.items()}
     everything = [*draw.inputs, *draw.named.values(), *ours.upstream, *theirs.outputs, *theirs.gradients.values()]
     greatest = max(_size(array) for array in everything if array is not None)
-    found = {what: _roundings(a, b, greatest, 0.0) for what, (a, b) in outputs.items()}
+    found = {what: _roundings(a, b, unit, greatest, 0.0) for what, (a, b) in outputs.items()}
     for name, (a, b) in gradients.items():
         if a is not None or b is not None:
-            found[f"gradient of {name}"] = _roundings(a, b, greatest, ours.rounding[name])
+            found[f"gradient of {name}"] = _roundings(a, b, unit, greatest, ours.rounding[name])
     return found
 
 
-def _roundings(a: Array | None, b: Array | None, greatest: float, rounding: float) -> float:
-    """The greatest difference, in units of 2⁻⁵³ of the size of b, or of the measured rounding if that is more."""
-    if a is None or b is None or a.shape != b.shape or not np.isfinite(a).all():
+def _roundings(a: Array | None, b: Array | None, unit: float, greatest: float, rounding: float) -> float:
+    """The greatest difference, in units of rounding of the size of b, or of the measured rounding if that is more."""
+    if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype or not np.isfinite(a).all():
         return float("inf")
-    size = _size(b) if _size(b) > _NOTHING * UNIT * greatest else greatest
+    size = _size(b) if _size(b) > _NOTHING * unit * greatest else greatest
     difference = _size(a - b)
-    return difference / max(UNIT * size, rounding) if difference else 0.0
+    return difference / max(unit * size, rounding) if difference else 0.0
 
 
 def _size(array: Array) -> float:

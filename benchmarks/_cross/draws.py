@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,11 @@ class Draw:
     learned: tuple[str, ...] = ()
     is_layer: bool = True
     reduction: str | None = None
+
+    def rounded(self, dtype: str) -> Draw:
+        """The same, with its real numbers in this precision."""
+        named = {name: _rounded(array, dtype) for name, array in self.named.items()}
+        return replace(self, inputs=tuple(_rounded(x, dtype) for x in self.inputs), named=named)
 
     def said(self) -> str:
         """The layer with its options, and the shapes of what it takes."""
@@ -95,6 +100,10 @@ def draw_loss(name: str, kind: Any, rng: np.random.Generator) -> Draw:
                 continue
             return Draw(loss, inputs, named, is_layer=False, reduction=reduction)
     raise NoRecipe(name, f"{_ATTEMPTS} draws, all in vain")
+
+
+def _rounded(array: Array, dtype: str) -> Array:
+    return array.astype(dtype) if array.dtype.kind == "f" else array
 
 
 def _numbers(rng: np.random.Generator, name: str, layer: Any, shape: tuple[int, ...]) -> Array:

@@ -20,7 +20,7 @@ CONFIGURATIONS = (
     ("auto", "float64"), ("auto", "float32"), ("central", "float64"), ("central", "float32"), (REAL, "float64"),
 )  # fmt: skip
 #: The checks of equivalences, which judge whole networks and not entries.
-EQUIVALENCES = ("reduction", "per_sample")
+EQUIVALENCES = ("contract", "reduction", "output_error", "per_sample", "accumulation")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from _trust.alarms import Coverage, Tally
 from _trust.bars import METHODS, NETWORKS, Accuracy
+from _trust.equivalences import Said
 from _trust.sensitivity import Share
 
 FULL_NETS, NETS_PER_LAYER, FULL_TRIALS, FULL_ENTRIES = 2000, 20, 200, 500
@@ -50,6 +51,16 @@ def of_alarms(tallies: Mapping[str, Tally], covered: Coverage, nets: int) -> lis
                   not total.unclean),
         Criterion("entries called `inconclusive`, worst configuration", f"{doubt[worst]:.3%} ({worst})",
                   f"≤ {INCONCLUSIVE:.1%}", doubt[worst] <= INCONCLUSIVE),
+    ]  # fmt: skip
+
+
+def of_equivalences(found: Sequence[Said], accused: Sequence[Said], full: int) -> list[Criterion]:
+    """No check of an equivalence or of the contract says anything bad of a correct network."""
+    nets = len({said.index for said in found})
+    return [
+        Criterion("nets asked for the equivalences", f"{nets:,}", f"≥ {full:,}", True if nets >= full else None),
+        Criterion("of them accused by a check, in either precision", f"{len(accused)} of {len(found):,}", "0",
+                  not accused),
     ]  # fmt: skip
 
 

@@ -372,13 +372,13 @@ class _Drawing:
                 raise _Misfit("the net has no parameters that could be penalised")
             return tuple(placed)
         last, arrays, count = self.activations[-1], self.assembly.arrays, predictions(loss) - 1
-        others = [name for name in self.activations[:-1] if not _parallel(arrays[name], arrays[last])]
-        alike = [name for name in others if arrays[name].shape == arrays[last].shape]
+        alike = [name for name in self.activations[:-1] if not _no_pair(arrays[name], arrays[last])]
         chosen = [str(name) for name in self.rng.permutation(alike)[:count]]
         known = [str(name) for name in self.rng.permutation(_BESIDE) if name in self.units.layers]
-        if len(chosen) + len(known) < count:
+        chosen += [self._behind(last, self.units.layers[name]()) for name in known[: count - len(chosen)]]
+        if len(chosen) < count or any(_no_pair(arrays[name], arrays[last]) for name in chosen):
             raise _Misfit(f"{loss} takes more predictions of the shape {arrays[last].shape} than there are")
-        return (last, *chosen, *[self._behind(last, self.units.layers[k]()) for k in known[: count - len(chosen)]])
+        return (last, *chosen)
 
     def _in_domain(self, loss: Loss, chosen: tuple[str, ...]) -> tuple[str, ...]:
         """Those activations, where the loss has no value at one of them behind a layer after which it has."""
@@ -448,10 +448,10 @@ def _with_steps(assembly: Assembly, steps: Sequence[Step]) -> Assembly:
     return assembly
 
 
-def _parallel(x: Array, y: Array) -> bool:
-    """Whether every sample of the one is a multiple of that of the other."""
+def _no_pair(x: Array, y: Array) -> bool:
+    """Whether their shapes differ, or every sample of the one is a multiple of that of the other."""
     if x.shape != y.shape:
-        return False
+        return True
     x, y = x.reshape(len(x), -1), y.reshape(len(y), -1)
     lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
     return bool(np.all(np.abs(np.abs(np.sum(x * y, axis=1)) - lengths) <= _PARALLEL * lengths))

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
-from _trust.alarms import CONFIGURATIONS, Coverage, Tally, Trial
+from _trust.alarms import CONFIGURATIONS, EQUIVALENCES, Coverage, Tally, Trial
 from _trust.bars import Accuracy
 from _trust.comparison import Alarm, Reach, reached
 from _trust.criteria import Criterion
+from _trust.equivalences import Said
 from _trust.fixed import WORKLOADS
 from _trust.sensitivity import KINDS, Share
 
@@ -22,7 +23,7 @@ def false_alarms(tallies: Mapping[str, Tally]) -> Table:
     table = _table(
         "False alarms on correct networks",
         ("method, dtype", "nets", "entries", "fail", "inconclusive", "of entries", "without kinks", "kink",
-         "closest call", "reduction", "per_sample", "errors"),
+         "closest call", *EQUIVALENCES, "errors"),
     )  # fmt: skip
     for name, tally in tallies.items():
         table.add_row(
@@ -43,6 +44,28 @@ def groups(tallies: Mapping[str, Tally]) -> Table:
         tally = tallies[name]
         doubt, kink = tally.share(tally.inconclusive), tally.share(tally.kink)
         table.add_row(name, f"{tally.nets:,}", f"{tally.entries:,}", f"{tally.fail:,}", f"{doubt:.3%}", f"{kink:.2%}")
+    return table
+
+
+def equivalences(tallies: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Table:
+    """By precision and check: how often each verdict was given, term by term of the losses."""
+    verdicts = ("fail", "inconclusive", "pass", "not_applicable")
+    title = "Equivalences and the contract on correct networks, each term of a loss by itself"
+    table = _table(title, ("dtype", "check", *(verdict.replace("_", " ") for verdict in verdicts)))
+    for dtype, checks in tallies.items():
+        for name, counts in checks.items():
+            table.add_row(dtype, name, *(f"{counts.get(verdict, 0):,}" for verdict in verdicts))
+    return table
+
+
+def accused(found: Sequence[Said], seed: int) -> Table:
+    """The correct networks that a check has accused."""
+    command = f"python benchmarks/trust.py --seed {seed} --only NET"
+    table = _table(f"Nets that were accused: {len(found)}. Repeat one: {command}",
+                   ("net", "dtype", "said", "layers", "loss"))  # fmt: skip
+    for said in found[:_SHOWN]:
+        words = "; ".join(word[:300] for word in said.against)
+        table.add_row(str(said.index), said.dtype, words, " ".join(said.layers), said.loss)
     return table
 
 

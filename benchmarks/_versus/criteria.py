@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from _versus.commands import IMPORT, ONE, RUN, TWO, Commands
 from _versus.growth import Growth
 from _versus.heats import Heat
-from _versus.rivals import AUTOGRAD, DIRECTION, JAX, NAIVE, SCIPY, SWEEP, TORCH_FAST, TORCH_SLOW, UNIT
+from _versus.rivals import (
+    ALONE,
+    AUTOGRAD,
+    DIRECTION,
+    JAX,
+    NAIVE,
+    SCIPY,
+    SWEEP,
+    TORCH_FAST,
+    TORCH_SLOW,
+    UNIT,
+    WHOLE,
+)
 from _versus.scale import Scale
 from _versus.timing import Ratio, Timing, ratio
 from _versus.workloads import LETTERS
@@ -16,6 +28,8 @@ from _versus.workloads import LETTERS
 ENOUGH_ROUNDS, ENOUGH_DECADES, LONG_RUN = 5, 1.95, 20.0
 FASTER_THAN_TORCH = {"A": 60, "B": 60, "C": 15, "D": 50, "E": 200}
 DIRECTION_UNITS, DIRECTION_ON = 10, "BCDE"
+#: All checks beside the gradient check cost at most what that does, so that a run takes at most twice as long.
+CHECKS_TIMES, CHECKS_ON = 2, "BD"
 START, SLOPE, TWO_WORKERS, SHORT_RUN = 0.6, 1.1, 1.4, 1.05
 MILLION_UNITS, MILLION_MEMORY = 30, 6
 
@@ -41,6 +55,13 @@ def of_heats(heats: Sequence[Heat]) -> list[Criterion]:
     if directions:
         found += [_direction_in_units(directions)]
         found += [_always_faster("one direction", directions, peer, DIRECTION) for peer in (TORCH_FAST, JAX, AUTOGRAD)]
+    checks = {heat.workload: heat.timings for heat in heats if heat.part == "checks"}
+    if checks:
+        found += [
+            _judged(f"all checks / gradient check alone, {name}", _quotient(checks.get(name, {}), WHOLE, ALONE),
+                    f"≤ {CHECKS_TIMES}", at_most=CHECKS_TIMES)
+            for name in CHECKS_ON
+        ]  # fmt: skip
     return found
 
 

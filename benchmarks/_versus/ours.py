@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,11 @@ def sweep_with_bars(known: Ready, scheme: str, every: int = 1) -> list[Estimate]
 def whole(case: Case) -> str:
     """The pipeline: backward, every entry of parameters and inputs, error bars, all checks -> the verdict."""
     return run_case(case, "").report.verdict
+
+
+def gradient_alone(case: Case) -> str:
+    """The same without the contract, the equivalences and the notes: the full sweep, and its verdicts."""
+    return whole(replace(case, checks=("gradient",)))
 
 
 def probe(known: Ready, count: int) -> list[Array]:

@@ -28,6 +28,7 @@ from _versus.workloads import LETTERS, Workload
 
 Array = NDArray[Any]
 UNIT, SWEEP, WHOLE = "numpy forward + backward (the unit)", "gradcheck, complex step", "gradcheck, whole pipeline"
+ALONE = "gradcheck, gradient check alone"
 BARS, CENTRAL = "gradcheck, complex step with bars", "gradcheck, central"
 TORCH_SLOW, TORCH_FAST = "torch gradcheck, slow mode", "torch gradcheck, fast mode"
 SCIPY, NAIVE, JAX, AUTOGRAD = "scipy 3-point", "naive numpy loop, central", "JAX check_grads", "autograd check_grads"
@@ -93,6 +94,10 @@ def _sweep(sweep: Callable[..., Any], scheme: str, workload: Workload, sampled: 
 
 def _whole(workload: Workload, sampled: bool) -> Timed:
     return partial(ours.whole, workload.case), 1.0
+
+
+def _alone(workload: Workload, sampled: bool) -> Timed:
+    return partial(ours.gradient_alone, workload.case), 1.0
 
 
 def _direction(workload: Workload, sampled: bool) -> Timed:
@@ -210,7 +215,8 @@ ONE_DIRECTION = (
     Rival(JAX, _jax, "jax"),
     Rival(AUTOGRAD, _autograd, "autograd"),
 )
-RIVALS: Mapping[str, Sequence[Rival]] = {"entries": EVERY_ENTRY, "direction": ONE_DIRECTION}
+ALL_CHECKS = (Rival(UNIT, _unit), Rival(ALONE, _alone, patient="E"), Rival(WHOLE, _whole, patient="E"))
+RIVALS: Mapping[str, Sequence[Rival]] = {"entries": EVERY_ENTRY, "direction": ONE_DIRECTION, "checks": ALL_CHECKS}
 
 
 def versions() -> dict[str, str]:

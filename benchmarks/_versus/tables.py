@@ -9,13 +9,13 @@ from rich.table import Table
 from _versus.commands import Commands
 from _versus.criteria import Criterion
 from _versus.heats import Heat
-from _versus.rivals import DIRECTION, RIVALS, SWEEP, UNIT
+from _versus.rivals import ALONE, DIRECTION, RIVALS, SWEEP, UNIT
 from _versus.scale import Scale
 from _versus.timing import ratio
 
-TITLES = {"entries": "Every entry", "direction": "One direction"}
+TITLES = {"entries": "Every entry", "direction": "One direction", "checks": "All checks"}
 #: The row that the others are held against.
-_OURS = {"entries": SWEEP, "direction": DIRECTION}
+_OURS = {"entries": SWEEP, "direction": DIRECTION, "checks": ALONE}
 
 
 def seconds(part: str, heats: Sequence[Heat]) -> Table:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.alone import Accused
 from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult, Entry, Finding, Row
 from gradcheck.network import Node, Term
@@ -22,6 +23,7 @@ class Outcome:
 
     gradients  arrays for `--dump`, by name
     notes      what varies from run to run: it belongs on stderr
+    accused    the layers that its findings call guilty, for a diagnosis
     """
 
     results: tuple[CheckResult, ...]
@@ -30,6 +32,7 @@ class Outcome:
     inputs: tuple[Row, ...] = ()
     gradients: Mapping[str, Array] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    accused: tuple[Accused, ...] = ()
 
 
 def finding(

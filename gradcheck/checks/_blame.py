@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.alone import Alone, Judgement
+from gradcheck.alone import Accused, Alone, Judgement
 from gradcheck.checks._base import entry_at, entry_name, finding
 from gradcheck.checks._kinks import site_at
 from gradcheck.compare import FAIL, Comparison, excess
@@ -17,12 +17,17 @@ from gradcheck.errors import LayerFailure
 from gradcheck.evidence import Evidence
 from gradcheck.findings import Entry, Finding
 from gradcheck.network import Node, Term
+from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
 #: Whose findings these are.
 CHECK = "gradient"
 #: How many times nearer to failing than every other layer one must be to be suspected alone.
 _STANDS_OUT = 3
+#: So many bars a layer must be off under an upstream gradient that its own backward was not called with.
+_CERTAIN = 16
+#: Findings that are about numbers: others say already what is wrong.
+_DIAGNOSED = ("GC100", "GC114")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Blame:
         self.failing = {name: pair for name, pair in compared.items() if (pair[1] == FAIL)[pair[0].selected].any()}
         self.culprits: list[Culprit] = []
         self.told: list[Finding] = []
+        self.accused: list[Accused] = []
 
     def findings(self) -> list[Finding]:
         """Every failing row has a finding of its own or is named as a consequence of one."""
@@ -63,6 +69,8 @@ class Blame:
         for part in parts:
             if self.failing and self._is_on_a_failing_path(part):
                 self._examine(part)
+                if self._is_tainted(part):
+                    self._examine_afresh(part)
         if self.failing and not self.culprits:
             self._suspect()
         for name in self.failing:
@@ -115,6 +123,51 @@ class Blame:
                 )
                 self._add(part.name, operand, found, not is_parameter, mistake)
 
+    def _is_tainted(self, part: Node | Term) -> bool:
+        """Whether what the layer is given by the layers behind it is wrong already."""
+        if isinstance(part, Term):
+            return False
+        behind = {node.name for node in self.network.affected(part.outputs)}
+        behind |= {term.name for term in self.network.terms}
+        return any(culprit.taints and culprit.layer in behind for culprit in self.culprits)
+
+    def _examine_afresh(self, part: Node | Term) -> None:
+        """Ask a layer of a plugin once more, under the upstream gradient that it would have got if all were right.
+
+        Under a wrong one its own mistake may not show: below a layer that hands back zeros, everything is right.
+        """
+        known = {culprit.operand for culprit in self.culprits if culprit.layer == part.name}
+        if part.trusted or None in known:
+            return
+        upstream = self.alone.numeric_upstream(part)
+        for operand in (name for name in self.alone.operands(part) if name not in known):
+            suspect = Suspect.of(self.alone, part, operand, upstream)
+            off = np.abs(suspect.e)
+            clear = (
+                suspect.wrong & (off > _CERTAIN * suspect.bar) & (off > suspect.resolution * np.max(np.abs(suspect.n)))
+            )
+            if clear.any():
+                self._add_afresh(suspect, clear)
+
+    def _add_afresh(self, suspect: Suspect, wrong: Array) -> None:
+        part, operand = suspect.part, suspect.operand
+        mistake = self._mistake(part, operand)
+        ratio = np.where(wrong, excess(np.abs(suspect.e), suspect.bar), -1.0)
+        index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
+        entry = entry_at(index, suspect.a, suspect.n, suspect.bar)
+        is_parameter = suspect.is_parameter
+        what = "the gradient of" if is_parameter else "the gradient that it hands back to"
+        message = (
+            f"{part.name}: {what} {operand} is not that of its own forward: under the upstream gradient that it should "
+            f"have got, at {entry_name(operand, index)} its backward says {entry.analytic:.6g}, its forward says "
+            f"{entry.numeric:.6g}; {int(wrong.sum()):,} of {wrong.size:,} entries are wrong"
+        )
+        row = operand if operand in self.failing else None
+        found = self._known(mistake) or finding(
+            self.evidence, CHECK, self._next(), "GC100", part.name, message, row, entry
+        )
+        self._add(part.name, operand, found, not is_parameter, mistake)
+
     def _mistake(self, part: Node | Term, operand: str) -> tuple[Any, ...]:
         """What a mistake about one operand is called in all places of the layer: an input by its position."""
         is_parameter = isinstance(part, Node) and operand in part.parameters.values()
@@ -130,6 +183,12 @@ class Blame:
         self.culprits.append(Culprit(layer, operand, found, taints, mistake))
         if found not in self.told:
             self.told.append(found)
+            if operand is not None and found.code in _DIAGNOSED:
+                self.accused.append(Accused(found.id, self.alone, self._part(layer), operand))
+
+    def _part(self, name: str) -> Node | Term:
+        parts: tuple[Node | Term, ...] = (*self.network.terms, *self.network.nodes)
+        return next(part for part in parts if part.name == name)
 
     def _with_places(self, found: Finding) -> Finding:
         """The finding, with the places in which the layer is wrong where it has several, or its parameter has."""

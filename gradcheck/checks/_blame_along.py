@@ -84,13 +84,6 @@ class BlameAlong(Blame):
         alone[entry.index] = 1
         return not self.alone.along(part, name, alone).right
 
-    def _is_tainted(self, part: Node | Term) -> bool:
-        """Whether what the layer is given by the layers behind it is wrong already."""
-        assert isinstance(part, Node)
-        behind = {node.name for node in self.network.affected(part.outputs)}
-        behind |= {term.name for term in self.network.terms}
-        return any(culprit.taints and culprit.layer in behind for culprit in self.culprits)
-
     def _search(self, name: str) -> Wrong:
         comparison, verdict = self.failing[name]
         if self.evidence.probe is not None:

@@ -70,7 +70,7 @@ class Asked:
         if impure:
             self.pure = False
             yield impure
-        for question in (self.repeats, self.independent_of_order, self.linear):
+        for question in (self.repeats, self.independent_of_order, self.leaves_results, self.linear):
             found = question()
             if found:
                 yield found
@@ -192,15 +192,19 @@ class Asked:
         if self.pure:
             yield "when backward is called twice with the same cache", twice
         for words, other in others:
+            called: list[Answer] = []
 
-            def in_between(other: Given = other, first: bool = False) -> Gradients:
-                own, beside = self.forward(), self.forward(other)
-                if first:
-                    self.backward(beside, self.callee.upstream(beside, 2))
+            def after_forward(other: Given = other, called: list[Answer] = called) -> Gradients:
+                called[:] = self.forward(), self.forward(other)
+                return self.backward(called[0], self.upstream)
+
+            def after_both(other: Given = other, called: list[Answer] = called) -> Gradients:
+                own, beside = called if self.pure else (self.forward(), self.forward(other))
+                self.backward(beside, self.callee.upstream(beside, 2))
                 return self.backward(own, self.upstream)
 
-            yield f"after the forward of {words} in between", in_between
-            yield f"after forward and backward of {words} in between", lambda f=in_between: f(first=True)  # type: ignore[misc]
+            yield f"after the forward of {words} in between", after_forward
+            yield f"after forward and backward of {words} in between", after_both
 
     def _others(self) -> Iterator[tuple[str, Given]]:
         """Other batches that the part bears: of the same size, and of another one."""
@@ -227,6 +231,27 @@ class Asked:
                 return Breach("GC503", f"after the forward of {words}, forward gives something else at the same "
                               f"numbers: {apart}. A forward may depend on what it is given alone")  # fmt: skip
         return None
+
+    def leaves_results(self) -> Breach | None:
+        """Whether what a call has returned stays as it is in the next one: gradients of several uses are added up."""
+        first, second = self.forward(), self._beside()
+        returned = self.callee.backward(copied(self.upstream), first.cache)
+        kept = contents(first.outputs, "output") | contents(returned, "the gradient")
+        with suppress(LayerFailure):
+            answer = self.callee.forward(second)
+            self.callee.backward(self.callee.upstream(answer, 2), answer.cache)
+        now = contents(first.outputs, "output") | contents(returned, "the gradient")
+        places = changed(kept, now)
+        if not places:
+            return None
+        return Breach("GC503", f"what a call has returned ({_listed(places)}) is overwritten by the next one: where a "
+                      "layer is used several times, the last use would be added up for all. Return a new array in "
+                      "every call")  # fmt: skip
+
+    def _beside(self) -> Given:
+        """The same samples in the opposite order, with parameters a little smaller."""
+        n = len(self.callee.arrays[self.callee.inputs[0]]) if self.here.inputs[0].ndim else 1
+        return self.callee.of_samples(list(range(n))[::-1], 0.75)
 
     # Linearity --------------------------------------------------------------------------------------------------------
 
@@ -282,12 +307,9 @@ class Asked:
         for seed in range(_DRAWS):
             upstream, gradients = at[seed % 2]
             near = tuple(moved(np.asarray(g), seed)[()] if np.asarray(g).dtype.kind == "f" else g for g in upstream)
-            answers = [own, Answer(own.outputs, moved_within(own.cache, seed))] if self.pure else [self.forward()]
-            for answer in answers:
-                with suppress(LayerFailure):
-                    for name, found in self.backward(answer, near).items():
-                        change = found.astype(np.float64) - gradients[name]
-                        spread[name] = max(spread[name], greatest(change))
+            for name, found in self._moved(own, near, seed).items():
+                change = found.astype(np.float64) - gradients[name]
+                spread[name] = max(spread[name], greatest(change))
         terms = sum(np.size(g) for g in self.upstream)
         bounds = {}
         for name, s in spread.items():
@@ -296,6 +318,15 @@ class Asked:
             size = max(greatest(gradients[name]) for _, gradients in at)
             bounds[name] = 2 * gamma * size + 10 * s + self.callee.underflow
         return bounds
+
+    def _moved(self, own: Answer, near: Upstream, seed: int) -> Gradients:
+        """Backward where the upstream gradient has moved, and the cache too if it may."""
+        if self.pure:
+            with suppress(LayerFailure):
+                return self.backward(Answer(own.outputs, moved_within(own.cache, seed)), near)
+        with suppress(LayerFailure):
+            return self._ask(own, near)
+        return {}
 
     # Calls ------------------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -153,9 +155,13 @@ def _drawn(y: Any, draw: int, position: int) -> Any:
     array = np.asarray(y)
     if array.dtype.kind != "f":
         return np.zeros_like(array)
-    numbers = np.random.default_rng([draw, position, array.size]).standard_normal(array.shape)
-    few = np.round(numbers * _DIGITS) / _DIGITS
-    return few.astype(array.dtype)[()] if array.ndim == 0 else few.astype(array.dtype)
+    return _few_digits(array.shape, array.dtype.str, draw, position).copy()[()]
+
+
+@lru_cache(maxsize=64)
+def _few_digits(shape: tuple[int, ...], dtype: str, draw: int, position: int) -> Array:
+    numbers = np.random.default_rng([draw, position, math.prod(shape)]).standard_normal(shape)
+    return np.asarray(np.round(numbers * _DIGITS) / _DIGITS, dtype=dtype)
 
 
 def _copied(given: Any) -> Any:

@@ -48,8 +48,8 @@ backward needs.
 
 ## What it is
 A backward belongs to one forward: to its cache. Here the gradient is another one after forward was called twice, after
-backward was called twice with the same cache, or after another batch, of the same or another size, came in between.
-The finding says which order of calls shows it.
+backward was called twice with the same cache, or after another batch, of the same or another size, came in between; or
+what a call has returned is overwritten by the next one. The finding says which order of calls shows it.
 
 ## Why it is bad
 A layer that is used twice in a network, gradient accumulation, an evaluation between two steps of training: each calls

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -81,6 +81,7 @@ class Parts:
             for count, end in zip(sizes, ends, strict=True)
         ]
         self.seconds = perf_counter() - start
+        self._known: dict[tuple[str, str, tuple[float, ...]], Array] = {}
         self.batched = evidence.stage.samples - frozenset(evidence.names if evidence.probe else ())
 
     def gradient(self, name: str, weights: Sequence[float] | None = None) -> Array:
@@ -88,15 +89,15 @@ class Parts:
 
         weights  a factor for each part, by default 1
         """
-        return self._joined(name, [part.gradients[name] for part in self.each], weights)
+        return self._once("gradient", name, (part.gradients[name] for part in self.each), weights)
 
     def share(self, layer: str, name: str, weights: Sequence[float] | None = None) -> Array:
         """The same of what one layer alone has added to it."""
-        return self._joined(name, [part.contributions[layer, name] for part in self.each], weights)
+        return self._joined(name, (part.contributions[layer, name] for part in self.each), weights)
 
     def magnitude(self, name: str, weights: Sequence[float] | None = None) -> Array:
         """Σ|gₖ|."""
-        return self._joined(name, [part.magnitude(name) for part in self.each], weights)
+        return self._once("magnitude", name, (part.magnitude(name) for part in self.each), weights)
 
     def where_lost(
         self, term: Term, wrong: Wrong, batch: Analytic | None, divisor: float, weights: Sequence[float] | None = None
@@ -119,10 +120,22 @@ class Parts:
         traces = [part.trace for part in self.each]
         return on_other_pieces(self.evidence.case.network, self.batch.trace, traces)
 
-    def _joined(self, name: str, each: Sequence[Array], weights: Sequence[float] | None) -> Array:
-        factors = weights or [1.0] * len(each)
-        scaled = [factor * array for factor, array in zip(factors, each, strict=True)]
-        return np.concatenate(scaled) if name in self.batched else np.sum(scaled, axis=0)
+    def _joined(self, name: str, each: Iterable[Array], weights: Sequence[float] | None) -> Array:
+        factors = weights or [1.0] * len(self.sizes)
+        scaled = (factor * array if factor != 1 else array for factor, array in zip(factors, each, strict=True))
+        if name in self.batched:
+            return np.concatenate(list(scaled))
+        total: Array = np.array(next(scaled))
+        for array in scaled:
+            total += array
+        return total
+
+    def _once(self, what: str, name: str, each: Iterable[Array], weights: Sequence[float] | None) -> Array:
+        """What is asked for again and again, put together once."""
+        key = (what, name, tuple(weights or ()))
+        if key not in self._known:
+            self._known[key] = self._joined(name, each, weights)
+        return self._known[key]
 
 
 def bound(
@@ -141,6 +154,10 @@ def bound(
 
 def scale(evidence: Evidence) -> float:
     """What turns a gradient of the declared objective into one of the sums: the greatest D / weight."""
+    return evidence.once("scale", lambda: _scale(evidence))
+
+
+def _scale(evidence: Evidence) -> float:
     network, arrays = evidence.case.network, evidence.stage.arrays
     scales = [1.0]
     for term, losses in zip(network.terms, evidence.analytic.trace.losses, strict=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gradcheck._ground import Ground
 from gradcheck.checks._breaches import Asked, Breach, said
 from gradcheck.checks._callee import Callee
+from gradcheck.checks._special_points import not_a_number
 from gradcheck.errors import LayerFailure
 from gradcheck.evidence import Evidence
 from gradcheck.network import Node, Term
@@ -35,6 +36,11 @@ def all_breaches(ground: Ground) -> Mapping[str, Finished]:
     return {part.name: _finished(ground, part) for part in parts if part.name not in failed}
 
 
+def keeps_contract(evidence: Evidence, name: str) -> bool:
+    """Whether a part was asked and has broken nothing."""
+    return CHECK in evidence.case.checks and name in (found := breaches_of(evidence)) and not found[name].breaches
+
+
 def unrepeatable(evidence: Evidence) -> str:
     """Why no identity can be asked of gradients: a part that does not repeat itself; empty if none is known."""
     if CHECK not in evidence.case.checks:
@@ -47,11 +53,14 @@ def unrepeatable(evidence: Evidence) -> str:
 def _finished(ground: Ground, part: Node | Term) -> Finished:
     """A loss that reduces by itself is asked under the reduction of the case."""
     reduction = None if isinstance(part, Node) or part.elementwise else part.reduction
-    asked = Asked(Callee(ground, part, reduction))
+    callee = Callee(ground, part, reduction)
+    asked = Asked(callee)
     found: list[Breach] = []
     try:
         for breach in asked.breaches():
             found.append(breach)  # noqa: PERF402 - those before a call that raises are kept
     except LayerFailure as failure:
         found.append(Breach("GC502", f"{said(failure)}, where the same call did not raise before"))
+    special = not_a_number(callee) if not found else None
+    found += [special] if special else []
     return Finished(tuple(found), tuple(asked.skipped))

@@ -3,8 +3,10 @@
 ## What it is
 Each layer and each loss is called by itself, before any difference is taken. Its backward must be linear in the
 upstream gradient; forward and backward must leave the inputs, the parameters, the upstream gradient and the cache as
-they are, bit for bit; the same call must give the same numbers, whatever else was called before or in between.
-Linearity is an identity, judged by rounding alone: γ_K max|B| + 10 s.
+they are, bit for bit; the same call must give the same numbers, whatever else was called before or in between, and
+leave what earlier calls have returned. As a warning: NaN from backward at points where forward is finite (GC115), which
+are asked for beside the point of the run: all inputs 0, 50 or -50, one sample 0, the prediction the target. Linearity
+is an identity, judged by rounding alone: γ_K max|B| + 10 s.
 
 ## Why it is bad
 One comparison of two gradients does not see it: at one point, called once, such a backward may be right. In training it

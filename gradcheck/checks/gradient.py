@@ -41,7 +41,7 @@ from gradcheck.findings import CheckResult, Row, worst_verdict
 
 Array = NDArray[Any]
 NAME = "gradient"
-CODES = ("GC100", "GC108", "GC114", "GC115", "GC120", "GC125", "GC505", "GC901", "GC902", "GC903")
+CODES = ("GC100", "GC125", "GC505", "GC901", "GC902", "GC903")
 EXPLAINED = {
     **ENDINGS,
     "GC125": """A gradient for a frozen parameter.
@@ -101,6 +101,7 @@ def run(evidence: Evidence) -> Outcome:
         tuple(rows[name] for name in point.parameters if name in rows),
         tuple(rows[name] for name in point.inputs if name in rows),
         gradients,
+        accused=tuple(blame.accused),
     )
 
 

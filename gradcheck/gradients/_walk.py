@@ -50,7 +50,7 @@ class Walk:
         predictions = [self.trace.arrays[name] for name in term.predictions]
         try:
             with guarded(term.name, "backward", term.trusted):
-                result = term.loss.backward(upstream, _own(cache, term.trusted))
+                result = _own(term.loss.backward(upstream, _own(cache, term.trusted)), term.trusted)
         except LayerFailure as failure:
             self.failures.append(failure)
             result = tuple(None for _ in predictions)
@@ -71,8 +71,9 @@ class Walk:
         """(dx, gradients by parameter name); (None, None) where backward gave nothing that can be used."""
         try:
             with guarded(node.name, "backward", node.trusted):
-                cache = self.trace.caches[node.name]
-                result = node.backward(_own(dy, node.trusted), _own(cache, node.trusted), self._frozen(node))
+                cache, trusted = self.trace.caches[node.name], node.trusted
+                result = node.backward(_own(dy, trusted), _own(cache, trusted), self._frozen(node))
+                result = _own(result, trusted)
         except LayerFailure as failure:
             self.failures.append(failure)
             return None, None
@@ -253,5 +254,5 @@ def _upstream(term: Term, weight: float, reduction: str, losses: Any, arrays: Ma
 
 
 def _own(given: Any, trusted: bool) -> Any:
-    """An upstream gradient, or what forward has kept; a plugin's backward gets copies: it cannot change ours."""
+    """What a backward gets, or gives: of a plugin's a copy, so that neither side can change what the other has."""
     return given if trusted else copied_within(given)

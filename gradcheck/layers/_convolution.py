@@ -1,4 +1,4 @@
-"""What convolutions over one and three axes have in common: the way there and back."""
+"""What convolutions over one, two and three axes have in common: the way there and back."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ class Convolution(Layer):
 
     def forward(self, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Any]:
         """y = W X + b."""
-        windows, counts = self._windows.read(x), self._windows.counts(x.shape)
-        K = math.prod(weight.shape[1:])
-        X = windows.reshape(len(x), self.groups, K, math.prod(counts))
-        W = weight.reshape(self.groups, -1, K)
-        y = (W @ X).reshape(len(x), self.out_channels, *counts)
+        windows = self._windows.read(x)
+        n, counts = len(x), windows.shape[x.ndim :]
+        W = weight.reshape(self.groups, len(weight) // self.groups, -1)
+        X = windows.reshape(n, self.groups, W.shape[2], math.prod(counts))
+        y = _product(W, X).reshape(n, len(weight), *counts)
         if bias is not None:
-            y = y + bias.reshape(-1, *[1] * len(counts))
+            y = y.astype(np.result_type(y, bias), copy=False)
+            y += bias.reshape(-1, *[1] * len(counts))  # in place: a second array of this size costs more than a sum
         return y, (x.shape, X, weight, bias is not None)
 
     def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
@@ -59,6 +60,21 @@ class Convolution(Layer):
         if has_bias:
             gradients["bias"] = dy.sum(axis=(0, *range(2, dy.ndim)))
         return self._windows.give_back(np.moveaxis(dX, 2, 0), x_shape), gradients
+
+    def carry(self, moves: Array, **parameters: Any) -> Array:
+        """x that moves by d moves y by W D, D the windows of d."""
+        return self.forward(moves, parameters["weight"])[0]
+
+
+def _product(W: Array, X: Array) -> Array:
+    """W X. A real W takes the real and the imaginary part of X apart, as two columns: half the work of a complex W."""
+    y: Array
+    if X.dtype.kind != "c" or W.dtype.kind == "c":
+        y = W @ X
+        return y
+    parts = W @ np.ascontiguousarray(X).view(X.real.dtype)
+    y = parts.view(np.result_type(parts, np.complex64))
+    return y
 
 
 def require_groups(groups: int, in_channels: int, out_channels: int) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.errors import ShapeError
-from gradcheck.layers._base import Array, Layer, Shape
+from gradcheck.layers._base import Array
 from gradcheck.layers._columns import Columns
+from gradcheck.layers._convolution import Convolution
 from gradcheck.layers._windows import Count, MarginPair, Pair, Windows, pair
 
 
 @dataclass(frozen=True)
-class Conv2d(Layer):
+class Conv2d(Convolution):
     """Two-dimensional convolution (cross-correlation) of images.
 
     forward     y  = W X + b         x (N, C, H, W)   weight W (O, C/G, kh, kw)   bias b (O,)   y (N, O, P, Q)
@@ -41,46 +41,6 @@ class Conv2d(Layer):
     groups: Count = 1
     bias: bool = True
 
-    def check(self, *x_shapes: Shape) -> None:
-        """Images that hold a whole kernel, and channels that the groups divide."""
-        self._windows.check(x_shapes[0])
-        for channels, count in {"input channels": x_shapes[0][1], "out_channels": self.out_channels}.items():
-            if count % self.groups:
-                raise ShapeError(f"needs {channels} divisible by groups={self.groups}, got {count}")
-
-    def init(self, rng: np.random.Generator, *x_shapes: Shape) -> dict[str, Array]:
-        """Weight (O, C/G, kh, kw) and bias (O,), uniform in ±1/√(C/G kh kw)."""
-        kernel = (x_shapes[0][1] // self.groups, *self._windows.kernel)
-        bound = 1 / np.sqrt(np.prod(kernel))
-        parameters = {"weight": rng.uniform(-bound, bound, (self.out_channels, *kernel))}
-        if self.bias:
-            parameters["bias"] = rng.uniform(-bound, bound, self.out_channels)
-        return parameters
-
-    def forward(self, x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Any]:
-        """y = W X + b."""
-        windows = self._windows.read(x)
-        n, p, q = len(x), *windows.shape[4:]
-        X = windows.reshape(n, self.groups, -1, p * q)
-        W = weight.reshape(self.groups, -1, X.shape[2])
-        y = _product(W, X).reshape(n, -1, p, q)
-        if bias is not None:
-            y = y.astype(np.result_type(y, bias), copy=False)
-            y += bias[:, None, None]  # in place, as a second array of this size costs more than the sum
-        return y, (x.shape, X, weight, bias is not None)
-
-    def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
-        """dX = Wᵀ dy, given back to the pixels; dW = Σ dy Xᵀ, db = Σ dy."""
-        x_shape, X, weight, has_bias = cache
-        n, p, q = len(dy), *dy.shape[2:]
-        W = weight.reshape(self.groups, -1, X.shape[2])
-        flat_dy = dy.reshape(n, self.groups, -1, p * q)
-        dX = (W.mT @ flat_dy).reshape(n, x_shape[1], -1, p, q)
-        gradients = {"weight": (flat_dy @ X.mT).sum(axis=0).reshape(weight.shape)}
-        if has_bias:
-            gradients["bias"] = dy.sum(axis=(0, 2, 3))
-        return self._windows.give_back(np.moveaxis(dX, 2, 0), x_shape), gradients
-
     def perturbed(self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any) -> Columns:
         """W[o, c, i, j] + δ moves channel o of y by δ times what the windows read at [c, i, j]; b[o] + δ by δ."""
         X, steps = self._windows.read(x), steps.reshape(-1, 1, 1, 1, 1)
@@ -92,10 +52,6 @@ class Conv2d(Layer):
         else:
             moves = np.broadcast_to(steps, (len(steps), len(x), 1, *X.shape[4:]))
         return Columns(1, entries[0], moves)
-
-    def carry(self, moves: Array, **parameters: Any) -> Array:
-        """x that moves by d moves y by W D, D the windows of d."""
-        return self.forward(moves, parameters["weight"])[0]
 
     def carry_columns(self, columns: Columns, **parameters: Any) -> Array | None:
         """A channel c of x that moves by d moves y by W[:, c] D, if all channels of y read it."""
@@ -111,14 +67,3 @@ class Conv2d(Layer):
     @property
     def _windows(self) -> Windows:
         return Windows(pair(self.kernel_size), pair(self.stride), pair(self.padding), pair(self.dilation))
-
-
-def _product(W: Array, X: Array) -> Array:
-    """W X. A real W takes the real and the imaginary part of X apart, as two columns: half the work of a complex W."""
-    y: Array
-    if X.dtype.kind != "c" or W.dtype.kind == "c":
-        y = W @ X
-        return y
-    parts = W @ np.ascontiguousarray(X).view(X.real.dtype)
-    y = parts.view(np.result_type(parts, np.complex64))
-    return y

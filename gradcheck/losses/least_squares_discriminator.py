@@ -11,8 +11,7 @@ from gradcheck.losses._weighted import Pointwise, weighted
 
 @dataclass(frozen=True)
 class LeastSquaresDiscriminator(Pointwise):
-    """Squared distance of a discriminator's scores from the labels of real and of generated samples (Mao
-    et al. 2017).
+    """Squared distance of scores of real and of generated samples from their labels (Mao et al. 2017).
 
     forward     l  = w ½ ((r − b)² + (f − a)²)    scores r of real and f of generated samples, losses l (N, ...)
                                                   b = real_label, a = fake_label, weights w, default 1

@@ -12,8 +12,7 @@ from gradcheck.maths import sigmoid, softplus
 
 @dataclass(frozen=True)
 class NonSaturatingGenerator(Pointwise):
-    """How far a generator is from being taken for real, without the saturation of the minimax game (Goodfellow
-    et al. 2014).
+    """How far a generator is from being taken for real, by a loss that does not saturate (Goodfellow et al. 2014).
 
     forward     l  = −w log σ(f)      logits f of generated samples, losses l (N, ...), weights w, default 1
 

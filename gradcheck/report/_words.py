@@ -137,6 +137,11 @@ def _kink(row: Row, kink: Kink) -> str:
     )
 
 
+def index(numbers: Sequence[int] | None) -> str:
+    """`[3, 5]`; empty where there is none."""
+    return f"[{', '.join(map(str, numbers))}]" if numbers is not None else ""
+
+
 def _at(name: str, index: Sequence[int]) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 

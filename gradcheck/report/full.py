@@ -355,6 +355,7 @@ def _show_finding(page: _Page, spec: SpecReport, finding: Finding) -> None:
         page.line(Text(f"backward: {finding.source.path}:{finding.source.line}"), indent=2)
     page.say(finding.message, indent=2)
     _show_evidence(page, finding)
+    _show_layer_alone(page, finding)
     if finding.diagnosis:
         share = f"explains {finding.diagnosis.explains:.0%} of the discrepancy"
         page.say(f"{finding.diagnosis.name}: {finding.diagnosis.formula} ({share})", indent=2)
@@ -387,3 +388,19 @@ def _show_evidence(page: _Page, finding: Finding) -> None:
     for label, value in rows:
         grid.add_row(Text(label), Text(value))
     page.console.print(Padding(grid, (0, 0, 0, 4)))
+
+
+def _show_layer_alone(page: _Page, finding: Finding) -> None:
+    """A few entries of the guilty layer by itself, and where its wrong entries lie."""
+    if len(finding.entries) > 1:
+        page.say("The layer alone:", indent=2)
+        grid = Table.grid(*(Column(overflow="fold") for _ in range(4)), padding=(0, 2))
+        for entry in finding.entries:
+            analytic, numeric = words.pair(entry.analytic, entry.numeric)
+            share = f"{words.number(entry.analytic / entry.numeric)} ×" if entry.numeric else "-"
+            grid.add_row(*map(Text, (words.index(entry.index), analytic, numeric, share)))
+        page.console.print(Padding(grid, (0, 0, 0, 4)))
+    if finding.picture:
+        page.say("Where it is wrong (. right, - to # wrong):", indent=2)
+        for line in finding.picture:
+            page.line(Text(line), indent=4)

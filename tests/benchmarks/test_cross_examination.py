@@ -125,11 +125,10 @@ def test_figures_are_printed_and_written(tmp_path: Path) -> None:
     path = tmp_path / "found.json"
     result = asked("--draws", "2", "--only", "lstm", "--only", "mse", "--json", str(path))
     assert result.exit_code == 0, result.output
-    assert "Beyond 1000 roundings, or not compared: none of 2." in result.stdout
+    assert "Beyond 1000 roundings, or not compared: none of 4." in result.stdout
     figures = json.loads(path.read_text(encoding="utf-8"))
-    assert [(one["name"], one["draws"], one["agrees"]) for one in figures["found"]] == [
-        ("lstm", 2, True),
-        ("mse", 2, True),
+    assert [(one["name"], one["dtype"], one["draws"], one["agrees"]) for one in figures["found"]] == [
+        (name, dtype, 2, True) for name in ("lstm", "mse") for dtype in ("float64", "float32")
     ]
     assert all(0 <= one["largest"] < MOST for one in figures["found"])
 
@@ -140,10 +139,10 @@ def test_layers_without_a_row_are_listed_and_wrong_ones_fail(tmp_path: Path, mon
     units = Units({"linear": HalvedBias, "tanh": Nowhere, "spline": PositionalEncoding}, {"mse": Mse})
     monkeypatch.setattr(Units, "of_catalogue", classmethod(lambda cls: units))
     monkeypatch.setattr("_cross.draws._ATTEMPTS", 9)
-    result = asked("--draws", "2", "--json", str(tmp_path / "found.json"))
+    result = asked("--draws", "2", "--dtype", "float64", "--json", str(tmp_path / "found.json"))
     assert result.exit_code == 1
     assert "Without a counterpart in PyTorch: the layers spline (obvious loops)." in result.stdout
-    assert "Beyond 1000 roundings, or not compared: linear, tanh of 3." in result.stdout
+    assert "Beyond 1000 roundings, or not compared: linear in float64, tanh in float64 of 3." in result.stdout
 
 
 # Without it -----------------------------------------------------------------------------------------------------------

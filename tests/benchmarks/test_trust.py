@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import trust
-from _trust import alarms, bars, comparison, criteria, fixed, nets, peers, sensitivity
+from _trust import alarms, bars, comparison, criteria, equivalences, fixed, nets, peers, sensitivity
 from _trust.inputs import sources
 from _trust.nets import SMALL, Net, draw_net
 from _trust.planting import Mistake, plant
@@ -282,7 +282,7 @@ def test_an_exception_is_an_alarm_and_says_where() -> None:
 def test_a_failed_equivalence_is_an_alarm_of_its_own() -> None:
     check = alarms.Check("auto", "float64", passed=3, accused=("per_sample",))
     assert check.alarm
-    assert alarms.tally([(7, check)]).accused == {"reduction": 0, "per_sample": 1}
+    assert alarms.tally([(7, check)]).accused == {**dict.fromkeys(alarms.EQUIVALENCES, 0), "per_sample": 1}
 
 
 @pytest.mark.parametrize("what", [{"fail": 1}, {"accused": ("reduction",)}, {"errors": ("GC901 it raised",)}])
@@ -295,6 +295,39 @@ def test_shares_are_given_with_and_without_kinks() -> None:
     tally = alarms.tally([(0, alarms.Check("auto", "float64", passed=6, inconclusive=1, kink=3))])
     assert tally.share(tally.inconclusive) == pytest.approx(1 / 10)
     assert tally.share(tally.inconclusive, without_kinks=True) == pytest.approx(1 / 7)
+
+
+# Equivalences ---------------------------------------------------------------------------------------------------------
+
+
+class Clipped(Tanh):
+    """A backward that clips where nothing is to be clipped in this run."""
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        dx, gradients = super().backward(dy, cache)
+        return np.clip(dx, -50, 50), gradients
+
+
+def test_correct_nets_are_asked_for_the_equivalences_alone() -> None:
+    found = [equivalences.asked(a_net(units(tanh=Tanh)), dtype) for dtype in equivalences.DTYPES]
+    tallies = equivalences.tally(found)
+    assert not equivalences.alarms(found)
+    assert all(tallies[dtype]["contract"] == {"pass": 1} for dtype in equivalences.DTYPES)
+    assert set(found[0].verdicts) == set(equivalences.CHECKS)
+
+
+def test_a_broken_contract_is_an_alarm_though_no_entry_is_wrong() -> None:
+    net = a_net(Units({"linear": Linear, "clipped": Clipped}, {"mse": Mse}), 1)
+    said = equivalences.asked(net, "float64")
+    assert equivalences.alarms([said]) == [said]
+    assert said.against[0].startswith("GC504 clipped")
+    (_, criterion) = criteria.of_equivalences([said], [said], 1)
+    assert (criterion.met, criterion.found) == (False, "1 of 1")
+
+
+def test_an_exception_is_an_alarm_of_the_equivalences_too() -> None:
+    said = equivalences.asked(a_net(Units({"raises": Raises, "linear": Linear}, {"mse": Mse}), 1), "float32")
+    assert "ZeroDivisionError at backward" in said.against[0]
 
 
 # Sensitivity ----------------------------------------------------------------------------------------------------------
@@ -446,12 +479,15 @@ def test_results_do_not_depend_on_the_number_of_workers() -> None:
 
 def test_a_run_prints_its_tables_and_writes_its_figures(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Units, "of_catalogue", classmethod(lambda cls: units(tanh=Tanh)))
+    equivalences.units.cache_clear()
     run = trust.Run(trust.Size(nets=1, trials=1), seed=0, pool=Pool(0), console=Console(width=200))
     destination = tmp_path / "trust.json"
     with run.console.capture() as shown:
-        trust.measured(run, ("alarms", "sensitivity"), destination)
+        trust.measured(run, ("alarms", "equivalences", "sensitivity"), destination)
     figures = json.loads(destination.read_text())
     assert "False alarms on correct networks" in shown.get()
+    assert "Equivalences and the contract on correct networks" in shown.get()
+    assert figures["equivalences"]["verdicts"]["float32"]["contract"] == {"pass": 1}
     assert figures["alarms"]["configurations"]["all"]["nets"] == 5
     assert {one["name"] for one in figures["criteria"]} >= {"nets", "planted mistakes called `fail`, worst kind"}
 

@@ -342,6 +342,16 @@ def test_the_nearest_workload_decides_and_all_must_be_raced() -> None:
     assert verdict(criteria.of_heats([heat("entries", "B", naive=0.9, sweep=1.0)]), "naive") is False
 
 
+def test_all_checks_may_cost_as_much_as_the_gradient_check_again() -> None:
+    def checks(letter: str, whole: float) -> heats.Heat:
+        rows = {rivals.ALONE: 1.0, rivals.WHOLE: whole}
+        return heats.Heat("checks", letter, 100, {name: timing.Timing(name, (s,) * 5) for name, s in rows.items()})
+
+    found = criteria.of_heats([checks("B", 1.9), checks("D", 2.1)])
+    assert [verdict(found, f"alone, {letter}") for letter in "BD"] == [True, False]
+    assert verdict(criteria.of_heats([checks("B", 1.9)]), "alone, D") is None
+
+
 def test_directions_are_judged_in_units_and_against_the_others() -> None:
     raced = [heat("direction", letter, unit=1.0, jax=11.0, direction=10.0) for letter in LETTERS]
     found = criteria.of_heats(raced)

@@ -348,6 +348,43 @@ def test_layer_that_remembers_is_named(layer: Layer, code: str, words: str) -> N
     assert words in finding.message, told(report)
 
 
+class SameBuffer(Linear):
+    """Writes its weight gradient into one array, which it returns in every call."""
+
+    buffers: ClassVar[dict[Any, Array]] = {}
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        dx, gradients = super().backward(dy, cache)
+        weight = gradients["weight"]
+        buffer = self.buffers.setdefault(weight.dtype, np.empty_like(weight))
+        buffer[...] = weight
+        return dx, {**gradients, "weight": buffer}
+
+
+class SameOutput(Layer):
+    """Writes its output into one array for each size of batch."""
+
+    outputs: ClassVar[dict[Any, Array]] = {}
+
+    def forward(self, x: Array) -> Any:
+        y = self.outputs.setdefault((x.shape, x.dtype), np.empty_like(x))
+        y[...] = 2 * x
+        return y, None
+
+    def backward(self, dy: Array, cache: Any) -> Any:
+        return 2 * dy, {}
+
+
+@pytest.mark.parametrize(
+    ("layer", "what"), [(SameBuffer(3), "the gradient['same_buffer_1.weight']"), (SameOutput(), "output[0]")]
+)
+def test_layer_that_returns_one_array_again_and_again_is_named(layer: Layer, what: str) -> None:
+    report = check(layer, x=X, loss=Mse(), target=TARGET, checks=("contract", "gradient"))
+    (finding,) = errors(report)
+    assert (finding.code, verdict(report, "gradient")) == ("GC503", "pass"), told(report)
+    assert f"what a call has returned ({what}) is overwritten by the next one" in finding.message
+
+
 # Not linear in the upstream gradient ----------------------------------------------------------------------------------
 
 NOT_LINEAR = {
@@ -405,6 +442,67 @@ def test_loss_that_ignores_its_upstream_gradient_passes_the_gradient_check() -> 
     assert codes(check(Linear(3), **ONLY, **options)) == [("GC504", "loss")]
 
 
+# Special points -------------------------------------------------------------------------------------------------------
+
+
+class RootOfSize(Layer):
+    """√|x|, whose backward divides 0 by 0 at 0."""
+
+    def forward(self, x: Array) -> Any:
+        return np.sqrt(np.abs(x)), x
+
+    def backward(self, dy: Array, cache: Any) -> Any:
+        return dy * np.sign(cache) / (2 * np.sqrt(np.abs(cache))), {}
+
+
+class Saturating(Layer):
+    """σ(x), whose backward divides ∞ by ∞ far below 0, in float32 at -50."""
+
+    def forward(self, x: Array) -> Any:
+        return 1 / (1 + np.exp(-x)), x
+
+    def backward(self, dy: Array, cache: Any) -> Any:
+        e = np.exp(-2 * cache)
+        return dy * (e / (1 + np.sqrt(e)) ** 2 / np.sqrt(e)), {}
+
+
+class Relative(Mse):
+    """Squared error, whose backward goes over the relative error: 0 / 0 where the prediction is right."""
+
+    def backward(self, upstream: Array, cache: Any) -> Any:
+        error = cache[0]
+        return super().backward(upstream, cache) * (error / error)
+
+
+class Steep(Layer):
+    """√x of |x|: the slope at 0 is infinite, and says so."""
+
+    def forward(self, x: Array) -> Any:
+        return np.sqrt(np.abs(x)), x
+
+    def backward(self, dy: Array, cache: Any) -> Any:
+        return dy * np.where(cache < 0, -1, 1) / (2 * np.sqrt(np.abs(cache))), {}
+
+
+@pytest.mark.parametrize(
+    ("layer", "loss", "dtype", "where"),
+    [
+        (RootOfSize(), Mse(), "float64", "root_of_size_1: where every input is 0, "),
+        (Saturating(), Mse(), "float32", "saturating_1: where every input is -50, "),
+        (Tanh(), Relative(), "float64", "loss: where the prediction is the target, "),
+    ],
+)
+def test_nan_where_this_run_is_not_is_a_warning(layer: Layer, loss: Loss, dtype: str, where: str) -> None:
+    report = check(layer, x=X, loss=loss, target=TARGET, dtype=dtype, **ONLY)
+    (warning,) = report.findings
+    assert (warning.code, warning.severity, report.verdict) == ("GC115", "warning", "pass")
+    assert warning.message.startswith(f"{where}forward is finite and backward gives NaN in the gradient of ")
+
+
+def test_infinite_slope_is_none() -> None:
+    assert not check(Steep(), x=X, loss=Mse(), target=TARGET, **ONLY).findings
+
+
 # What is asked, and what is said --------------------------------------------------------------------------------------
 
 
@@ -416,7 +514,7 @@ def test_check_can_be_switched_off_and_runs_first() -> None:
 
 @pytest.mark.parametrize("switched_on", [True, False])
 def test_contract_is_asked_before_any_difference_is_taken(switched_on: bool) -> None:
-    """Every forward up to the first of a complex or moved input, which only differences need: is there one backward?"""
+    """Up to the first complex input, which differences alone need, backward is called once, or as often as is asked."""
     calls: list[str] = []
 
     class Listening(Tanh):

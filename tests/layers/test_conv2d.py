@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import check
+from support import ALL, check
 
 from gradcheck.layers.conv2d import Conv2d
 
@@ -129,13 +129,13 @@ class AveragedOverPixels(Conv2d):
     ids=lambda value: type(value).__name__ if isinstance(value, Conv2d) else None,
 )
 def test_planted_mistake_is_named(wrong: Conv2d, channels: int, named: list[str]) -> None:
-    report = check(wrong, x=laws.normal(2, channels, 4, 5), checks=["gradient"])
+    report = check(wrong, x=laws.normal(2, channels, 4, 5), checks=["gradient"], trusted=True)
     for parameter in named:
         laws.assert_caught(report, wrong, parameter)
 
 
 def test_mistake_is_not_blamed_on_the_convolution_before_it() -> None:
-    report = check(Conv2d(2, 2), UnflippedKernel(2, 2), x=laws.normal(2, 1, 4, 5), checks=["gradient"])
+    report = check(Conv2d(2, 2), UnflippedKernel(2, 2), x=laws.normal(2, 1, 4, 5), checks=["gradient"], trusted=True)
     laws.assert_caught(report, "unflipped_kernel_1")
     guilty = {finding.layer for finding in report.findings if finding.consequence_of is None}
     assert guilty == {"unflipped_kernel_1"}
@@ -143,7 +143,11 @@ def test_mistake_is_not_blamed_on_the_convolution_before_it() -> None:
 
 @pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
 def test_passes(layer: Conv2d, x: Any) -> None:
-    laws.assert_passes(check(layer, x=x, trusted=True))
+    laws.assert_passes(check(layer, x=x, trusted=True, checks=ALL))
+
+
+def test_passes_in_float32() -> None:
+    layer, x = next(iter(LAYERS.values()))
     laws.assert_no_false_alarm(check(layer, x=x, dtype="float32", checks=["gradient"], trusted=True))
 
 

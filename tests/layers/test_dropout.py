@@ -9,7 +9,7 @@ import pytest
 from core_nets import blamed
 from hypothesis import given
 from hypothesis import strategies as st
-from support import case, check
+from support import ALL, case, check
 
 from gradcheck.layers.dropout import Dropout
 from gradcheck.layers.linear import Linear
@@ -64,14 +64,18 @@ class MaskDrawnAgain(Dropout):
     ids=lambda kind: kind.__name__,
 )
 def test_planted_mistake_is_named(kind: type[Dropout]) -> None:
-    report = check(Linear(5), kind(0.3), Linear(2), x=laws.normal(4, 3), checks=["gradient"])
+    report = check(Linear(5), kind(0.3), Linear(2), x=laws.normal(4, 3), checks=["gradient"], trusted=True)
     laws.assert_caught(report, kind(0.3))
     assert {name for name, _ in blamed(report)} == {f"{spec_name(kind)}_1"}
 
 
 @pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
 def test_passes(layer: Dropout, x: Any) -> None:
-    laws.assert_passes(check(layer, x=x, trusted=True))
+    laws.assert_passes(check(layer, x=x, trusted=True, checks=ALL))
+
+
+def test_passes_in_float32() -> None:
+    layer, x = next(iter(LAYERS.values()))
     laws.assert_no_false_alarm(check(layer, x=x, dtype="float32", checks=["gradient"], trusted=True))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import check
+from support import ALL, check
 
 from gradcheck.layers.linear import Linear
 
@@ -101,13 +101,13 @@ class BiasForgotten(Linear):
     ids=lambda value: type(value).__name__ if isinstance(value, Linear) else None,
 )
 def test_planted_mistake_is_named(wrong: Linear, x: Any, named: list[str]) -> None:
-    report = check(wrong, x=x, checks=["gradient"])
+    report = check(wrong, x=x, checks=["gradient"], trusted=True)
     for parameter in named:
         laws.assert_caught(report, wrong, parameter)
 
 
 def test_mistake_is_not_blamed_on_the_layers_around_it() -> None:
-    report = check(Linear(4), OtherSign(3), Linear(2), x=laws.normal(3, 4), checks=["gradient"])
+    report = check(Linear(4), OtherSign(3), Linear(2), x=laws.normal(3, 4), checks=["gradient"], trusted=True)
     laws.assert_caught(report, "other_sign_1")
     guilty = {finding.layer for finding in report.findings if finding.consequence_of is None}
     assert guilty == {"other_sign_1"}
@@ -115,7 +115,11 @@ def test_mistake_is_not_blamed_on_the_layers_around_it() -> None:
 
 @pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
 def test_passes(layer: Linear, x: Any) -> None:
-    laws.assert_passes(check(layer, x=x, trusted=True))
+    laws.assert_passes(check(layer, x=x, trusted=True, checks=ALL))
+
+
+def test_passes_in_float32() -> None:
+    layer, x = next(iter(LAYERS.values()))
     laws.assert_no_false_alarm(check(layer, x=x, dtype="float32", checks=["gradient"], trusted=True))
 
 

@@ -10,7 +10,7 @@ import pytest
 from attention_loops import attention
 from hypothesis import given
 from hypothesis import strategies as st
-from support import check
+from support import ALL, check
 
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.multi_head_attention import MultiHeadAttention
@@ -187,8 +187,10 @@ def test_mistake_is_not_blamed_on_the_layers_around_it() -> None:
 
 def test_passes() -> None:
     inputs = {"q": X[:, :, :2], "k": K, "v": V, "mask": SEEN}
-    laws.assert_passes(check(MultiHeadAttention(2, bias=False), x=inputs, trusted=True))
-    laws.assert_no_false_alarm(check(MultiHeadAttention(2, bias=False), x=inputs, dtype="float32", checks=["gradient"]))
+    laws.assert_passes(check(MultiHeadAttention(2, bias=False), x=inputs, trusted=True, checks=ALL))
+    laws.assert_no_false_alarm(
+        check(MultiHeadAttention(2, bias=False), x=inputs, dtype="float32", checks=["gradient"], trusted=True)
+    )
 
 
 # Options --------------------------------------------------------------------------------------------------------------

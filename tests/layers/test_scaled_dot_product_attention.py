@@ -10,7 +10,7 @@ import pytest
 from attention_loops import attention
 from hypothesis import given
 from hypothesis import strategies as st
-from support import check
+from support import ALL, check
 
 from gradcheck.catalogue import Catalogue
 from gradcheck.layers.linear import Linear
@@ -141,14 +141,14 @@ class WrongAttention(ScaledDotProductAttention):
 )
 def test_planted_mistake_is_named(mistake: str, named: list[str]) -> None:
     wrong = WrongAttention(mistake=mistake)
-    report = check(wrong, x={"q": Q, "k": K, "v": V, "mask": SEEN}, checks=["gradient"])
+    report = check(wrong, x={"q": Q, "k": K, "v": V, "mask": SEEN}, checks=["gradient"], trusted=True)
     for name in named:
         laws.assert_caught(report, wrong, name)
 
 
 def test_mistake_is_not_blamed_on_the_layer_behind_it() -> None:
     wrong = WrongAttention(is_causal=True, mistake="mask forgotten")
-    report = check(wrong, Linear(2), x={"q": Q, "k": K, "v": V}, checks=["gradient"])
+    report = check(wrong, Linear(2), x={"q": Q, "k": K, "v": V}, checks=["gradient"], trusted=True)
     laws.assert_caught(report, wrong)
     assert {finding.layer for finding in report.findings if finding.consequence_of is None} == {"wrong_attention_1"}
 
@@ -157,8 +157,8 @@ def test_mistake_is_not_blamed_on_the_layer_behind_it() -> None:
 def test_passes(case: str) -> None:
     layer, inputs = LAYERS[case]
     named = dict(zip("qkvm", inputs, strict=False))
-    laws.assert_passes(check(layer, x=named, trusted=True))
-    laws.assert_no_false_alarm(check(layer, x=named, dtype="float32", checks=["gradient"]))
+    laws.assert_passes(check(layer, x=named, trusted=True, checks=ALL))
+    laws.assert_no_false_alarm(check(layer, x=named, dtype="float32", checks=["gradient"], trusted=True))
 
 
 SPEC = """

@@ -14,8 +14,8 @@ from gradcheck.losses.cosine_embedding import CosineEmbedding
 
 class NormHeldConstant(CosineEmbedding):
     def backward(self, upstream, cache):
-        a, b, A, B, c, slope, weight = cache
-        return super().backward(upstream, (a, b, A, B, 0 * c, slope, weight))
+        u, v, roots, d, slope, weight = cache
+        return super().backward(upstream, (u, v, roots, np.ones_like(d), slope, weight))
 
 
 class OneEmbeddingAlone(CosineEmbedding):
@@ -59,6 +59,14 @@ def test_an_embedding_of_zero_has_a_finite_gradient():
     losses, cache = CosineEmbedding().forward(np.zeros((1, 2)), np.array([[3.0, 4.0]]), np.ones(1))
     assert losses.tolist() == [1.0]
     assert np.isfinite(CosineEmbedding().backward(np.ones(1), cache)).all()
+
+
+def test_no_digit_is_lost_where_the_embeddings_are_alike():
+    t = 1e-6
+    losses, cache = CosineEmbedding().forward(np.array([[1.0, 0.0]]), np.array([[1.0, t]]), np.ones(1))
+    assert losses[0] == pytest.approx(t**2 / 2 - 3 * t**4 / 8 + 1e-12, rel=1e-9)
+    da, _ = CosineEmbedding().backward(np.ones(1), cache)
+    assert da[0, 1] == pytest.approx(-t, rel=1e-9)
 
 
 def test_branches_name_the_side_of_the_margin():

@@ -39,7 +39,7 @@ def zeros_in(x: Any) -> Any:
 
 def at_zero(slope: float, black_box: bool, **options: Any) -> SpecReport:
     """Linear without a bias over partly zero samples, so that the ReLU behind it sits on its kink."""
-    layers = (Linear(3, bias=False), relu_with(slope, black_box), Linear(2))
+    layers = (Linear(3, bias=False), relu_with(slope, black_box))
     return check(*layers, x=zeros_in(normal(4, 3)), checks=["gradient"], **options)
 
 
@@ -47,7 +47,7 @@ def tied(shares: tuple[float, float], black_box: bool, **options: Any) -> SpecRe
     x = normal(3, 6)
     x[0, :4] = [0.5, 0.5, -0.2, -0.2]
     x[2, 2:4] = 0.25
-    return check(pair_max(shares, black_box), Linear(2), x=x, checks=["gradient"], **options)
+    return check(pair_max(shares, black_box), x=x, checks=["gradient"], **options)
 
 
 # Valid on either side -------------------------------------------------------------------------------------------------

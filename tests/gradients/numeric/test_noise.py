@@ -16,7 +16,6 @@ from gradcheck.layers.add import Add
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses._base import Loss
-from gradcheck.losses.cosine_embedding import CosineEmbedding
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
 from gradcheck.pipeline import run_case
@@ -120,16 +119,28 @@ def test_mistake_that_is_greater_than_the_noise_still_fails() -> None:
     assert blamed(report) == [("wrong_linear_1", None)], told(report)
 
 
+class Angle(Loss):
+    """1 − c of two embeddings, c = a·b / √(A B), A = a·a + ε, which loses its digits where they are parallel."""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        A, B = ((x * x).sum(axis=1, keepdims=True) + 1e-12 for x in (a, b))
+        c = (a * b).sum(axis=1, keepdims=True) / (np.sqrt(A) * np.sqrt(B))
+        return (1 - c)[:, 0], (a, b, A, B, c)
+
+    def backward(self, upstream: Any, cache: Any) -> Any:
+        a, b, A, B, c = cache
+        root, each = np.sqrt(A) * np.sqrt(B), -upstream[:, None]
+        return each * (b / root - c * a / A), each * (a / root - c * b / B)
+
+
 def _parallel_embeddings() -> Any:
     """x and 2 x: wherever all numbers move together, the cosine of a pair may always be rounded alike."""
     layers: list[Any] = [("a", plug(lambda x: 1.0 * x, lambda x: 1.0), ("input",)), ("b", Add(), ("a", "a"))]
-    terms = [Term(CosineEmbedding(), "sum", 1.0, ("b", "a"), {"target": "target"})]
-    return graph({"input": 1e-2 * normal(40, 3), "target": np.ones(40)}, layers, terms)
+    return graph({"input": 1e-2 * normal(40, 3)}, layers, [Term(Angle(), "sum", 1.0, ("b", "a"), {})])
 
 
 def test_rounding_that_keeps_pace_with_every_move_of_the_point_is_measured() -> None:
     stage = stage_of(_parallel_embeddings())
-    assert (stage.observables.evaluate(stage.copies(1), {}, stage.coupled)[0] < 2.0**-20).all()
     assert (forward_noise(stage) > 2.0**-57).all()
 
 
@@ -207,7 +218,7 @@ def test_steps_are_found_and_their_noise_is_measured(forward: Any, size: float) 
 
 @pytest.mark.parametrize("forward", SMOOTH.values(), ids=SMOOTH)
 def test_what_bends_is_not_taken_for_steps(forward: Any) -> None:
-    for seed in range(5):
+    for seed in range(3):
         for shape in ((6, 3), (40, 1), (1, 2)):
             assert not staircase(forward, normal(*shape, seed=seed)).any()
 
@@ -223,7 +234,7 @@ THRESHOLDS: dict[str, Any] = {
 @pytest.mark.parametrize("forward", THRESHOLDS.values(), ids=THRESHOLDS)
 @pytest.mark.parametrize("shape", [(1, 2), (3, 4), (40, 1), (2, 100)])
 def test_threshold_is_not_taken_for_steps(forward: Any, shape: tuple[int, ...]) -> None:
-    for seed in range(12):
+    for seed in range(6):
         assert not staircase(forward, normal(*shape, seed=seed)).any()
     near = 0.5 * (1 - 0.01 * np.random.default_rng(0).uniform(size=shape))
     assert not staircase(forward, near).any()

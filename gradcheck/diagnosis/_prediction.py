@@ -1,0 +1,79 @@
+"""What a hypothesis hands to the engine, and how it is held against the analytic values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.suspect import Suspect
+
+Array = NDArray[Any]
+#: Bars that a prediction may be off.
+_BARS = 4
+#: A prediction that leaves out wrong entries must be right about so many.
+_ENOUGH = 32
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The gradient that a mistake would give.
+
+    values   of the operand's shape; NaN where nothing is predicted
+    formula  of the mistake, in the letters a, n, g, J
+    says     what is wrong and how that is known: the end of a sentence that begins with `backward`
+    look     what to look at
+    on       the suspect whose a is predicted, where that is another one
+    free     numbers that were fitted; they do not count as predicted
+    fixed    whether the mistake may not also be scaled
+    certain  whether the values were seen to be right elsewhere, so that nothing is to be compared here
+    """
+
+    values: Array
+    formula: str
+    says: str
+    look: str
+    on: Suspect | None = None
+    free: int = 0
+    fixed: bool = False
+    certain: bool = False
+
+
+def deviation(suspect: Suspect, values: Array) -> tuple[Array, Array]:
+    """|a - predicted| and what it may be, where both are known; elsewhere 0."""
+    where = suspect.clear & np.isfinite(values)
+    finite = np.where(where, values, 0.0)
+    off = np.where(where, np.abs(suspect.a - finite), 0.0)
+    greatest = max(float(np.max(np.abs(finite), initial=0.0)), float(np.max(np.abs(suspect.n), initial=0.0)))
+    stretch = np.maximum(
+        1.0,
+        np.divide(np.abs(finite), np.abs(suspect.n), out=np.ones_like(finite), where=np.abs(suspect.n) > suspect.bar),
+    )
+    return off, _BARS * suspect.bar * stretch + suspect.resolution * greatest
+
+
+def _partial(suspect: Suspect, values: Array) -> bool:
+    """Whether a prediction leaves out entries that are wrong."""
+    return bool(np.any(suspect.wrong & ~np.isfinite(values)))
+
+
+def fits(suspect: Suspect, values: Array, free: int = 0) -> bool:
+    """Whether a prediction meets the analytic values, and tells more than was fitted."""
+    where = suspect.clear & np.isfinite(values)
+    if not where.any() or not (where & suspect.wrong).any() or (_partial(suspect, values) and np.sum(where) < _ENOUGH):
+        return False
+    off, allowed = deviation(suspect, values)
+    return bool(np.all(off <= allowed)) and int(np.sum(where)) > free
+
+
+def explained(suspect: Suspect, values: Array) -> float:
+    """The share of a - n that a prediction reproduces, 0 to 1, over the entries that it is about."""
+    where = suspect.clear & np.isfinite(values)
+    off, allowed = deviation(suspect, values)
+    if where.any() and np.all(off <= allowed):
+        return 1.0
+    total = float(np.sqrt(np.sum(np.square(suspect.e[where]))))
+    left = float(np.sqrt(np.sum(np.square(suspect.a[where] - values[where]))))
+    return float(np.clip(1 - left / total, 0.0, 1.0)) if total else 0.0

@@ -1,0 +1,108 @@
+"""A gradient leaks where there is none.
+
+## What it is
+a ≠ 0 where n = 0, and a = n elsewhere: at padding, ignored targets, masked places, units that are clamped. Or the
+analytic Jacobian is not 0 where the numeric one is. Where n = 0 everywhere and a is not, backward may be a
+straight-through estimator: then say so to those who read it.
+
+## Why it is bad
+What forward does not depend on is pulled all the same, by samples that were to be ignored.
+
+## Typical causes
+A mask that forward applies and backward forgets; rows with an ignored target; a hinge that is satisfied; a causal mask
+that is not in the softmax of backward.
+
+## How to repair
+Keep the mask of forward in the cache and multiply by it in backward, at the same place of the formula.
+
+## How to silence
+`--ignore GC109`, for a straight-through estimator that is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradcheck.diagnosis._fit import number
+from gradcheck.diagnosis._prediction import Prediction
+from gradcheck.diagnosis._support import support
+from gradcheck.suspect import Suspect
+
+CODE = "GC109"
+
+
+def of_data(suspect: Suspect) -> Iterator[Prediction]:
+    """The same where something beside the operand says which entries count: a mask, a target, another input."""
+    if suspect.is_loss or suspect.data or len(suspect.inputs) > 1 or suspect.parameters:
+        yield from predict(suspect)
+        yield from _and_scaled(suspect)
+
+
+def _and_scaled(suspect: Suspect) -> Iterator[Prediction]:
+    """The mask forgotten together with the factor that it brings: c n where the output depends on the operand."""
+    nothing = suspect.clear & (np.abs(suspect.n) <= suspect.bar)
+    leaked, rest = nothing & suspect.wrong, suspect.clear & ~nothing
+    total = float(np.sum(np.square(suspect.n[rest])))
+    if leaked.any() and total and nothing.sum() < suspect.clear.sum():
+        c = float(np.sum(suspect.a[rest] * suspect.n[rest])) / total
+        yield Prediction(
+            np.where(leaked, suspect.a, c * suspect.n),
+            f"a ≠ 0 where n = 0, a = {number(c)} n elsewhere",
+            f"{suspect.what} is not zero {support(leaked, suspect)}, where the output does not "
+            f"depend on it, and {number(c)} × the right one elsewhere: a mask and its factor are missing",
+            "the mask that forward multiplies by",
+            free=1,
+            fixed=True,
+        )
+
+
+def _jacobians(suspect: Suspect) -> Iterator[Prediction]:
+    """n, and what A adds where J is 0."""
+    small = suspect.small
+    if not small.affordable or small.rows.size != small.flat_upstream.size or small.analytic_jacobian is None:
+        return
+    A, J = small.analytic_jacobian, small.jacobian
+    leaks = (np.abs(A) > 1e-9 * float(np.max(np.abs(A), initial=0.0))) & (J == 0)
+    if leaks.any() and leaks.sum() > 0.02 * leaks.size:
+        values = small.n + small.unflat(small.flat_upstream @ np.where(leaks, A, 0.0))
+        yield Prediction(
+            values,
+            "a = n + Σ gₒ Aₒ, over the outputs o that do not depend on it",
+            f"{suspect.what} is made of outputs, too, that do not depend on it: "
+            f"{leaks.sum() / leaks.size:.0%} of the Jacobian's entries are not zero, and should be",
+            "a mask (a causal one, padding) that forward applies and backward forgets",
+            small,
+            certain=True,
+        )
+
+
+def predict(suspect: Suspect) -> Iterator[Prediction]:
+    """n, and what backward says where n is 0."""
+    nothing = suspect.clear & (np.abs(suspect.n) <= suspect.bar)
+    leaked = nothing & suspect.wrong
+    if not leaked.any() or (suspect.wrong & ~nothing).any():
+        return
+    what = f"{suspect.what}"
+    look = "a mask that forward applies and backward forgets, or applies at another place"
+    if not (suspect.clear & ~nothing).any():
+        yield Prediction(
+            np.where(leaked, suspect.a, suspect.n),
+            "a ≠ 0, n = 0",
+            f"{what} is not zero, and the output does not depend on it at all, to first order: forward is a "
+            "staircase or a constant. A straight-through estimator does this on purpose",
+            look,
+            fixed=True,
+        )
+        return
+    yield Prediction(
+        np.where(leaked, suspect.a, suspect.n),
+        "a ≠ 0 where n = 0, a = n elsewhere",
+        f"{what} is not zero {support(leaked, suspect)}, where the output does not depend on it, and right elsewhere",
+        look,
+        fixed=True,
+    )
+
+
+ASKED = ((33, of_data), (51, predict), (171, _jacobians))

@@ -1,0 +1,194 @@
+"""The numbers are right, their order is not.
+
+## What it is
+a is n with its entries in another order: transposed, flipped, rolled, read row by row where it was written column by
+column. Or it is the gradient that would be right if a weight, an input or the upstream gradient were transposed,
+flipped or shifted: A = Jᵀ, a kernel that is not flipped, an index without its stride.
+
+## Why it is bad
+With square matrices and symmetric shapes nothing complains: every weight gets the gradient of another.
+
+## Typical causes
+`dy.T @ x` for `x.T @ dy`; `dy @ W` for `dy @ W.T` with a square W; a kernel without its flip; `reshape` for
+`transpose`; a position without the factor of the stride; an index shifted by one.
+
+## How to repair
+Write the shapes under the formula, with letters instead of numbers; test with sizes that all differ.
+
+## How to silence
+`--ignore GC110`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.diagnosis._prediction import Prediction
+from gradcheck.suspect import Suspect
+
+Array = NDArray[Any]
+CODE = "GC110"
+_LOOK = "a transpose, a flip, a reshape or an index in backward"
+_MOST_AXES = 4
+#: By rank, the axes that may be spatial.
+_SPATIAL: dict[int, list[tuple[int, ...]]] = {2: [(1,)], 3: [(1,), (2,)], 4: [(2, 3)]}
+
+
+def predict(suspect: Suspect) -> Iterator[Prediction]:
+    """n in another order; n for an operand, an input or an upstream gradient in another order; Jᵀ."""
+    what = f"{suspect.what}"
+    for how, values in orders(suspect.n):
+        yield Prediction(values, f"a = {how}(n)", f"{what} has the right numbers in another order: {how}", _LOOK)
+    yield from _operands(suspect, what)
+    yield from _jacobians(suspect.small, what)
+
+
+def _operands(suspect: Suspect, what: str) -> Iterator[Prediction]:
+    """The vector-Jacobian product for arrays that are turned."""
+    for k, dy in enumerate(suspect.upstream):
+        for how, turned in orders(dy):
+            given = tuple(turned if j == k else other for j, other in enumerate(suspect.upstream))
+            values = suspect.numeric(upstream=given)
+            yield Prediction(
+                values, f"a = n({how}(g))", f"{what} is that of an upstream gradient in another order: {how}", _LOOK
+            )
+    for name in suspect.real:
+        for how, turned in orders(suspect.exact[name]):
+            values = suspect.numeric(arrays={name: turned})
+            yield Prediction(
+                values,
+                f"a = n({how}({name.rpartition('.')[2]}))",
+                f"{what} is the one for {name} in another order: {how}",
+                _LOOK,
+            )
+
+
+def _jacobians(suspect: Suspect, what: str) -> Iterator[Prediction]:
+    """Jᵀ, sample by sample, and indices without their stride."""
+    if not suspect.affordable or suspect.entries is not None or len(suspect.upstream) > 1:
+        return
+    J, g, x = suspect.jacobian, suspect.upstream[0], suspect.array
+    if suspect.is_parameter and x.ndim >= 1 and g.ndim >= 2:
+        yield from _weight_without_stride(suspect, what)
+    if J.shape[0] == J.shape[1]:
+        yield Prediction(
+            (J @ suspect.flat_upstream).reshape(x.shape),
+            "a = J g, not Jᵀ g",
+            f"{what} is the upstream gradient times the Jacobian, not times its transpose",
+            _LOOK,
+            suspect,
+        )
+    if g.ndim == x.ndim and 2 <= x.ndim <= 4 and not suspect.is_parameter:
+        yield from _without_stride(suspect, what)
+
+
+def _without_stride(suspect: Suspect, what: str) -> Iterator[Prediction]:
+    """Entries at place s i + u that are written at i + u, and the same for reading."""
+    g, x = suspect.upstream[0], suspect.array
+    spatial = _SPATIAL[x.ndim]
+    products = suspect.jacobian * suspect.flat_upstream[:, None]
+    o, e = np.nonzero(suspect.jacobian)
+    at_o, at_e = np.array(np.unravel_index(o, g.shape)), np.array(np.unravel_index(e, x.shape))
+    for axes in spatial:
+        for s in (2, 3):
+            written, read = at_e.copy(), at_o.copy()
+            for axis in axes:
+                written[axis] -= (s - 1) * at_o[axis]
+                read[axis] -= (s - 1) * at_e[axis]
+            fits_in = np.all([(written[k] >= 0) & (written[k] < x.shape[k]) for k in range(x.ndim)], axis=0)
+            values = np.zeros(x.shape)
+            np.add.at(values, tuple(written[:, fits_in]), products[o, e][fits_in])
+            yield Prediction(
+                values,
+                f"a[i + u] += g[i] w[u], for a[{s} i + u]",
+                f"{what} is written to place i + u instead of {s} i + u: the stride is missing",
+                _LOOK,
+                suspect,
+            )
+            inside = np.all([(read[k] >= 0) & (read[k] < g.shape[k]) for k in range(g.ndim)], axis=0)
+            values = np.zeros(x.shape)
+            weights = suspect.jacobian[o, e][inside] * g[tuple(read[:, inside])]
+            np.add.at(values, tuple(at_e[:, inside]), weights)
+            yield Prediction(
+                values,
+                f"a[i] += g[i + u] w[u], for g[{s} i + u]",
+                f"{what} reads the upstream gradient at place i + u instead of {s} i + u: the stride is missing",
+                _LOOK,
+                suspect,
+            )
+
+
+def _weight_without_stride(suspect: Suspect, what: str) -> Iterator[Prediction]:
+    """Σ g[i + u] x[i] for the weight u of a transposed convolution, whose output is at s i + u."""
+    g, w = suspect.upstream[0], suspect.array
+    o, e = np.nonzero(suspect.jacobian)
+    at_o, at_e = np.array(np.unravel_index(o, g.shape)), np.array(np.unravel_index(e, w.shape))
+    for spatial in (1, 2):
+        if w.ndim < spatial or g.ndim <= spatial:
+            continue
+        for s in (2, 3):
+            read, even = at_o.copy(), np.ones(o.size, dtype=bool)
+            for k in range(1, spatial + 1):
+                beyond = at_o[-k] - at_e[-k]
+                even &= (beyond % s == 0) & (beyond >= 0)
+                read[-k] = at_e[-k] + beyond // s
+            values = np.zeros(w.shape)
+            weights = suspect.jacobian[o, e][even] * g[tuple(read[:, even])]
+            np.add.at(values, tuple(at_e[:, even]), weights)
+            yield Prediction(
+                values,
+                f"a[u] = Σ g[i + u] x[i], for g[{s} i + u]",
+                f"{what} reads the upstream gradient at place i + u instead of {s} i + u: the stride is missing",
+                _LOOK,
+                suspect,
+            )
+
+
+def orders(array: Array) -> Iterator[tuple[str, Array]]:
+    """An array's numbers in other orders, of the same shape; those that change nothing are left out."""
+    if array.ndim == 0 or array.size < 2:
+        return
+    seen = [array]
+    for how, other in _orders(array):
+        if other.shape == array.shape and not any(np.array_equal(other, known, equal_nan=True) for known in seen):
+            seen.append(other)
+            yield how, other
+
+
+def _orders(array: Array) -> Iterator[tuple[str, Array]]:
+    shape, ndim = array.shape, array.ndim
+    if 2 <= ndim <= _MOST_AXES:
+        for axes in permutations(range(ndim)):
+            if axes != tuple(range(ndim)):
+                turned = array.transpose(axes)
+                yield f"transpose{axes}", turned
+                if turned.shape != shape:
+                    yield f"transpose{axes}, reshaped", turned.reshape(shape)
+                    yield f"reshaped, transpose{axes}", array.reshape(turned.shape).transpose(np.argsort(axes))
+    for count in range(1, ndim + 1):
+        for some in combinations(range(ndim), count):
+            yield f"flip{some if count > 1 else f'({some[0]})'}", np.flip(array, some)
+    for axis in range(ndim):
+        for shift in (1, -1, 2, -2):
+            yield f"roll by {shift} along axis {axis}", np.roll(array, shift, axis)
+            if abs(shift) < shape[axis]:
+                yield f"shift by {shift} along axis {axis}", _shifted(array, shift, axis)
+    if ndim == 2 and shape[1] % 2 == 0:
+        half = shape[1] // 2
+        yield "halves swapped", np.concatenate([array[:, half:], array[:, :half]], axis=1)
+
+
+def _shifted(array: Array, shift: int, axis: int) -> Array:
+    found = np.roll(array, shift, axis)
+    edge = [slice(None)] * array.ndim
+    edge[axis] = slice(0, shift) if shift > 0 else slice(shift, None)
+    found[tuple(edge)] = 0
+    return found
+
+
+ASKED = ((41, predict),)

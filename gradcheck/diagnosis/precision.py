@@ -1,0 +1,75 @@
+"""The gradient was rounded to a narrower precision.
+
+## What it is
+Every analytic value is a number of float16, bfloat16 or float32, and differs from the numeric one by no more than such
+a rounding.
+
+## Why it is bad
+Small contributions are lost: a sum of ones sticks at 2048 in float16, at 256 in bfloat16.
+
+## Typical causes
+A cast in backward; an array made without its dtype; a mask or constant in float32 that pulls the rest down.
+
+## How to repair
+Compute in the precision of the upstream gradient, and add up in float32 or wider.
+
+## How to silence
+`--ignore GC122`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.diagnosis._prediction import Prediction
+from gradcheck.suspect import Suspect
+
+Array = NDArray[Any]
+CODE = "GC122"
+_ULPS = 64
+#: So many of the entries are off: rounding is a matter of all of them.
+_MOST = 0.5
+
+
+def _bfloat16(x: Array) -> Array:
+    bits = x.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).view(np.float32).astype(np.float64)
+
+
+_NARROW = (
+    ("bfloat16", _bfloat16, 2.0**-9),
+    ("float16", lambda x: x.astype(np.float16).astype(np.float64), 2.0**-12),
+    ("float32", lambda x: x.astype(np.float32).astype(np.float64), 2.0**-25),
+)
+
+
+def predict(suspect: Suspect) -> Iterator[Prediction]:
+    """n, rounded: a itself has to be a number of that precision, or to lie within a few of its roundings."""
+    where = suspect.clear
+    if not where.any() or suspect.alone.analytic.units.get(suspect.operand, 0.0) > 1e-9:
+        return
+    a, greatest = suspect.a[where], float(np.max(np.abs(suspect.n), initial=0.0))
+    off = np.abs(suspect.e[where])
+    if np.mean(suspect.wrong[where]) < _MOST:
+        return
+    for name, rounded, unit in _NARROW:
+        with np.errstate(all="ignore"):
+            representable = np.array_equal(rounded(a), a) and a.size > 1
+        close = bool(np.all(off <= _ULPS * unit * greatest))
+        if close and (representable or np.all(off <= 4 * unit * np.abs(suspect.n[where]) + suspect.bar[where])):
+            says = f"{suspect.what} is the right one, rounded to {name}"
+            yield Prediction(
+                np.where(where, suspect.a, suspect.n),
+                f"a = {name}(n)",
+                says,
+                "a cast, or an array made in that precision",
+                certain=True,
+            )
+            return
+
+
+ASKED = ((190, predict),)

@@ -152,7 +152,8 @@ def run_case(
     gradients = {name: array for outcome in outcomes for name, array in outcome.gradients.items()}
     report = _report(case, replay, outcomes, results, rows, limit.unreached if limit else ())
     report = replace(report, course=way if any(row.examined for row in rows) else "")
-    report = ignoring(report, case.ignores, whole=limit is None and not case.gradient.entries)
+    whole = limit is None and all(row.checked == row.entries or row.frozen for row in report.rows)
+    report = ignoring(report, case.ignores, whole)
     return Outcome(report, gradients, tuple(note for outcome in outcomes for note in outcome.notes))
 
 

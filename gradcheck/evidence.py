@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck._course import SWEPT, Course, course
+from gradcheck._course import SWEPT, Course
 from gradcheck._ground import Ground
-from gradcheck.errors import LayerFailure, NothingSelected, UsageError
-from gradcheck.gradients._moves import moved
+from gradcheck._scene import Scene, Sweep, offender, prepare
+from gradcheck.errors import LayerFailure
 from gradcheck.gradients.analytic import (
     Analytic,
     Objective,
@@ -24,15 +24,12 @@ from gradcheck.gradients.analytic import (
     spread,
     spread_along,
 )
-from gradcheck.gradients.numeric.coupling import coupling
-from gradcheck.gradients.numeric.draws import Draws, along, apart, norm, size
+from gradcheck.gradients.numeric.draws import along, apart, norm
 from gradcheck.gradients.numeric.estimate import Estimate, estimate
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.ladder import Plateau, Question, Rungs, best_two, climb, ladder_steps
+from gradcheck.gradients.numeric.ladder import Plateau, Question, best_two, climb, ladder_steps
 from gradcheck.gradients.numeric.noise import forward_noise
-from gradcheck.gradients.numeric.observables import Observables
 from gradcheck.gradients.numeric.probe import Probe, rounded, sweep_of
-from gradcheck.gradients.numeric.safety import unsafe
 from gradcheck.gradients.numeric.schemes import SCHEMES, scale_of
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.losses._base import DIVIDED_REDUCTIONS
@@ -45,11 +42,9 @@ Found = TypeVar("Found")
 RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
 #: Relative to a tensor: longer than every step of a difference, short enough to stay where the network is.
 _LONG_STEP = 2.0**-8
-#: How many times ‖δ‖ no Σ δ v ever is, with v at random: exp(-8²/2) is 10⁻¹⁴.
-_DEVIATIONS = 8
+#: The mantissa of a power of two.
+_POWER_OF_TWO = 0.5
 Progress = Callable[[int, int, str], None]
-#: What `climb` does, wherever it is done.
-Sweep = Callable[..., Rungs]
 
 
 @dataclass(frozen=True)
@@ -169,7 +164,7 @@ class Evidence:
 
     def offender(self, name: str) -> str | None:
         """The first layer between the tensor and the loss whose complex step is not its derivative."""
-        return _offender(self.case, name, self.unsafe)
+        return offender(self.case, name, self.unsafe)
 
     def rounding(self, name: str) -> Array:
         """s of a tensor where it has a derivative; 0 at kinks, where a move by one unit may change the branch."""
@@ -193,24 +188,22 @@ class Evidence:
         return self.once(objective, compute)
 
     def _rounding_under(self, objective: Objective, found: Analytic) -> dict[str, float]:
-        """The greatest rounding of each gradient, measured in a wider precision.
+        """The greatest rounding of each gradient, measured in a wider precision where it is not known.
 
-        One elementwise term rounds as its sum does, over the divisor; and where it is the only term, as the declared
-        objective does, of which that is known.
+        The reduction of the only term rounds as the declared objective does; and a mean over the samples as one over
+        all losses, unless that divides by a power of two, and so rounds nothing. In the same way a sum may be exact
+        where these are not, and says nothing about them.
         """
         network, point = self.case.network, self.case.point.cast(self.case.dtype)
-        divisor = self._divisor(objective.term, objective.reduction)
-        if divisor is None:
-            return greatest_rounding(network, point, found, objective)
         (only, *others) = network.terms
-        declared = self._divisor(0, only.reduction) if only.weight and not others else None
-        if declared is not None:
-            factor = declared / abs(only.weight) / divisor
-            return {name: factor * float(np.max(s.wide, initial=0.0)) for name, s in self.spread.items()}
-        if objective.reduction == "sum":
-            return greatest_rounding(network, point, found, objective)
-        _, of_sum = self.under(replace(objective, reduction="sum"))
-        return {name: rounding / divisor for name, rounding in of_sum.items()}
+        divisor = self._divisor(objective.term, objective.reduction)
+        if divisor is not None and objective.reduction == only.reduction and only.weight and not others:
+            return {name: float(np.max(s.wide, initial=0.0)) / abs(only.weight) for name, s in self.spread.items()}
+        over_losses = self._divisor(objective.term, "mean") or 1.0
+        if divisor is not None and objective.reduction == "batch_mean" and np.frexp(over_losses)[0] != _POWER_OF_TWO:
+            _, rounding = self.under(replace(objective, reduction="mean"))
+            return {name: over_losses / divisor * greatest for name, greatest in rounding.items()}
+        return greatest_rounding(network, point, found, objective)
 
     def _divisor(self, position: int | None, reduction: str | None) -> float | None:
         """D of an elementwise term; None where its reduction is applied inside of it, or is no division."""
@@ -258,107 +251,6 @@ class Evidence:
     def entries(self) -> Evidence:
         """The same evidence without its directions, for entries that are asked for one by one with `again`."""
         return replace(self, probe=None, _known={})
-
-
-def reductions(term: Term) -> tuple[str, ...]:
-    """The reductions under which a term can be looked at."""
-    return DIVIDED_REDUCTIONS if term.elementwise else term.loss.reductions
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What every sweep of a case needs. It is the same wherever and however often it is prepared.
-
-    schemes  by name of what is to be differentiated by, the scheme, and why if it is not the complex step
-    course   whether entries are looked at, or directions
-    known    what was found out before any difference was taken
-    """
-
-    case: Case
-    stage: Stage
-    analytic: Analytic
-    schemes: Mapping[str, tuple[str, str]]
-    unsafe: Mapping[str, str]
-    question: Question
-    watch: KinkWatch
-    course: Course = SWEPT
-    known: Mapping[Hashable, Any] = field(default_factory=dict)
-
-    def fresh(self) -> Scene:
-        """The same with a stage that remembers nothing of earlier sweeps."""
-        return replace(self, stage=self.stage.anew())
-
-    @property
-    def draws(self) -> Draws:
-        """The directions of every tensor."""
-        return Draws(self.course.directions, self.case.seed)
-
-    @property
-    def climb(self) -> Sweep:
-        """What evaluates the entries of a tensor, or the draws in their place."""
-        return sweep_of(self.draws) if self.course.directions else climb
-
-    def size(self, name: str) -> int:
-        """How many entries of a tensor are evaluated, or draws."""
-        if name in self.course.only:
-            return len(self.course.only[name])
-        return self.course.directions or self.stage.arrays[name].size
-
-    def probe(self) -> Probe | None:
-        """The directions, with what their bars are made of; None where entries are looked at."""
-        if not self.course.directions:
-            return None
-        magnitude = cache(lambda name: _magnitude_along(np.asarray(self.analytic.gradients[name])))
-        return Probe(self.draws, magnitude, partial(_nearby, self.stage))
-
-    def estimate(
-        self,
-        name: str,
-        sweep: Sweep | None = None,
-        tick: Callable[[int], None] | None = None,
-        probe: Probe | None = None,
-    ) -> Estimate:
-        """The numeric gradient of one tensor, along the draws of the probe where there is one."""
-        scheme, step = SCHEMES[self.schemes[name][0]], self.case.gradient.step
-        if probe is not None:
-            return probe.estimate(self.stage, name, scheme, self.question, self.watch, step, tick=tick, sweep=sweep)
-        return estimate(
-            self.stage, name, scheme, self.question, self.watch, step, self.course.only.get(name), tick, sweep or climb
-        )
-
-
-def _nearby(stage: Stage) -> Stage:
-    """The network with every number moved by one unit in the last place."""
-    return stage.anew(stage.point.map(partial(moved, seed=1)))
-
-
-def _magnitude_along(gradient: Array) -> float:
-    """Σ|g v|, or 8 ‖g‖ where that is less: no more is Σ δ v where |δ| ≤ |g| and v is random."""
-    return min(size(gradient), _DEVIATIONS * norm(gradient))
-
-
-def prepare(case: Case, before: Callable[[Ground], Mapping[Hashable, Any]] | None = None) -> Scene:
-    """The backward pass, and the choice of schemes.
-
-    UsageError where `complex` is demanded and a layer is not safe, or a copy does not fit the memory.
-
-    before  finds out what is to be known before any difference is taken
-    """
-    names = _names(case)
-    if not names:
-        raise NothingSelected(f"{case.path}: there is neither a parameter nor a real input to differentiate by")
-    analytic = gradient(case.network, case.point.cast(case.dtype))
-    stage = _stage(case)
-    known = before(Ground(case, stage, analytic)) if before else {}
-    reasons = unsafe(case.network, stage.arrays)
-    chosen = {name: _scheme(case, name, reasons) for name in names}
-    chosen_course = course(case, stage, chosen)
-    if not chosen_course.directions:
-        _require_memory(case, stage, names)
-    measured = not all(SCHEMES[scheme].is_complex for scheme, _ in chosen.values())
-    question = _question(stage, analytic, measured)
-    watch = KinkWatch(case.network, stage.arrays, analytic.trace.arrays)
-    return Scene(case, stage, analytic, chosen, reasons, question, watch, chosen_course, known)
 
 
 def gather(
@@ -413,73 +305,9 @@ def _tick(progress: Progress, done: int, total: int, name: str, entries: int) ->
     progress(done + entries, total, name)
 
 
-def _stage(case: Case) -> Stage:
-    arrays = case.network.activations(case.point)
-    observables = Observables(case.network, case.point, "per_sample" in case.checks)
-    coupled = coupling(case.network, case.point, arrays)
-    return Stage(case.network, case.point, coupled, observables, arrays, memory=case.gradient.max_memory * 1e6)
-
-
 def _magnitude(term: Term, losses: Any, arrays: Mapping[str, Array]) -> float:
     """Σ|loss|, divided as the reduction does."""
     if not term.elementwise:
         return float(np.abs(losses))
     divisor = term.divisor(term.reduction, arrays, np.shape(losses)) or 1.0
     return float(np.sum(np.abs(losses))) / divisor
-
-
-def _names(case: Case) -> tuple[str, ...]:
-    names = (*case.point.parameters, *case.point.inputs)
-    if case.gradient.entries:
-        asked = {name for name, _ in case.gradient.entries}
-        names = tuple(name for name in names if name in asked)
-    return case.point.differentiable(name for name in names if name not in case.skipped)
-
-
-def _question(stage: Stage, analytic: Analytic, measured: bool) -> Question:
-    """What every sweep is asked; complex steps need no noise, which is not a number then."""
-    weights = []
-    others: dict[Any, Array] = {}
-    for position, term in enumerate(stage.network.terms):
-        of = partial(_weights, stage, position, np.shape(analytic.trace.losses[position]))
-        weights.append(term.weight * of(term.reduction))
-        others |= {(position, reduction): of(reduction) for reduction in reductions(term)}
-        alone = stage.observables.per_sample_weights(position)
-        if alone is not None:
-            others[position, "per_sample"] = alone
-    noise = forward_noise(stage) if measured else np.full(stage.observables.width, np.nan)
-    return Question(np.sum(weights, axis=0), others, noise)
-
-
-def _weights(stage: Stage, position: int, losses_shape: tuple[int, ...], reduction: str) -> Array:
-    return stage.observables.weights(position, reduction, stage.arrays, losses_shape)
-
-
-def _require_memory(case: Case, stage: Stage, names: Collection[str]) -> None:
-    """Raise UsageError where one copy with one entry moved takes more memory than there may be."""
-    for name in names:
-        needed = stage.copy_size(name)
-        if needed > stage.memory:
-            raise UsageError(
-                f"{case.path}: the network with one entry of {name} moved takes about {needed / 1e6:.2g} MB beside the "
-                f"network itself, and --max-memory allows {stage.memory / 1e6:g} MB; allow more"
-            )
-
-
-def _offender(case: Case, name: str, reasons: Mapping[str, str]) -> str | None:
-    path = [node.name for node in case.network.affected([name])] + [term.name for term in case.network.terms]
-    return next((part for part in path if part in reasons), None)
-
-
-def _scheme(case: Case, name: str, reasons: Mapping[str, str]) -> tuple[str, str]:
-    """The scheme for a tensor, and the reason where the complex step was not the choice."""
-    method = case.gradient.method
-    offender = _offender(case, name, reasons)
-    if method not in ("auto", "complex"):
-        return method, ""
-    if offender is None:
-        return "complex", ""
-    sentence = f"{offender} {reasons[offender]}"
-    if method == "complex":
-        raise UsageError(f"--method complex cannot be used on {case.path}: {sentence}; use --method auto or central")
-    return "central", f"not the complex step, because {sentence}"

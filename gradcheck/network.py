@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.layers._base import Layer
 from gradcheck.layers._columns import Columns
-from gradcheck.losses._base import Loss
+from gradcheck.losses._base import DIVIDED_REDUCTIONS, Loss
 
 Array = NDArray[Any]
 #: The argument of a backward that wants to know which of its layer's parameters are frozen.
@@ -140,6 +140,11 @@ class Term:
     def elementwise(self) -> bool:
         """Whether the reduction is applied outside."""
         return not self.loss.reductions
+
+    @property
+    def reductions(self) -> tuple[str, ...]:
+        """The reductions under which it can be looked at."""
+        return DIVIDED_REDUCTIONS if self.elementwise else self.loss.reductions
 
     @property
     def contraction(self) -> str:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 import gradcheck.checks
 from gradcheck._ground import Ground
+from gradcheck._scene import Scene, Sweep, prepare
 from gradcheck.catalogue import Catalogue
 from gradcheck.checks._base import Outcome as CheckOutcome
 from gradcheck.diagnosis._engine import diagnosed
 from gradcheck.endings import Limit, out_of_time
 from gradcheck.errors import LayerFailure, SpecError
-from gradcheck.evidence import Evidence, Scene, Sweep, gather, prepare
+from gradcheck.evidence import Evidence, gather
 from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, Source, SpecReport, worst_verdict
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss

@@ -25,9 +25,11 @@ class RecurrentLaws(LayerLaws):
         return {}
 
     def draw(self, rng: np.random.Generator) -> Case:
+        """Two directions of two layers with states of one number, else up to two."""
+        layers = whole(rng, 1, 2)
         bias, both, state = (bool(rng.integers(2)) for _ in range(3))
         layer = type(self).kind(
-            whole(rng, 1, 2), whole(rng, 1, 2), bias=bias, bidirectional=both, return_state=state,
+            1 if both and layers > 1 else whole(rng, 1, 2), layers, bias=bias, bidirectional=both, return_state=state,
             **self.drawn_options(rng),
         )  # fmt: skip
         x = rng.standard_normal((whole(rng, 1, 2), whole(rng, 1, 3), whole(rng, 1, 2)))

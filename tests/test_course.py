@@ -9,7 +9,7 @@ from core_nets import Centred, Normalised, normal
 from support import case
 
 from gradcheck._course import USUAL, course, in_words
-from gradcheck.evidence import prepare
+from gradcheck._scene import prepare
 from gradcheck.gradients.numeric.cost import products_of_copy, seconds_of_sweep
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh

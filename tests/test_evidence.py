@@ -8,7 +8,7 @@ from core_nets import Centred, Declared, Gate, normal, plug
 from support import case
 
 from gradcheck.errors import NothingSelected, UsageError
-from gradcheck.evidence import Evidence, gather, reductions
+from gradcheck.evidence import Evidence, gather
 from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
@@ -151,9 +151,9 @@ def test_another_estimate_of_some_entries_is_by_the_scheme_and_step_that_are_ask
 
 
 def test_reductions_are_those_that_differ_by_a_divisor() -> None:
-    assert reductions(dense().network.terms[0]) == ("sum", "mean", "batch_mean")
+    assert dense().network.terms[0].reductions == ("sum", "mean", "batch_mean")
     (term,) = case(Linear(2), x=X, loss=Declared(), target=TARGET).network.terms
-    assert reductions(term) == ("sum", "mean")
+    assert term.reductions == ("sum", "mean")
 
 
 def test_point_is_as_it_was_after_everything_has_been_heard() -> None:

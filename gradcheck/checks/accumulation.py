@@ -40,7 +40,7 @@ from gradcheck.checks._parts import Parts, Wrong, disagreeing, not_cut, place
 from gradcheck.checks._recipes import Recipe, partitions, right, wrong
 from gradcheck.checks._regularisers import TEXTS, counted_again, penalised_twice, recipes
 from gradcheck.errors import LayerFailure
-from gradcheck.evidence import Evidence, reductions
+from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Objective
 from gradcheck.network import Term
@@ -77,7 +77,7 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
     reason = without_weight(term)
     if not reason and not any(name in evidence.stage.samples for name in term.predictions):
         return _penalty(evidence, position, term), []
-    if not reason and "sum" not in reductions(term):
+    if not reason and "sum" not in term.reductions:
         reason = f"{term.name} has no reduction `sum`, so there is nothing to add up"
     if reason:
         return CheckResult(NAME, "GC401", "not_applicable", reason), []
@@ -138,7 +138,7 @@ def _cut(evidence: Evidence, term: Term, words: str, cut: Parts, told: int) -> t
         if again is not None:
             return facts, [_of_regulariser(evidence, layer, cut, again, told)]
         return facts, [_finding(evidence, layer, "sum", cut, apart, told)]
-    for reduction in reductions(term):
+    for reduction in term.reductions:
         if term.elementwise and (reduction != term.reduction or words != "uneven"):
             continue  # applied outside the loss, each reduction is the sum times a number: one of them says it all
         whole = _divisor(term, reduction, cut.batch.trace.arrays, cut.batch.trace.losses[position])

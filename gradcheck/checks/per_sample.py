@@ -42,7 +42,7 @@ from gradcheck.checks._base import (
 from gradcheck.checks._leakage import leaks
 from gradcheck.checks._parts import Parts, Wrong, bound, disagreeing, not_cut, place, scale
 from gradcheck.checks._shares import in_words, shares
-from gradcheck.evidence import Evidence, reductions
+from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective, gradient
 from gradcheck.network import Term
@@ -65,7 +65,7 @@ def run(evidence: Evidence) -> Outcome:
     notes: list[str] = []
     for position, term in enumerate(evidence.case.network.terms):
         reason = without_weight(term)
-        if "sum" not in reductions(term):
+        if "sum" not in term.reductions:
             reason = f"{term.name} has no reduction `sum`, so there is no gradient of one sample to add up"
         if reason:
             results.append(CheckResult(NAME, "GC301", "not_applicable", reason))
@@ -99,7 +99,7 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
     worst: dict[str, float] = {}
     findings: list[Finding] = []
     apart: dict[str, Any] = {}
-    for reduction in reductions(term):
+    for reduction in term.reductions:
         divisor = term.divisor(reduction, arrays, shape)
         if divisor is None:
             continue

@@ -42,7 +42,7 @@ from gradcheck.checks._base import (
 )
 from gradcheck.checks._divisors import describe, fitting, is_of_weights
 from gradcheck.checks._questioning import unrepeatable
-from gradcheck.evidence import Evidence, reductions
+from gradcheck.evidence import Evidence
 from gradcheck.findings import CheckResult, Finding, worst_verdict
 from gradcheck.gradients.analytic import Analytic, Objective
 from gradcheck.gradients.numeric.estimate import Estimate
@@ -88,7 +88,7 @@ def run(evidence: Evidence) -> Outcome:
 
 
 def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[CheckResult, list[Finding]]:
-    known = reductions(term)
+    known = term.reductions
     reason = unusable(evidence) or unrepeatable(evidence) or without_weight(term)
     if not reason and ("sum" not in known or len(known) < 2):
         reason = f"{term.name} offers only {' and '.join(known)}; two reductions, one of them `sum`, can be compared"
@@ -148,7 +148,7 @@ def _against_sum(
         "numeric_ratio": numeric.factor,
         "numeric_spread": numeric.spread,
     }
-    declared_one = term.reduction if term.reduction in reductions(term)[1:] else reductions(term)[1]
+    declared_one = term.reduction if term.reduction in term.reductions[1:] else term.reductions[1]
     facts["sentences"] = _sentences(reduction, facts, reduction == declared_one)
     findings = []
     if not (analytic.holds and numeric.holds):

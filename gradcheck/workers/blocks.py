@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.evidence import Scene
+from gradcheck._scene import Scene
 from gradcheck.gradients.numeric.ladder import Rungs, side_by_side
 from gradcheck.gradients.numeric.schemes import Scheme
 from gradcheck.gradients.numeric.sweep import Stage

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from gradcheck import pipeline
+from gradcheck._scene import Scene
 from gradcheck.catalogue import Catalogue
 from gradcheck.endings import Limit
 from gradcheck.errors import LayerFailure
-from gradcheck.evidence import Scene
 from gradcheck.gradients.numeric.ladder import Rungs
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.pipeline import Outcome

@@ -176,6 +176,42 @@ def test_recipe_gives_the_gradient_of_the_batch_and_every_other_one_the_error_th
             assert error > 1e-3
 
 
+def gradient_of_tokens(weights: list[Array], x: Array, target: Array) -> Array:
+    """The gradient of Σ cross-entropy over the tokens that are not -1, for linear, tanh, linear: in numpy alone."""
+    w, b, v, c = weights
+    y = np.tanh(x @ w + b)
+    z = y @ v + c
+    p = np.exp(z) / np.exp(z).sum(axis=2, keepdims=True)
+    dz = (p - (target[:, :, None] == np.arange(z.shape[2]))) * (target >= 0)[:, :, None]
+    da = dz @ v.T * (1 - y**2)
+    found = [np.einsum("nti,ntj->ij", x, da), da.sum(axis=(0, 1)), np.einsum("nti,ntj->ij", y, dz), dz.sum(axis=(0, 1))]
+    return np.concatenate([g.ravel() for g in found])
+
+
+def test_recipe_for_tokens_followed_in_numpy_gives_the_gradient_of_the_batch() -> None:
+    """Without a line of gradcheck: what the report says is done by hand, and so is what it warns of."""
+    x, loss = normal(13, 6, 3), CrossEntropy(ignore_index=-1)
+    net = case(Linear(5), Tanh(), Linear(4), x=x, loss=loss, target=TOKENS, checks=["accumulation"])
+    measured = result(check_case(net)).measured
+    assert "divide once by the 43 valid targets" in measured["sentences"][0]
+    weights = [net.point.arrays[name] for name in net.point.parameters]
+    whole = gradient_of_tokens(weights, x, TOKENS) / 43
+    found = gradient(net.network, net.point).gradients
+    np.testing.assert_allclose(whole, np.concatenate([found[n].ravel() for n in net.point.parameters]), rtol=1e-11)
+    for facts in measured["partitions"]:
+        cuts = np.cumsum(facts["samples"])[:-1]
+        of_sum = [
+            gradient_of_tokens(weights, *part) for part in zip(np.split(x, cuts), np.split(TOKENS, cuts), strict=True)
+        ]
+        counts = [int((part >= 0).sum()) for part in np.split(TOKENS, cuts)]
+        of_mean = [g / count for g, count in zip(of_sum, counts, strict=True)]
+        assert np.linalg.norm(sum(of_sum) / 43 - whole) <= 1e-14 * np.linalg.norm(whole)
+        for recipe in facts["wrong"]:
+            wrongly = by_hand(recipe["recipe"], len(counts), of_sum, of_mean, counts)
+            error = np.linalg.norm(wrongly - whole) / np.linalg.norm(whole)
+            assert error == pytest.approx(recipe["error"], rel=1e-9), recipe
+
+
 def test_ranks_that_are_averaged_give_the_gradient_if_each_is_scaled_by_their_number() -> None:
     net = case(Linear(2), x=X, loss=Mse(), target=TARGET, checks=ON)
     whole = gradient(net.network, net.point).gradients["linear_1.weight"]

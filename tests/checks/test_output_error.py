@@ -14,6 +14,7 @@ from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.log import Log
 from gradcheck.layers.log_softmax import LogSoftmax
+from gradcheck.layers.reshape import Reshape
 from gradcheck.layers.sigmoid import Sigmoid
 from gradcheck.layers.softmax import Softmax
 from gradcheck.layers.tanh import Tanh
@@ -134,6 +135,21 @@ def test_weight_of_a_term_is_in_the_scale_and_its_name_before_the_sentence() -> 
         "loss_2: What flows back into b is 2 × (softmax(b) - onehot(c)) / 5"
     )
     assert (last.verdict, last.reason) == ("not_applicable", "the weight of loss_4 is 0, so it has no gradient")
+
+
+def test_classes_may_lie_along_any_axis_and_numbers_in_any_shape() -> None:
+    classes = np.array([[0, 2], [1, 1], [2, 0], [0, 0], [1, 2]])
+    image = Reshape((3, 2))
+    for layers, loss, target in (
+        ((image,), CrossEntropy(axis=1, class_weight=(1.0, 0.5, 2.0)), classes),
+        ((image,), CrossEntropy(axis=-2, ignore_index=1), classes),
+        ((image, LogSoftmax(dim=1)), Nll(axis=1), classes),
+        ((image,), BceWithLogits(), np.full((5, 3, 2), 0.3)),
+        ((Reshape((6,)), Linear(2)), Mse(), normal(5, 2)),
+    ):
+        for reduction in ("mean", "none"):
+            report = check(Linear(6), *layers, x=X, loss=loss, target=target, reduction=reduction, **ON)
+            assert result(report).verdict == "pass", told(report)
 
 
 def test_saturated_activations_agree_within_rounding() -> None:

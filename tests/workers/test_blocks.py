@@ -9,7 +9,7 @@ import pytest
 from core_nets import Centred, relu_with
 from support import case
 
-from gradcheck.evidence import Scene, prepare
+from gradcheck._scene import Scene, prepare
 from gradcheck.gradients.numeric import sweep
 from gradcheck.gradients.numeric.ladder import Rungs, climb
 from gradcheck.layers._base import Layer

@@ -9,7 +9,8 @@ import pytest
 from core_nets import normal, plug
 from support import case
 
-from gradcheck.evidence import gather, prepare
+from gradcheck._scene import prepare
+from gradcheck.evidence import gather
 from gradcheck.gradients.numeric.probe import LEAST, directions
 from gradcheck.gradients.numeric.schemes import SCHEMES
 from gradcheck.layers.linear import Linear

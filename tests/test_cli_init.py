@@ -137,6 +137,21 @@ def test_completion(capsys: pytest.CaptureFixture[str]) -> None:
         assert "_GRADCHECK_COMPLETE" in text
 
 
+@pytest.mark.parametrize(("words", "completed"), [
+    ("gradcheck ex", "plain,explain"), ("gradcheck explain GC50", "plain,GC501"),
+    ("gradcheck explain dropped", "plain,dropped-gradient"), ("gradcheck run --only", "plain,--only-failures"),
+    ("gradcheck run --format sa", "plain,sarif"), ("gradcheck run specs/n", "file,specs/n"),
+])  # fmt: skip
+def test_words_are_completed(
+    words: str, completed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_GRADCHECK_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert main([]) == 0
+    assert completed in capsys.readouterr().out.splitlines()
+
+
 def test_explain_says_how_to_silence_and_shows_an_example(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

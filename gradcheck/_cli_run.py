@@ -195,7 +195,9 @@ def _refused(path: str, problems: list[Problem]) -> SpecReport:
 
 
 def _write(request: Request, finished: _Finished) -> None:
-    report = Report(__version__, finished.reports, request.only_failures, _texts(finished.reports))
+    report = Report(
+        __version__, finished.reports, request.only_failures, _texts(finished.reports), _folder_in_repository()
+    )
     if request.fmt not in _FOR_PEOPLE:
         for error in (error for spec in report.specs for error in spec.errors):
             say(f"{error.path}:{error.line}:{error.column}: {error.message}")
@@ -208,6 +210,20 @@ def _write(request: Request, finished: _Finished) -> None:
 
         with _saving(request.dump), request.dump.open("wb") as binary:
             np.savez(binary, **finished.gradients)
+
+
+def _folder_in_repository() -> str:
+    """Where the current folder lies in the repository that CI has checked out; empty at its root, or elsewhere.
+
+    What annotates sources names them from that root: a job may work in a folder of it.
+    """
+    here = Path.cwd().resolve()
+    for name in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR"):
+        root = os.environ.get(name)
+        if root and here.is_relative_to(Path(root).resolve()):
+            folder = here.relative_to(Path(root).resolve()).as_posix()
+            return "" if folder == "." else folder
+    return ""
 
 
 def _texts(specs: tuple[SpecReport, ...]) -> dict[str, str]:

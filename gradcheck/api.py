@@ -22,11 +22,12 @@ from gradcheck.catalogue import Catalogue, require_contract
 from gradcheck.errors import LayerFailure, UsageError
 from gradcheck.findings import Location, Report
 from gradcheck.layers._base import Layer
-from gradcheck.losses._base import Loss
+from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS, Loss
 from gradcheck.naming import spec_name
 from gradcheck.network import Term
 from gradcheck.pipeline import check_names, failed, run_case
 from gradcheck.report import full
+from gradcheck.silencing import code_prefix
 from gradcheck.sources import source_of
 from gradcheck.spec._problems import did_you_mean
 from gradcheck.spec.case import Case, GradientPlan
@@ -204,6 +205,8 @@ def _options(given: Mapping[str, Any]) -> Options:
         hint = did_you_mean(unknown, known) or f"; there are {', '.join(known)}"
         raise UsageError(f"there is no option `{unknown}`{hint}")
     options = Options(**given)
+    if options.checks is not None and not options.checks:
+        raise UsageError(f"`checks` is empty; there are {', '.join(check_names())}")
     for what, value, possible in (
         ("dtype", options.dtype, ("float64", "float32")),
         ("method", options.method, ("auto", "complex", "central", "five_point", "forward", "richardson")),
@@ -283,7 +286,7 @@ def _check(
         case = replace(case, path=path, name=name, locations=locations)
         spec = run_case(case, "").report
     spec = replace(spec, replay="", findings=tuple(replace(finding, replay="") for finding in spec.findings))
-    spec, _ = _cli_select.Selection(ignore=tuple(options.ignore)).apply(spec)
+    spec, _ = _cli_select.Selection(ignore=tuple(map(code_prefix, options.ignore))).apply(spec)
     return Report(__version__, (spec,))
 
 
@@ -304,7 +307,7 @@ def _case(
     for unknown in weights.keys() - set(assembly.parameters):
         raise UsageError(f"there is no parameter `{unknown}`; there are {', '.join(assembly.parameters) or 'none'}")
     loss, reduction, taken = term
-    _require_taken(loss, len(outputs), taken)
+    _require_taken(loss, reduction, len(outputs), taken)
     trusted = catalogue.is_builtin(type(loss))
     assembly.add_term(Term(loss, reduction, 1.0, outputs, {name: name for name in taken}, trusted=trusted))
     network, point = assembly.network()
@@ -313,8 +316,12 @@ def _case(
     return Case(_NOWHERE, "", options.seed, options.dtype, network, point, on, plan)
 
 
-def _require_taken(loss: Loss, predictions: int, taken: Mapping[str, Any]) -> None:
-    """A loss gets all that its forward takes, and nothing else."""
+def _require_taken(loss: Loss, reduction: str, predictions: int, taken: Mapping[str, Any]) -> None:
+    """A loss gets all that its forward takes, and nothing else; and a reduction that it has."""
+    possible = loss.reductions or ELEMENTWISE_REDUCTIONS
+    if reduction not in possible:
+        hint = did_you_mean(reduction, possible) or f"; it has {', '.join(possible)}"
+        raise UsageError(f"{spec_name(type(loss))} has no reduction {reduction!r}{hint}")
     given = {**taken, **({"reduction": None} if loss.reductions else {})}
     try:
         inspect.signature(loss.forward).bind(*[None] * predictions, **given)

@@ -11,9 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 from gradcheck import __version__, _cli_sweep
 from gradcheck._cli_baseline import Baseline
@@ -131,14 +134,14 @@ def cli() -> None:
 
 
 _plugins = click.option(
-    "--plugin", "plugins", multiple=True, metavar="FILE.py|MODULE",
+    "--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE.py|MODULE",
     help="Load layers and losses from here. Repeatable. A spec never loads code by itself.",
 )  # fmt: skip
-_specs = click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+_specs = click.argument("specs", nargs=-1, required=True, type=click.Path(), metavar="SPEC...")
 
 
 @cli.command("run", cls=_Configured, epilog=_EXIT_CODES)
-@click.argument("specs", nargs=-1, metavar="SPEC...")
+@click.argument("specs", nargs=-1, type=click.Path(), metavar="SPEC...")
 @_plugins
 @click.option("--format", "fmt", type=click.Choice(list(formats())), default="full", show_default=True,
               help="What stdout carries.")  # fmt: skip
@@ -249,7 +252,7 @@ def _require_distinct(specs: Sequence[str], outputs: Sequence[Path]) -> None:
 
 
 @cli.command("sweep", cls=_Configured, epilog=_cli_sweep.EXIT_CODES)
-@click.argument("spec", metavar="SPEC")
+@click.argument("spec", type=click.Path(), metavar="SPEC")
 @click.option("--entry", "entries", type=entry, multiple=True, metavar="NAME[I,J]",
               help="The entry, such as 'head.weight[3,5]', counting from 0. Required.")  # fmt: skip
 @_plugins
@@ -316,8 +319,15 @@ def _list(what: str, plugins: tuple[str, ...]) -> None:
     _print(_cli_texts.list_checks() if what == "checks" else _cli_texts.list_units(Catalogue(plugins), what))
 
 
+def _codes(context: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    words = {**CODES, **{name: code for code, name in CODES.items()}}
+    return [CompletionItem(word, help=other) for word, other in words.items() if word.startswith(incomplete)]
+
+
 @cli.command("explain")
-@click.argument("code")
+@click.argument("code", shell_complete=_codes)
 def _explain(code: str) -> None:
     """Print what a finding means, its causes, and how to repair it. CODE is GC108 or dropped-gradient."""
     known = code_prefix(code)
@@ -337,11 +347,14 @@ def _explain(code: str) -> None:
 
 @cli.command("init")
 @click.argument("folder", type=Path, default=Path(), metavar="[FOLDER]")
-@click.option("--ci", "systems", type=click.Choice(list(CI)), multiple=True,
-              help="Write what this CI system needs, too. Repeatable.")  # fmt: skip
+@click.option("--ci", "systems", type=click.Choice([*CI, "none"]), multiple=True,
+              help="Write only what this CI system needs. Repeatable.  [default: all]")  # fmt: skip
 def _init(folder: Path, systems: tuple[str, ...]) -> None:
-    """Write a layer, a commented spec and a test to begin with, into FOLDER or here. Files that are there are kept."""
-    for line in init(folder, systems):
+    """Write what it takes to begin with, into FOLDER or here: a layer, a commented spec, a test, and files for CI.
+
+    Files that are there already are kept as they are.
+    """
+    for line in init(folder, [system for system in systems or CI if system != "none"]):
         _print(line)
 
 

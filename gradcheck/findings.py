@@ -349,12 +349,14 @@ class Report:
 
     only_failures  formats for people leave out what passed; counts stay those of everything
     texts          by code, what `gradcheck explain` says: for the codes that occur
+    folder         from the root of the repository that a CI system looks at, the way to the folder where paths start
     """
 
     version: str
     specs: tuple[SpecReport, ...]
     only_failures: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
 
     @property
     def verdict(self) -> str:

@@ -22,7 +22,7 @@ from gradcheck.diagnosis._engine import diagnosed
 from gradcheck.endings import Limit, out_of_time
 from gradcheck.errors import LayerFailure, SpecError
 from gradcheck.evidence import Evidence, gather
-from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, SpecReport, worst_verdict
+from gradcheck.findings import CheckResult, Finding, LayerRow, Location, Refusal, Row, Source, SpecReport, worst_verdict
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
 from gradcheck.naming import spec_name
@@ -153,7 +153,8 @@ def run_case(
     gradients = {name: array for outcome in outcomes for name, array in outcome.gradients.items()}
     report = _report(case, replay, outcomes, results, rows, limit.unreached if limit else ())
     report = replace(report, course=way if any(row.examined for row in rows) else "")
-    report = ignoring(report, case.ignores, whole=limit is None and not case.gradient.entries)
+    whole = limit is None and all(row.checked == row.entries or row.frozen for row in report.rows)
+    report = ignoring(report, case.ignores, whole)
     return Outcome(report, gradients, tuple(note for outcome in outcomes for note in outcome.notes))
 
 
@@ -268,7 +269,7 @@ def _raised(check: str, failure: LayerFailure, locations: Mapping[str, Location]
 
 def _with_source(case: Case, finding: Finding, method: str = "backward") -> Finding:
     """The finding with the place in the user's code that it is about: of a layer or loss that ships there is none."""
-    if finding.source is not None:
+    if isinstance(finding.source, Source):
         return finding
     parts: list[tuple[Layer | Loss, bool]] = [
         (node.layer, node.trusted) for node in case.network.nodes if node.written == finding.layer

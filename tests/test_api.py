@@ -119,6 +119,8 @@ def test_nothing_checked_is_no_success() -> None:
 @pytest.mark.parametrize(("call", "said"), [
     (lambda: gradcheck.check_layer(Linear(2), X, sed=1), "there is no option `sed`; did you mean `seed`?"),
     (lambda: gradcheck.check_layer(Linear(2), X, checks=["gradent"]), "no check 'gradent'; did you mean `gradient`?"),
+    (lambda: gradcheck.check_layer(Linear(2), X, checks=[]), "`checks` is empty; there are accumulation, contract"),
+    (lambda: gradcheck.check_layer(Linear(2), X, ignore=["GX"]), "there is no code or name 'GX'"),
     (lambda: gradcheck.check_layer(Linear(2), X, dtype="f4"), "there is no dtype 'f4'; there are float64, float32"),
     (lambda: gradcheck.check_layer(Linear(2), X, method="cental"), "no method 'cental'; did you mean `central`?"),
     (lambda: gradcheck.check_layer(Linear(2), X, parameters={"W": X}), "no parameter `linear.W`; there are linear.w"),
@@ -127,6 +129,7 @@ def test_nothing_checked_is_no_success() -> None:
     (lambda: gradcheck.check_layer(Linear(2), X * 1j), "input is an array of complex128"),
     (lambda: gradcheck.check_loss("mse", X, target=X[:2]), "target has the shape (2, 4), prediction has (3, 4)"),
     (lambda: gradcheck.check_loss("mse", X), "mse: missing a required argument: 'target'"),
+    (lambda: gradcheck.check_loss("mse", X, target=X, reduction="meen"), "no reduction 'meen'; did you mean `mean`?"),
     (lambda: gradcheck.check_loss("msee", X, target=X), "there is no loss `msee`; did you mean `mse`?"),
     (lambda: gradcheck.check_network(["reul"], X), "there is no layer `reul`; did you mean `relu`?"),
     (lambda: gradcheck.check_network(["relu"], X, target=X), "there is no loss that could take target"),

@@ -460,3 +460,17 @@ def test_only_failures_leaves_out_what_passed(call: Run) -> None:
     assert result.returncode == 1
     assert "tiny" not in result.stdout
     assert "2 specs: 1 pass, 1 fail" in result.stdout
+
+
+@pytest.mark.parametrize(("variable", "root", "path"), [
+    ("GITHUB_WORKSPACE", "..", "{here}/twice.py"), ("CI_PROJECT_DIR", ".", "twice.py"),
+    ("GITHUB_WORKSPACE", "empty", "twice.py"),
+])  # fmt: skip
+def test_what_annotates_sources_names_them_from_the_root_of_the_repository(
+    variable: str, root: str, path: str, call: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(folder / root))
+    text = call("run", "twice.yaml", "--plugin", "twice.py", "--format", "github").stdout
+    assert f"file={path.format(here=folder.name)}," in text

@@ -14,7 +14,6 @@ import pytest
 from ruamel.yaml import YAML
 
 from gradcheck import _cli_examples
-from gradcheck._cli_init import CI
 from gradcheck.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +27,7 @@ def yaml(path: Path) -> Any:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
     """A new project with everything."""
     monkeypatch.chdir(tmp_path)
-    assert main(["init", "new", *(word for system in CI for word in ("--ci", system))]) == 0
+    assert main(["init", "new"]) == 0
     assert capsys.readouterr().out.endswith("\nNext:  cd new && gradcheck run scaled_tanh.gradcheck.yaml\n")
     monkeypatch.chdir("new")
     return tmp_path / "new"
@@ -61,7 +60,13 @@ def test_nothing_is_overwritten(project: Path, capsys: pytest.CaptureFixture[str
     assert 'kept   pyproject.toml: it is there already; add [tool.gradcheck] with plugins = ["my_layers.py"]' in said
     assert "wrote  test_my_layers.py" in said
     assert "kept   .github/workflows/gradcheck.yml: it is there already" in said
+    assert not [line for line in said if "gitlab" in line or "pre-commit" in line]
     assert Path("my_layers.py").read_text(encoding="utf-8") == "mine"
+
+
+def test_ci_files_are_chosen(tmp_path: Path) -> None:
+    assert main(["init", str(tmp_path), "--ci", "none"]) == 0
+    assert not any(path.name.startswith(".") or "gitlab" in path.name for path in tmp_path.iterdir())
 
 
 def test_a_file_is_no_folder(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +135,21 @@ def test_completion(capsys: pytest.CaptureFixture[str]) -> None:
         text = capsys.readouterr().out
         assert word in text
         assert "_GRADCHECK_COMPLETE" in text
+
+
+@pytest.mark.parametrize(("words", "completed"), [
+    ("gradcheck ex", "plain,explain"), ("gradcheck explain GC50", "plain,GC501"),
+    ("gradcheck explain dropped", "plain,dropped-gradient"), ("gradcheck run --only", "plain,--only-failures"),
+    ("gradcheck run --format sa", "plain,sarif"), ("gradcheck run specs/n", "file,specs/n"),
+])  # fmt: skip
+def test_words_are_completed(
+    words: str, completed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_GRADCHECK_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert main([]) == 0
+    assert completed in capsys.readouterr().out.splitlines()
 
 
 def test_explain_says_how_to_silence_and_shows_an_example(

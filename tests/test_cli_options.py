@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "tiny.yaml", "--entry", "w[1,,2]"], "'w[1,,2]' is no entry"),
         (["run", "tiny.yaml", "--select", "GC1,nope"], "there is no code or name 'nope'"),
         (["run", "tiny.yaml", "--ignore", "vacous"], "did you mean vacuous?"),
-        (["run", "tiny.yaml", "--format", "yaml"], "'yaml' is not one of 'concise', 'full', 'json'"),
+        (["run", "tiny.yaml", "--format", "yaml"], "'yaml' is not one of 'concise', 'full', 'github', 'gitlab'"),
         (["run", "tiny.yaml", "--report", "r.json"], "'r.json' is not FMT=PATH, such as json=report.json"),
         (["run", "tiny.yaml", "--report", "xml=r"], "'xml=r' is not FMT=PATH"),
         (["run", "tiny.yaml", "--report", "json=gone/r"], "gone/r cannot be written: there is no folder gone"),
@@ -79,8 +79,9 @@ def test_methods_are_those_of_the_numeric_side() -> None:
 
 
 def test_formats_are_found_in_their_folder() -> None:
-    assert formats() == {name: f"gradcheck.report.{stem}" for name, stem in
-                         (("concise", "concise"), ("full", "full"), ("json", "json_"))}  # fmt: skip
+    names = ("concise", "full", "github", "gitlab", "json", "junit", "markdown", "sarif")
+    stems = {"json": "json_"}
+    assert formats() == {name: f"gradcheck.report.{stems.get(name, name)}" for name in names}
 
 
 def test_workers() -> None:

@@ -53,6 +53,8 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     reports = {fmt: folder / f"report.{fmt}" for fmt in formats}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(EXAMPLE)
+        for name in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR"):
+            patch.delenv(name, raising=False)
         patch.setenv("CUSTOM_LAYER_BUGS", "swish")
         assert main(["run", "specs", *(f"--report={fmt}={path}" for fmt, path in reports.items())]) == 1
     return {fmt: path.read_text(encoding="utf-8") for fmt, path in reports.items()}

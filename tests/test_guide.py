@@ -1,7 +1,7 @@
 """Every command that the guide shows is run here, page by page, in a new folder with the files that the page shows.
 
-Of what is printed a page may leave out parts (`...`). Numbers with fractions, places of entries and the codes of wrong
-gradients are not compared: the first two depend on rounding, the last ones on how much can be said about a mistake.
+Of what is printed a page may leave out parts (`...`). Numbers with fractions and places of entries depend on rounding,
+and are not compared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ _STEP = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _VARIES = (
-    (re.compile(r"GC1\d\d [\w-]+"), "(code)"),
     (re.compile(r"\w[\w.]*\[[\d, ]+\]"), "(entry)"),
     (re.compile(r"(?<![\w.])-?(\d+(\.\d+)?e[-+]\d+|\d+\.\d+)(?!\w)"), "(number)"),
     (re.compile(r"\s+"), " "),

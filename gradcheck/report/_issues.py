@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradcheck.findings import Finding, Location, Report, Row, Source, SpecReport, fingerprint
 from gradcheck.report import _words as words
@@ -59,12 +59,21 @@ class Issue:
 def issues(report: Report, excused: bool = False) -> list[Issue]:
     """All of them, errors before warnings before notes; findings that do not count only if `excused`."""
     found = [issue for spec in report.specs for issue in _of_spec(spec, excused)]
+    if report.folder:
+        found = [
+            replace(i, place=_within(report.folder, i.place), in_spec=_within(report.folder, i.in_spec)) for i in found
+        ]
     return sorted(found, key=lambda issue: words.SEVERITIES.index(issue.severity))
 
 
 def path_of(path: str) -> str:
     """A path as machines want it: with slashes, and without what leads nowhere."""
     return "stdin" if path == STDIN else posixpath.normpath(path.replace("\\", "/"))
+
+
+def _within(folder: str, place: Source) -> Source:
+    """The place as seen from the root of the repository; a whole path stays."""
+    return replace(place, path=path_of(posixpath.join(folder, place.path)))
 
 
 def _of_spec(spec: SpecReport, excused: bool) -> Iterator[Issue]:

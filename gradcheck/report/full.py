@@ -19,7 +19,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from gradcheck.findings import CheckResult, Finding, Report, Row, SpecReport
+from gradcheck.findings import CheckResult, Finding, Location, Report, Row, Source, SpecReport
 from gradcheck.report import _conclusions as conclusions
 from gradcheck.report import _words as words
 from gradcheck.report._tellings import failures, noted
@@ -351,7 +351,7 @@ def _show_finding(page: _Page, spec: SpecReport, finding: Finding) -> None:
     about = words.subject(finding)
     page.say(head.append(f": {about}" if about else "", "not bold"))
     page.line(Text(f"at {words.place(spec, finding)}"), indent=2)
-    if finding.source:
+    if finding.source and not _is_at(finding.source, finding.location):
         page.line(Text(f"backward: {finding.source.path}:{finding.source.line}"), indent=2)
     page.say(finding.message, indent=2)
     _show_evidence(page, finding)
@@ -365,6 +365,11 @@ def _show_finding(page: _Page, spec: SpecReport, finding: Finding) -> None:
     if finding.replay and finding.replay != spec.replay:
         page.say("Repeat it:", indent=2)
         page.line(Text(finding.replay), indent=4)
+
+
+def _is_at(source: Source, location: Location | None) -> bool:
+    """Whether both are the same line: of a layer without a spec the place is its backward."""
+    return location is not None and (source.path, source.line) == (location.path, location.line)
 
 
 def _show_evidence(page: _Page, finding: Finding) -> None:

@@ -134,7 +134,7 @@ def _cut(evidence: Evidence, term: Term, words: str, cut: Parts, told: int) -> t
     apart = disagreeing(evidence, cut.batch, cut.rounding, cut, 1.0)
     if apart:
         layer = cut.where_lost(term, apart, cut.batch, 1.0)
-        again = counted_again(evidence, position, cut, apart)
+        again = counted_again(evidence, position, cut, apart) if layer == term.name else None
         if again is not None:
             return facts, [_of_regulariser(evidence, layer, cut, again, told)]
         return facts, [_finding(evidence, layer, "sum", cut, apart, told)]

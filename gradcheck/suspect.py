@@ -256,6 +256,11 @@ class Suspect:
                 total[name] = total.get(name, 0.0) + np.asarray(gradient, dtype=np.float64)
         return total
 
+    @property
+    def _few(self) -> Array | None:
+        """The entries that are looked at where a layer is asked again with other data."""
+        return self.entries if self.array.size <= 2 * _ENTRIES else self.glanced
+
     def glance(self) -> Suspect:
         """The same, with a few of its entries."""
         known = np.arange(self.array.size) if self.entries is None else self.entries
@@ -356,7 +361,7 @@ class Suspect:
         upstream = tuple(dy[chosen] if dy.ndim and len(dy) == self.count else dy for dy in self.upstream)
         if isinstance(self.part, Term):
             upstream = self._of_term(self.part, arrays)
-        entries = self.glanced
+        entries = self._few
         if self.per_sample:
             features = self.array.size // self.count
             entries = None if entries is None else self._of_features(np.unique(entries % features), len(chosen))
@@ -399,7 +404,7 @@ class Suspect:
             upstream = tuple(
                 rng.standard_normal(dy.shape) * float(np.sqrt(np.mean(np.square(dy))) or 1.0) for dy in self.upstream
             )
-        return replace(self, arrays=arrays, upstream=upstream, entries=self.glanced, given=None)
+        return replace(self, arrays=arrays, upstream=upstream, entries=self._few, given=None)
 
     def scaled(self, factor: float) -> Suspect:
         """The part under a multiple of its upstream gradient."""

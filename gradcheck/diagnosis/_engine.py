@@ -199,8 +199,8 @@ def _apart(suspect: Suspect, fitting: list[tuple[str, Ask, Prediction]]) -> list
     with suppress(Exception):
         if other.wrong.any():
             for code, question, prediction in fitting:
-                again = (p for p in _predictions(question, other) if _kind(p) == _kind(prediction))
-                if any(p.certain or fits(p.on or other, p.values, p.free) for p in again):
+                again = [p for p in _predictions(question, other) if _kind(p) == _kind(prediction)]
+                if not again or any(p.certain or fits(p.on or other, p.values, p.free) for p in again):
                     left.append((code, question, prediction))
     return left or fitting
 

@@ -33,6 +33,18 @@ from gradcheck.suspect import Suspect
 CODE = "GC109"
 
 
+def nowhere(suspect: Suspect) -> Iterator[Prediction]:
+    """0 everywhere, and a is not."""
+    nothing = suspect.clear & (np.abs(suspect.n) <= suspect.bar)
+    if nothing.any() and not (suspect.clear & ~nothing).any():
+        says = (
+            f"{suspect.what} is not zero, and the output does not depend on it at all, to first order: forward is a "
+            "staircase or a constant. A straight-through estimator does this on purpose: --ignore GC109 says so"
+        )
+        look = "whether this is meant, as in a straight-through estimator"
+        yield Prediction(np.where(nothing, suspect.a, suspect.n), "a ≠ 0, n = 0", says, look, fixed=True)
+
+
 def of_data(suspect: Suspect) -> Iterator[Prediction]:
     """The same where something beside the operand says which entries count: a mask, a target, another input."""
     if suspect.is_loss or suspect.data or len(suspect.inputs) > 1 or suspect.parameters:
@@ -86,16 +98,6 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
         return
     what = f"{suspect.what}"
     look = "a mask that forward applies and backward forgets, or applies at another place"
-    if not (suspect.clear & ~nothing).any():
-        yield Prediction(
-            np.where(leaked, suspect.a, suspect.n),
-            "a ≠ 0, n = 0",
-            f"{what} is not zero, and the output does not depend on it at all, to first order: forward is a "
-            "staircase or a constant. A straight-through estimator does this on purpose",
-            look,
-            fixed=True,
-        )
-        return
     yield Prediction(
         np.where(leaked, suspect.a, suspect.n),
         "a ≠ 0 where n = 0, a = n elsewhere",
@@ -105,4 +107,4 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
     )
 
 
-ASKED = ((33, of_data), (51, predict), (171, _jacobians))
+ASKED = ((14, nowhere), (33, of_data), (51, predict), (171, _jacobians))

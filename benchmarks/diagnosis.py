@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from _diagnosis import trials
+from _trust.pool import Pool
 from rich.console import Console
 from rich.table import Table
 
-from _diagnosis import trials
-from _trust.pool import Pool
 from gradcheck._cli_select import Selection
 from gradcheck.catalogue import Catalogue
 from gradcheck.pipeline import run_spec
@@ -129,7 +129,8 @@ def _mutants(pool: Pool, console: Console, every: int) -> bool:
     for one in changing:
         if one.outcome != "caught" or not one.blamed:
             m = one.mutant
-            console.print(f"  {one.outcome} {m.unit} #{m.number} {m.operator}, net {one.net}: {m.line}  {one.layers} {one.note}", soft_wrap=True)  # fmt: skip
+            what = f"{m.unit} #{m.number} {m.operator}, net {one.net}: {m.line}"
+            console.print(f"  {one.outcome} {what}  {one.layers} {one.note}", soft_wrap=True)
     table = Table("operator", "change the gradient", "caught", "right layer", "named", title="by operator")
     for operator in sorted({one.mutant.operator for one in changing}):
         of = [one for one in changing if one.mutant.operator == operator]

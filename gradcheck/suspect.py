@@ -285,12 +285,13 @@ class Suspect:
         )
 
     def numeric(
-        self, upstream: Upstream | None = None, operand: str | None = None, arrays: Mapping[str, Array] | None = None
-    ) -> Array:
+        self, upstream: Upstream | None = None, operand: str | None = None,
+        arrays: Mapping[str, Array] | None = None, only_plausible: bool = True,
+    ) -> Array:  # fmt: skip
         """n of some entries of an operand, with another upstream gradient or at other arrays; NaN where it is not "
         "known."""
         operand = operand or self.operand
-        if operand == self.operand and not self._plausible(upstream, arrays or {}):
+        if only_plausible and operand == self.operand and not self._plausible(upstream, arrays or {}):
             return np.full(self.array.shape, np.nan)
         at = {**self.exact, **(arrays or {})}
         local = self.alone.local(self.part, at, self.upstream if upstream is None else upstream)

@@ -85,10 +85,9 @@ def _replacements(node: ast.AST, tree: ast.Module) -> Iterator[tuple[str, ast.AS
         yield "sign", node.operand
     if isinstance(node, ast.Return) and node.value is not None:
         yield from _of_return(node)
-    if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp | ast.Call):
-        if not _is_tuple(node):
-            yield "sign", _with(node, value=ast.UnaryOp(ast.USub(), node.value))
-            yield "factor", _with(node, value=ast.BinOp(node.value, ast.Mult(), ast.Constant(2)))
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp | ast.Call) and not _is_tuple(node):
+        yield "sign", _with(node, value=ast.UnaryOp(ast.USub(), node.value))
+        yield "factor", _with(node, value=ast.BinOp(node.value, ast.Mult(), ast.Constant(2)))
     if isinstance(node, ast.Call):
         yield from _of_call(node)
     if isinstance(node, ast.Attribute) and node.attr in ("T", "mT"):

@@ -7,11 +7,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-
-from _diagnosis import mutants
 from _trust.nets import SMALL, Net, draw_net
 from _trust.planting import _overridden
 from _trust.recipes import NoRecipe, Units
+
+from _diagnosis import mutants
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients.analytic import Analytic, gradient
 from gradcheck.naming import spec_name

@@ -78,9 +78,17 @@ def diagnosed(findings: Sequence[Finding], accused: Sequence[Accused]) -> tuple[
     """The findings, those about a guilty layer with the name of its mistake."""
     by_id = {one.finding: one for one in accused}
     contracts = {f.layer: f for f in reversed(findings) if f.code in _LOOSE and f.severity == "error"}
-    return tuple(_diagnosed(f, by_id.get(f.id), contracts.get(f.layer)) for f in findings)
+    named = [_diagnosed(f, by_id.get(f.id), contracts.get(f.layer)) for f in findings]
+    causes = {f.layer: f.id for f in named if f.code in _NOT_LINEAR}
+    return tuple(
+        replace(f, consequence_of=causes[f.layer]) if f.code == "GC504" and f.layer in causes else f for f in named
+    )
 
 
+#: Marks that special cases of theirs, which are asked before them, bear as well.
+_GENERAL = ("GC103", "GC104", "GC108")
+#: Mistakes for which a backward that is not linear in its upstream gradient is the consequence.
+_NOT_LINEAR = ("GC118", "GC119", "GC122", "GC123")
 #: What makes the numbers of a backward depend on more than its arguments, and what spoils them.
 _UNSTEADY = ("GC502", "GC503")
 _LOOSE = (*_UNSTEADY, "GC501", "GC504")
@@ -99,7 +107,8 @@ def _diagnosed(finding: Finding, accused: Accused | None, contract: Finding | No
     if not opinion.named:
         return replace(finding, message=f"{finding.message}. {_no_name(opinion)}")
     first, *others = opinion.named
-    also = "".join(f" It fits {o.code} {CODES[o.code]} as well: {o.says}." for o in others if o.code != first.code)
+    rivals = [o for o in others if o.code != first.code and o.code not in _GENERAL]
+    also = "".join(f" It fits {o.code} {CODES[o.code]} as well: {o.says}." for o in rivals)
     seen = _seen(finding, suspect)
     message = f"{suspect.part.name}: {first.says}. What to look for: {first.look}.{also} In numbers: {seen}"
     found = Diagnosis(CODES[first.code], round(first.share, 6), first.formula)

@@ -26,11 +26,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradcheck.diagnosis._fit import number
-from gradcheck.diagnosis._prediction import Prediction
+from gradcheck.diagnosis._prediction import Prediction, explained
 from gradcheck.diagnosis._support import support
 from gradcheck.suspect import Suspect
 
 CODE = "GC109"
+#: A leak that explains less than this is not what is wrong.
+_WORTH = 0.2
 
 
 def nowhere(suspect: Suspect) -> Iterator[Prediction]:
@@ -77,8 +79,8 @@ def _jacobians(suspect: Suspect) -> Iterator[Prediction]:
         return
     A, J = small.analytic_jacobian, small.jacobian
     leaks = (np.abs(A) > 1e-9 * float(np.max(np.abs(A), initial=0.0))) & (J == 0)
-    if leaks.any() and leaks.sum() > 0.02 * leaks.size:
-        values = small.n + small.unflat(small.flat_upstream @ np.where(leaks, A, 0.0))
+    values = small.n + small.unflat(small.flat_upstream @ np.where(leaks, A, 0.0))
+    if leaks.any() and explained(small, values) >= _WORTH:
         yield Prediction(
             values,
             "a = n + Σ gₒ Aₒ, over the outputs o that do not depend on it",

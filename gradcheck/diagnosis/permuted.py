@@ -52,6 +52,8 @@ def _operands(suspect: Suspect, what: str) -> Iterator[Prediction]:
     """The vector-Jacobian product for arrays that are turned."""
     for k, dy in enumerate(suspect.upstream):
         for how, turned in orders(dy):
+            if not np.isfinite(turned).all():
+                continue
             given = tuple(turned if j == k else other for j, other in enumerate(suspect.upstream))
             values = suspect.numeric(upstream=given)
             yield Prediction(
@@ -59,6 +61,8 @@ def _operands(suspect: Suspect, what: str) -> Iterator[Prediction]:
             )
     for name in suspect.real:
         for how, turned in orders(suspect.exact[name]):
+            if not np.isfinite(turned).all():
+                continue
             values = suspect.numeric(arrays={name: turned})
             yield Prediction(
                 values,
@@ -177,17 +181,19 @@ def _orders(array: Array) -> Iterator[tuple[str, Array]]:
         for shift in (1, -1, 2, -2):
             yield f"roll by {shift} along axis {axis}", np.roll(array, shift, axis)
             if abs(shift) < shape[axis]:
-                yield f"shift by {shift} along axis {axis}", _shifted(array, shift, axis)
+                yield f"shift by {shift} along axis {axis}, zeros behind", _shifted(array, shift, axis, 0.0)
+                yield f"shift by {shift} along axis {axis}", _shifted(array, shift, axis, np.nan)
     if ndim == 2 and shape[1] % 2 == 0:
         half = shape[1] // 2
         yield "halves swapped", np.concatenate([array[:, half:], array[:, :half]], axis=1)
 
 
-def _shifted(array: Array, shift: int, axis: int) -> Array:
-    found = np.roll(array, shift, axis)
+def _shifted(array: Array, shift: int, axis: int, behind: float) -> Array:
+    """The array moved along an axis, with something in the places that nothing was moved to."""
+    found = np.roll(array.astype(np.float64), shift, axis)
     edge = [slice(None)] * array.ndim
     edge[axis] = slice(0, shift) if shift > 0 else slice(shift, None)
-    found[tuple(edge)] = 0
+    found[tuple(edge)] = behind
     return found
 
 

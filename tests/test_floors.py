@@ -23,7 +23,7 @@ FLOORS = (
     {"catalogue", "network"},
     {"assembly"},
     {"spec", "gradients"},
-    {"compare", "evidence", "alone", "_course"},
+    {"compare", "evidence", "alone", "_course", "probing"},
     {"suspect"},
     {"checks", "diagnosis"},
     {"pipeline", "stepping"},

@@ -161,7 +161,7 @@ def ask(suspect: Suspect) -> Opinion:
 
 
 def _ask(suspect: Suspect) -> Opinion:
-    missed: list[tuple[str, Prediction]] = []
+    missed: list[tuple[str, Ask, Prediction]] = []
     fitting: list[tuple[str, Ask, Prediction]] = []
     with np.errstate(all="ignore"):
         for place, code, question in hypotheses():
@@ -172,17 +172,17 @@ def _ask(suspect: Suspect) -> Opinion:
                 if prediction.certain or fits(on, prediction.values, prediction.free):
                     fitting.append((code, question, prediction))
                     break
-                missed.append((code, prediction))
+                missed.append((code, question, prediction))
         if len(fitting) > 1:
             fitting = _apart(suspect, fitting)
         if fitting and not _is_structural(fitting[0]):
             return Opinion(tuple(_named(code, p, suspect) for code, _, p in fitting[:2]), None, len(missed))
-        scaled = next(filter(None, (_scaled(code, p, suspect) for code, p in missed)), None)
+        scaled = next(filter(None, (_scaled(code, question, p, suspect) for code, question, p in missed)), None)
         if scaled is not None:
             return Opinion((scaled,), None, len(missed))
         if fitting:
             return Opinion(tuple(_named(code, p, suspect) for code, _, p in fitting[:2]), None, len(missed))
-        ranked = [_named(code, p, suspect) for code, p in missed]
+        ranked = [_named(code, p, suspect) for code, _, p in missed]
     return Opinion((), max(ranked, key=lambda n: n.share, default=None), len(missed))
 
 
@@ -219,7 +219,7 @@ def _kind(prediction: Prediction) -> str:
     return "".join(c for c in prediction.formula if not c.isdigit() and c not in ".,-e+")
 
 
-def _scaled(code: str, prediction: Prediction, suspect: Suspect) -> Named | None:
+def _scaled(code: str, question: Ask, prediction: Prediction, suspect: Suspect) -> Named | None:
     """A prediction that is right up to a factor that can be read: -1, 2, N, 1/N, ..."""
     on = prediction.on or suspect
     if prediction.fixed or prediction.free:
@@ -228,7 +228,7 @@ def _scaled(code: str, prediction: Prediction, suspect: Suspect) -> Named | None
     if not math.isfinite(k) or k == 0 or not fits(on, k * prediction.values, 1):
         return None
     sign = k == -1 or abs(k + 1) < 1e-9
-    found = [] if sign else readings(on, k, {})
+    found = [] if sign else readings(on, k, _factors(question, prediction, suspect.larger()))
     if not sign and not found:
         return None
     word = "the sign is flipped" if sign else f"it is scaled by {found[0].formula}"
@@ -240,6 +240,16 @@ def _scaled(code: str, prediction: Prediction, suspect: Suspect) -> Named | None
         prediction.look,
         explained(on, k * prediction.values),
     )
+
+
+def _factors(question: Ask, prediction: Prediction, other: Suspect) -> dict[Suspect, float]:
+    """By how much the same prediction is off for another number of samples."""
+    for again in _predictions(question, other):
+        on = again.on or other
+        k = factor(on, again.values)
+        if _kind(again) == _kind(prediction) and math.isfinite(k) and fits(on, k * again.values, 1):
+            return {other: k}
+    return {}
 
 
 # Evidence -------------------------------------------------------------------------------------------------------------

@@ -76,9 +76,8 @@ def _products(suspect: Suspect, what: str) -> Iterator[Prediction]:
             for axes in combinations(range(g.ndim), count):
                 values = (g * t).sum(axis=axes)
                 if values.shape == shape:
-                    yield Prediction(values, f"a = Σ g t, t = {name}",
-                                     f"{what} is the sum of the upstream gradient times {name}: another array belongs there",
-                                     _LOOK)  # fmt: skip
+                    says = f"{what} is the sum of the upstream gradient times {name}: another array belongs there"
+                    yield Prediction(values, f"a = Σ g t, t = {name}", says, _LOOK)
 
 
 ASKED = ((40, predict),)

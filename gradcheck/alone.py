@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gradcheck.gradients.analytic import Analytic, own_rounding
 from gradcheck.gradients.numeric.joint import Along, adds_up, along, directions
-from gradcheck.gradients.numeric.local import Interval, Local, vjp
+from gradcheck.gradients.numeric.local import Interval, Local, plain_vjp, vjp
 from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.network import Node, Term
 
@@ -119,6 +119,10 @@ class Alone:
                 found.analytic, found.interval, found.right, together, found.interval.bar + found.rounding, found.tied
             )
         return self._known[key]
+
+    def judged(self, part: Node | Term, operand: str) -> Judgement | None:
+        """What is known about an operand already; None where it was not asked for."""
+        return self._known.get((part.name, operand))
 
     def along(self, part: Node | Term, operand: str, direction: Array) -> Along:
         """The layer's gradient for one operand along a direction of it, held against its own forward.
@@ -229,7 +233,8 @@ class Alone:
         users: list[Node | Term] = [term for term in network.terms if name in term.predictions]
         users += [node for node in network.nodes if name in node.inputs]
         for user in users:
-            found = vjp(self.local(user, self.arrays, self.numeric_upstream(user)), name)
+            local = self.local(user, self.arrays, self.numeric_upstream(user))
+            found = plain_vjp(local, name) if local.complex_safe else vjp(local, name)
             total = total + (found.low + found.high) / 2
         return np.nan_to_num(total)
 

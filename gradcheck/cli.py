@@ -164,6 +164,9 @@ _specs = click.argument("specs", nargs=-1, required=True, type=click.Path(), met
 @click.option("--entry", "entries", type=entry, multiple=True, metavar="NAME[I,J]",
               help="Check only this entry, such as 'head.weight[3,5]', whatever --directions says. "
               "Repeatable.")  # fmt: skip
+@click.option("--probe", is_flag=True, default=None,
+              help="Check every layer and loss alone, too, with inputs that are drawn to expose mistakes: both signs, "
+              "zeros and ties, |x| = 50, repeated indices, other sizes.")  # fmt: skip
 @click.option("--dump", type=output_file, metavar="FILE.npz",
               help="Save the analytic and numeric gradients and their error bars. One spec only.")  # fmt: skip
 @click.option("-j", "--jobs", type=jobs, metavar="N",
@@ -217,7 +220,7 @@ def _run(
             plugins=options["plugins"],
             overrides={
                 name: options[name]
-                for name in ("seed", "method", "step", "rtol", "directions", "entries", "max_memory")
+                for name in ("seed", "method", "step", "rtol", "directions", "entries", "max_memory", "probe")
             },
             selection=Selection(*(tuple(code for group in options[o] for code in group) for o in ("select", "ignore"))),
             fmt=fmt,

@@ -27,6 +27,7 @@ from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
 from gradcheck.naming import spec_name
 from gradcheck.network import Term
+from gradcheck.probing import probes
 from gradcheck.silencing import ignoring
 from gradcheck.sources import raised_in, source_of
 from gradcheck.spec.case import Case
@@ -146,6 +147,8 @@ def run_case(
         else:
             way = evidence.course.why if evidence else ""
             outcomes = _diagnosed([_run_check(name, evidence) for name in case.checks if evidence])
+            if case.gradient.probe and evidence and "gradient" in case.checks:
+                outcomes.append(_probed(case, outcomes, replay))
     if limit is not None:
         outcomes = _cut_short(outcomes, limit, case, replay)
     results = tuple(result for outcome in outcomes for result in outcome.results)
@@ -235,6 +238,35 @@ def _diagnosed(outcomes: list[CheckOutcome]) -> list[CheckOutcome]:
     return [_renamed(replace(o, findings=tuple(found[f.id] for f in o.findings))) for o in outcomes]
 
 
+def _probed(case: Case, outcomes: list[CheckOutcome], replay: str) -> CheckOutcome:
+    """What better inputs show of layers that are right on the spec's own data: a finding for each."""
+    guilty = {finding.layer for outcome in outcomes for finding in outcome.findings if finding.severity == "error"}
+    found: dict[str, Finding] = {}
+    probed: dict[str, list[str]] = {}
+    for probe in probes(case):
+        layer = probe.layer
+        if layer in guilty or layer in found:
+            continue
+        report = run_case(probe.case, replay).report
+        probed.setdefault(layer, []).append(probe.name)
+        root = next((f for f in report.findings if f.severity == "error" and not f.consequence_of), None)
+        if root is not None:
+            message = f"{probe.part} is right on the data of the spec, and wrong with {probe.name}: {root.message}"
+            found[layer] = replace(
+                root, id=f"probe-{len(found) + 1}", layer=layer, message=message, parameter=None, index=None,
+                location=case.locations.get(probe.part), replay=replay,
+            )  # fmt: skip
+    count, verdict = sum(map(len, probed.values())), "fail" if found else ("pass" if probed else "not_applicable")
+    became = f"{len(found):,} are wrong there." if found else "All are right there, too."
+    said = (
+        f"{count:,} probes of {len(probed):,} layers and losses alone: inputs of both signs, zeros and ties, |x| = 50, "
+        f"repeated indices, other sizes. {became}"
+    )
+    code = next((f.code for f in found.values()), "GC100")
+    result = CheckResult("probe", code, verdict, measured={"probes": probed, "sentences": [said]})
+    return CheckOutcome((result,), tuple(found.values()))
+
+
 def _renamed(outcome: CheckOutcome) -> CheckOutcome:
     """An outcome whose result has the code of its first error."""
     errors = [finding.code for finding in outcome.findings if finding.severity == "error"]
@@ -256,6 +288,7 @@ def repeating(path: str, plugins: Collection[str], seed: int | None, overrides: 
     words += [f"--plugin {quote(plugin)}" for plugin in plugins]
     given = {"--step": overrides.step, "--rtol": overrides.rtol, "--directions": overrides.directions}
     words += [f"--seed {seed}"] if seed is not None else []
+    words += ["--probe"] if overrides.probe else []
     words += [f"{option} {value}" for option, value in given.items() if value is not None]
     return " ".join(words)
 

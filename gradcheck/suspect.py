@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from gradcheck.alone import Alone
 from gradcheck.gradients._moves import copied_within
-from gradcheck.gradients.numeric.local import Interval, Local, vjp
+from gradcheck.gradients.numeric.local import Interval, Local, plain_vjp, vjp
 from gradcheck.gradients.numeric.schemes import SCHEMES, step_for
 from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
 Upstream = tuple[Array, ...]
 #: Numbers that come out of a layer while the entries of one operand are asked for: beyond, only some entries are.
-_AFFORDABLE = 2**23
+_AFFORDABLE = 2**20
 #: So many entries, where not all of them are, and the greatest number of calls of a backward by basis vectors.
 _ENTRIES, _CALLS = 256, 768
 #: So many entries are looked at where hundreds of numeric gradients are wanted.
@@ -47,6 +47,8 @@ class Suspect:
     """A part, its arrays, an upstream gradient, and the operand that its backward has wrong.
 
     entries  flat indices of the operand's entries that are looked at; None for all
+    smooth   whether it is known to have no kinks here
+    given    the numeric gradient, where it is known already
     """
 
     alone: Alone
@@ -55,14 +57,19 @@ class Suspect:
     arrays: Mapping[str, Array]
     upstream: Upstream
     entries: Array | None = None
+    smooth: bool = False
+    given: Interval | None = None
 
     @staticmethod
     def of(alone: Alone, part: Node | Term, operand: str, upstream: Upstream | None = None) -> Suspect:
         """The part as it stands in the network, some of its entries where it is large."""
+        judged = alone.judged(part, operand)
+        given = judged.interval if judged is not None and upstream is None else None
+        smooth = judged is not None and not judged.interval.kink.any() and not judged.tied
         upstream = alone.upstream(part) if upstream is None else upstream
-        found = Suspect(alone, part, operand, alone.analytic.trace.arrays, upstream)
+        found = Suspect(alone, part, operand, alone.analytic.trace.arrays, upstream, smooth=smooth, given=given)
         size, outputs = found.array.size, sum(dy.size for dy in upstream)
-        if size * outputs <= _AFFORDABLE:
+        if given is not None or size * outputs <= _AFFORDABLE:
             return found
         some = np.random.default_rng(size).permutation(size)[:_ENTRIES]
         return replace(found, entries=np.sort(some))
@@ -169,6 +176,10 @@ class Suspect:
     @cached_property
     def interval(self) -> Interval:
         """Where n lies."""
+        if self.given is not None:
+            return self.given
+        if self.smooth and self.local.complex_safe:
+            return plain_vjp(self.local, self.operand, self.entries)
         return vjp(self.local, self.operand, self.entries)
 
     @cached_property
@@ -245,6 +256,17 @@ class Suspect:
                 total[name] = total.get(name, 0.0) + np.asarray(gradient, dtype=np.float64)
         return total
 
+    @property
+    def _few(self) -> Array | None:
+        """The entries that are looked at where a layer is asked again with other data."""
+        return self.entries if self.array.size <= 2 * _ENTRIES else self.glanced
+
+    def glance(self) -> Suspect:
+        """The same, with a few of its entries."""
+        known = np.arange(self.array.size) if self.entries is None else self.entries
+        order = np.random.default_rng(known.size).permutation(known.size)[:_GLANCE]
+        return self if known.size <= _GLANCE else replace(self, entries=np.sort(known[order]), given=None)
+
     def _frozen(self, node: Node) -> frozenset[str]:
         return frozenset(local for local, key in node.parameters.items() if key in self.alone.stage.point.frozen)
 
@@ -263,12 +285,13 @@ class Suspect:
         )
 
     def numeric(
-        self, upstream: Upstream | None = None, operand: str | None = None, arrays: Mapping[str, Array] | None = None
-    ) -> Array:
+        self, upstream: Upstream | None = None, operand: str | None = None,
+        arrays: Mapping[str, Array] | None = None, only_plausible: bool = True,
+    ) -> Array:  # fmt: skip
         """n of some entries of an operand, with another upstream gradient or at other arrays; NaN where it is not "
         "known."""
         operand = operand or self.operand
-        if operand == self.operand and not self._plausible(upstream, arrays or {}):
+        if only_plausible and operand == self.operand and not self._plausible(upstream, arrays or {}):
             return np.full(self.array.shape, np.nan)
         at = {**self.exact, **(arrays or {})}
         local = self.alone.local(self.part, at, self.upstream if upstream is None else upstream)
@@ -339,8 +362,16 @@ class Suspect:
         upstream = tuple(dy[chosen] if dy.ndim and len(dy) == self.count else dy for dy in self.upstream)
         if isinstance(self.part, Term):
             upstream = self._of_term(self.part, arrays)
-        entries = None if self.per_sample else self.entries
-        return replace(self, arrays=arrays, upstream=upstream, entries=entries)
+        entries = self._few
+        if self.per_sample:
+            features = self.array.size // self.count
+            entries = None if entries is None else self._of_features(np.unique(entries % features), len(chosen))
+        return replace(self, arrays=arrays, upstream=upstream, entries=entries, given=None)
+
+    def _of_features(self, features: Array, count: int) -> Array:
+        """Flat indices of some features in that many samples."""
+        every = self.array.size // self.count
+        return np.sort((features + every * np.arange(count)[:, None]).ravel())
 
     def _of_term(self, term: Term, arrays: Mapping[str, Array]) -> Upstream:
         """The upstream gradient of a term for other data: its weight, divided as its reduction says."""
@@ -374,11 +405,15 @@ class Suspect:
             upstream = tuple(
                 rng.standard_normal(dy.shape) * float(np.sqrt(np.mean(np.square(dy))) or 1.0) for dy in self.upstream
             )
-        return replace(self, arrays=arrays, upstream=upstream)
+        return replace(self, arrays=arrays, upstream=upstream, entries=self._few, given=None)
 
     def scaled(self, factor: float) -> Suspect:
         """The part under a multiple of its upstream gradient."""
-        return replace(self, upstream=tuple(factor * dy for dy in self.upstream))
+        known = self.interval
+        low, high = _ends(factor, known)
+        size = abs(factor)
+        given = Interval(low, high, size * known.bar, size * known.size, known.kink)
+        return replace(self, upstream=tuple(factor * dy for dy in self.upstream), given=given)
 
     @cached_property
     def small(self) -> Suspect:
@@ -388,8 +423,9 @@ class Suspect:
             return self
         rows = self.wrong.reshape(self.count, -1).any(axis=1) if self.per_sample else np.ones(self.count, dtype=bool)
         chosen = [*np.flatnonzero(rows), *np.flatnonzero(~rows)][:most]
-        found = self.take(sorted(int(i) for i in chosen))
-        found = replace(found, entries=None if found.array.size <= _ENTRIES * 4 else found._some())
+        found = replace(self.take(sorted(int(i) for i in chosen)), entries=None)
+        if found.array.size > _ENTRIES * 4:
+            found = replace(found, entries=found._some())
         return found if found.wrong.any() else self
 
     @property
@@ -533,3 +569,9 @@ class Suspect:
     def resolution(self) -> float:
         """What a prediction that is made of differences may be off, relative to the greatest entry."""
         return 2.0**-40 if self.local.complex_safe else 2.0**-20
+
+
+def _ends(factor: float, interval: Interval) -> tuple[Array, Array]:
+    """The ends of a multiple of an interval, the lower one first."""
+    ends = factor * interval.low, factor * interval.high
+    return ends if factor >= 0 else (ends[1], ends[0])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from support import OF_GRADIENTS
+from support import OF_GRADIENTS, ships
 
 from gradcheck.assembly import Assembly
 from gradcheck.findings import Finding, Row, SpecReport
@@ -40,14 +40,14 @@ def graph(
     seed: int = 7,
     dtype: str = "float64",
     checks: Sequence[str] = OF_GRADIENTS,
-    trusted: bool = False,
+    trusted: bool | None = None,
     parameters: Mapping[str, Array] | None = None,
     **plan: Any,
 ) -> Case:
     """A network in which every layer says by name where its inputs come from."""
     assembly = Assembly(data, inputs, frozenset(data), seed, dtype, parameters or {})
     for name, layer, sources in layers:
-        assembly.add(name, layer, sources, trusted=trusted)
+        assembly.add(name, layer, sources, trusted=ships(layer) if trusted is None else trusted)
     for term in terms:
         assembly.add_term(term)
     network, point = assembly.network()

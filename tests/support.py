@@ -30,7 +30,7 @@ def case(
     seed: int = 7,
     dtype: str = "float64",
     checks: Sequence[str] = OF_GRADIENTS,
-    trusted: bool = False,
+    trusted: bool | None = None,
     parameters: Mapping[str, np.ndarray] | None = None,
     extra: Mapping[str, np.ndarray] | None = None,
     **plan: Any,
@@ -40,6 +40,7 @@ def case(
     x           the input (N, ...), or several by name (all of them go to the first layer)
     loss        by default a contraction of the squared output with fixed random weights
     target      handed to the loss as `target` where it is given; `extra` is handed on by name
+    trusted     by default what ships is, and what a test has written comes from a plugin
     parameters  by full name (`linear_1.weight`); the others are drawn
     """
     inputs = dict(x) if isinstance(x, Mapping) else {"input": x}
@@ -49,11 +50,13 @@ def case(
     for layer in layers:
         kind = spec_name(type(layer))
         seen[kind] = seen.get(kind, 0) + 1
-        previous = assembly.add(f"{kind}_{seen[kind]}", layer, previous, trusted=trusted).outputs
+        own = ships(layer) if trusted is None else trusted
+        previous = assembly.add(f"{kind}_{seen[kind]}", layer, previous, trusted=own).outputs
     if loss is None:
         loss = _Probe()
     named = {name: name for name in data if name not in inputs}
-    assembly.add_term(Term(loss, reduction, 1.0, previous, named, trusted=trusted))
+    own = ships(loss) if trusted is None else trusted
+    assembly.add_term(Term(loss, reduction, 1.0, previous, named, trusted=own))
     network, point = assembly.network()
     return Case("test.yaml", "test", seed, dtype, network, point, tuple(checks), GradientPlan(**plan))
 
@@ -63,6 +66,11 @@ def check(*layers: Layer, **options: Any) -> SpecReport:
     from gradcheck.pipeline import check_case
 
     return check_case(case(*layers, **options))
+
+
+def ships(unit: Layer | Loss) -> bool:
+    """Whether a layer or loss is one of gradcheck's, or the loss of `case`, and not one that a test has written."""
+    return type(unit).__module__.startswith("gradcheck.") or isinstance(unit, _Probe)
 
 
 @cache

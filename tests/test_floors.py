@@ -23,7 +23,7 @@ FLOORS = (
     {"catalogue", "network", "sources", "adapters"},
     {"assembly"},
     {"spec", "gradients"},
-    {"compare", "evidence", "alone", "_course", "_ground", "_scene"},
+    {"compare", "evidence", "alone", "_course", "_ground", "_scene", "probing"},
     {"suspect"},
     {"checks", "diagnosis"},
     {"pipeline", "stepping"},

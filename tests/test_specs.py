@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 SPECS = ROOT / "specs"
 GOOD = sorted(SPECS.glob("*.yaml"))
 WRONG = sorted((SPECS / "wrong").glob("*.yaml"))
+CONTROLS = sorted((SPECS / "controls").glob("*.yaml"))
 EXPECTED = ("exit", "layer", "code")
 
 
@@ -134,6 +135,21 @@ def test_planted_mistake_is_found_and_the_only_one(
     assert refusing
     assert {check.verdict for check in right.checks} <= {"pass", "kink"}, right.checks
     assert not [finding for finding in right.findings if finding.severity == "error"], right.findings
+
+
+@pytest.mark.parametrize("spec", CONTROLS, ids=lambda path: path.stem)
+def test_what_is_right_in_spite_of_its_looks_is_not_flagged(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    meant = [line.removeprefix("ignore: ") for line in head(spec) if line.startswith("ignore: ")]
+    options = [word for code in meant for word in ("--ignore", code)]
+    code, report = run(capsys, spec, "--plugin", str(spec.with_suffix(".py")), *options)
+    assert code == 0
+    assert errors(report) == []
+    assert bool(report["ignored"]) == bool(meant), "what is ignored is there"
+
+
+def test_controls_are_complete() -> None:
+    assert [path.stem for path in sorted((SPECS / "controls").glob("*.py"))] == [path.stem for path in CONTROLS]
+    assert len(CONTROLS) >= 25
 
 
 def test_planted_mistake_needs_its_plugin(capsys: pytest.CaptureFixture[str]) -> None:

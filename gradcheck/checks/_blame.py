@@ -141,7 +141,7 @@ class Blame:
             return
         upstream = self.alone.numeric_upstream(part)
         for operand in (name for name in self.alone.operands(part) if name not in known):
-            suspect = Suspect.of(self.alone, part, operand, upstream)
+            suspect = Suspect.of(self.alone, part, operand, upstream).glance()
             off = np.abs(suspect.e)
             clear = (
                 suspect.wrong & (off > _CERTAIN * suspect.bar) & (off > suspect.resolution * np.max(np.abs(suspect.n)))

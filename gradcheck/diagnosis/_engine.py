@@ -76,9 +76,17 @@ def diagnosed(findings: Sequence[Finding], accused: Sequence[Accused]) -> tuple[
     """The findings, those about a guilty layer with the name of its mistake."""
     by_id = {one.finding: one for one in accused}
     contracts = {f.layer: f for f in reversed(findings) if f.code in _LOOSE and f.severity == "error"}
-    return tuple(_diagnosed(f, by_id.get(f.id), contracts.get(f.layer)) for f in findings)
+    named = [_diagnosed(f, by_id.get(f.id), contracts.get(f.layer)) for f in findings]
+    causes = {f.layer: f.id for f in named if f.code in _NOT_LINEAR}
+    return tuple(
+        replace(f, consequence_of=causes[f.layer]) if f.code == "GC504" and f.layer in causes else f for f in named
+    )
 
 
+#: Marks that special cases of theirs, which are asked before them, bear as well.
+_GENERAL = ("GC103", "GC104", "GC108")
+#: Mistakes for which a backward that is not linear in its upstream gradient is the consequence.
+_NOT_LINEAR = ("GC118", "GC119", "GC122", "GC123")
 #: What makes the numbers of a backward depend on more than its arguments, and what spoils them.
 _UNSTEADY = ("GC502", "GC503")
 _LOOSE = (*_UNSTEADY, "GC501", "GC504")
@@ -97,7 +105,8 @@ def _diagnosed(finding: Finding, accused: Accused | None, contract: Finding | No
     if not opinion.named:
         return replace(finding, message=f"{finding.message}. {_no_name(opinion)}")
     first, *others = opinion.named
-    also = "".join(f" It fits {o.code} {CODES[o.code]} as well: {o.says}." for o in others if o.code != first.code)
+    rivals = [o for o in others if o.code != first.code and o.code not in _GENERAL]
+    also = "".join(f" It fits {o.code} {CODES[o.code]} as well: {o.says}." for o in rivals)
     seen = _seen(finding, suspect)
     message = f"{suspect.part.name}: {first.says}. What to look for: {first.look}.{also} In numbers: {seen}"
     found = Diagnosis(CODES[first.code], round(first.share, 6), first.formula)
@@ -150,7 +159,7 @@ def ask(suspect: Suspect) -> Opinion:
 
 
 def _ask(suspect: Suspect) -> Opinion:
-    missed: list[tuple[str, Prediction]] = []
+    missed: list[tuple[str, Ask, Prediction]] = []
     fitting: list[tuple[str, Ask, Prediction]] = []
     with np.errstate(all="ignore"):
         for place, code, question in hypotheses():
@@ -161,17 +170,17 @@ def _ask(suspect: Suspect) -> Opinion:
                 if prediction.certain or fits(on, prediction.values, prediction.free):
                     fitting.append((code, question, prediction))
                     break
-                missed.append((code, prediction))
+                missed.append((code, question, prediction))
         if len(fitting) > 1:
             fitting = _apart(suspect, fitting)
         if fitting and not _is_structural(fitting[0]):
             return Opinion(tuple(_named(code, p, suspect) for code, _, p in fitting[:2]), None, len(missed))
-        scaled = next(filter(None, (_scaled(code, p, suspect) for code, p in missed)), None)
+        scaled = next(filter(None, (_scaled(code, question, p, suspect) for code, question, p in missed)), None)
         if scaled is not None:
             return Opinion((scaled,), None, len(missed))
         if fitting:
             return Opinion(tuple(_named(code, p, suspect) for code, _, p in fitting[:2]), None, len(missed))
-        ranked = [_named(code, p, suspect) for code, p in missed]
+        ranked = [_named(code, p, suspect) for code, _, p in missed]
     return Opinion((), max(ranked, key=lambda n: n.share, default=None), len(missed))
 
 
@@ -197,8 +206,8 @@ def _apart(suspect: Suspect, fitting: list[tuple[str, Ask, Prediction]]) -> list
     with suppress(Exception):
         if other.wrong.any():
             for code, question, prediction in fitting:
-                again = (p for p in _predictions(question, other) if _kind(p) == _kind(prediction))
-                if any(p.certain or fits(p.on or other, p.values, p.free) for p in again):
+                again = [p for p in _predictions(question, other) if _kind(p) == _kind(prediction)]
+                if not again or any(p.certain or fits(p.on or other, p.values, p.free) for p in again):
                     left.append((code, question, prediction))
     return left or fitting
 
@@ -208,7 +217,7 @@ def _kind(prediction: Prediction) -> str:
     return "".join(c for c in prediction.formula if not c.isdigit() and c not in ".,-e+")
 
 
-def _scaled(code: str, prediction: Prediction, suspect: Suspect) -> Named | None:
+def _scaled(code: str, question: Ask, prediction: Prediction, suspect: Suspect) -> Named | None:
     """A prediction that is right up to a factor that can be read: -1, 2, N, 1/N, ..."""
     on = prediction.on or suspect
     if prediction.fixed or prediction.free:
@@ -217,7 +226,7 @@ def _scaled(code: str, prediction: Prediction, suspect: Suspect) -> Named | None
     if not math.isfinite(k) or k == 0 or not fits(on, k * prediction.values, 1):
         return None
     sign = k == -1 or abs(k + 1) < 1e-9
-    found = [] if sign else readings(on, k, {})
+    found = [] if sign else readings(on, k, _factors(question, prediction, suspect.larger()))
     if not sign and not found:
         return None
     word = "the sign is flipped" if sign else f"it is scaled by {found[0].formula}"
@@ -229,6 +238,16 @@ def _scaled(code: str, prediction: Prediction, suspect: Suspect) -> Named | None
         prediction.look,
         explained(on, k * prediction.values),
     )
+
+
+def _factors(question: Ask, prediction: Prediction, other: Suspect) -> dict[Suspect, float]:
+    """By how much the same prediction is off for another number of samples."""
+    for again in _predictions(question, other):
+        on = again.on or other
+        k = factor(on, again.values)
+        if _kind(again) == _kind(prediction) and math.isfinite(k) and fits(on, k * again.values, 1):
+            return {other: k}
+    return {}
 
 
 # Evidence -------------------------------------------------------------------------------------------------------------

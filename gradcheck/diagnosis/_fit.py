@@ -94,7 +94,7 @@ def _readings(suspect: Suspect) -> Iterator[Reading]:
                 yield Reading(f"{minus}{a} × {b}", words, sign * left.value * right.value, 3 + more)
                 if left.value * right.value:
                     yield Reading(f"{minus}1 / ({a} × {b})", words, sign / (left.value * right.value), 3 + more)
-            if right.value:
+            if right.value and right.value != left.value:
                 yield Reading(f"{minus}{a} / {b}", words, sign * left.value / right.value, 2.6 + more)
         for symbol, size in named.items():
             words = (_with_value(symbol, size),)

@@ -14,7 +14,7 @@ Array = NDArray[Any]
 #: Bars that a prediction may be off.
 _BARS = 4
 #: A prediction that leaves out wrong entries must be right about so many.
-_ENOUGH = 32
+_ENOUGH = 12
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def _partial(suspect: Suspect, values: Array) -> bool:
 def fits(suspect: Suspect, values: Array, free: int = 0) -> bool:
     """Whether a prediction meets the analytic values, and tells more than was fitted."""
     where = suspect.clear & np.isfinite(values)
-    if not where.any() or not (where & suspect.wrong).any() or (_partial(suspect, values) and np.sum(where) < _ENOUGH):
+    told = where & suspect.wrong
+    if not told.any() or (_partial(suspect, values) and np.sum(told) < _ENOUGH):
         return False
     off, allowed = deviation(suspect, values)
     return bool(np.all(off <= allowed)) and int(np.sum(where)) > free

@@ -32,6 +32,12 @@ CODE = "GC113"
 _LOOK = "padding, the end of a range or slice, the remainder that no whole window covers"
 
 
+def zeros(suspect: Suspect) -> Iterator[Prediction]:
+    """n inside, 0 at the border."""
+    if not suspect.a[suspect.wrong].any():
+        yield from predict(suspect)
+
+
 def predict(suspect: Suspect) -> Iterator[Prediction]:
     """n inside, and what backward says at the border."""
     wrong = suspect.wrong
@@ -48,7 +54,7 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
         if clean.size == 0 or clean.size == length:
             continue
         first, last = int(clean[0]), length - 1 - int(clean[-1])
-        if np.any(np.diff(clean) > 1) or first + last >= length:
+        if np.any(np.diff(clean) > 1) or first + last > length // 2:
             continue
         margins.append(f"axis {axis}: {first} at the start, {last} at the end")
     if not margins:
@@ -80,4 +86,4 @@ def _frame(wrong: np.ndarray, spatial: list[int]) -> tuple[list[str], np.ndarray
     return [], np.ones(wrong.shape, dtype=bool)
 
 
-ASKED = ((47, predict),)
+ASKED = ((47, zeros), (101, predict))

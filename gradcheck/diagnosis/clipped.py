@@ -43,7 +43,11 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
 
 def _predicted(suspect: Suspect) -> Iterator[Prediction]:
     doubled = suspect.scaled(2.0)
-    if not np.isfinite(suspect.a).all() or np.allclose(doubled.a, 2 * suspect.a, rtol=1e-9, atol=0):
+    turned = suspect.scaled(-1.0)
+    homogeneous = all(
+        np.allclose(other.a, k * suspect.a, rtol=1e-9, atol=0) for k, other in ((2.0, doubled), (-1.0, turned))
+    )
+    if homogeneous or not np.isfinite(suspect.a).all():
         return
     what = f"{suspect.what}"
     c = float(np.max(np.abs(suspect.a), initial=0.0))
@@ -55,6 +59,13 @@ def _predicted(suspect: Suspect) -> Iterator[Prediction]:
         fixed=True,
     )
     yield Prediction(c * np.sign(suspect.n), "a = sign(n)", f"{what} is the sign of the right one", _LOOK, fixed=True)
+    positive = tuple(np.maximum(g, 0) for g in suspect.upstream)
+    for values, formula in (
+        (np.maximum(suspect.n, 0), "max(0, n)"),
+        (suspect.numeric(upstream=positive), "n(max(0, g))"),
+        (positive[0] if positive[0].shape == suspect.array.shape else np.full(suspect.n.shape, np.nan), "max(0, g)"),
+    ):
+        yield Prediction(values, f"a = {formula}", f"{what} lets positive numbers pass alone", _LOOK, fixed=True)
     k = factor(suspect, suspect.n)
     if fits(suspect, k * suspect.n, 1):
         yield Prediction(

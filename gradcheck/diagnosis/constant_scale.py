@@ -30,12 +30,14 @@ from gradcheck.diagnosis._prediction import Prediction, fits
 from gradcheck.suspect import Suspect
 
 CODE = "GC101"
+#: A factor that is as near to -1 is one: that is another mistake.
+_CLOSE = 1e-9
 
 
 def predict(suspect: Suspect) -> Iterator[Prediction]:
     """k n."""
     k = factor(suspect, suspect.n)
-    if not math.isfinite(k) or k in (0.0, -1.0) or not fits(suspect, k * suspect.n):
+    if not math.isfinite(k) or k == 0 or abs(k + 1) < _CLOSE or not fits(suspect, k * suspect.n):
         return
     others = {}
     for other in (suspect.drawn(1), suspect.larger()):

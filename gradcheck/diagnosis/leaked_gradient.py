@@ -26,11 +26,25 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradcheck.diagnosis._fit import number
-from gradcheck.diagnosis._prediction import Prediction
+from gradcheck.diagnosis._prediction import Prediction, explained
 from gradcheck.diagnosis._support import support
 from gradcheck.suspect import Suspect
 
 CODE = "GC109"
+#: A leak that explains less than this is not what is wrong.
+_WORTH = 0.2
+
+
+def nowhere(suspect: Suspect) -> Iterator[Prediction]:
+    """0 everywhere, and a is not."""
+    nothing = suspect.clear & (np.abs(suspect.n) <= suspect.bar)
+    if nothing.any() and not (suspect.clear & ~nothing).any():
+        says = (
+            f"{suspect.what} is not zero, and the output does not depend on it at all, to first order: forward is a "
+            "staircase or a constant. A straight-through estimator does this on purpose: --ignore GC109 says so"
+        )
+        look = "whether this is meant, as in a straight-through estimator"
+        yield Prediction(np.where(nothing, suspect.a, suspect.n), "a ≠ 0, n = 0", says, look, fixed=True)
 
 
 def of_data(suspect: Suspect) -> Iterator[Prediction]:
@@ -65,8 +79,8 @@ def _jacobians(suspect: Suspect) -> Iterator[Prediction]:
         return
     A, J = small.analytic_jacobian, small.jacobian
     leaks = (np.abs(A) > 1e-9 * float(np.max(np.abs(A), initial=0.0))) & (J == 0)
-    if leaks.any() and leaks.sum() > 0.02 * leaks.size:
-        values = small.n + small.unflat(small.flat_upstream @ np.where(leaks, A, 0.0))
+    values = small.n + small.unflat(small.flat_upstream @ np.where(leaks, A, 0.0))
+    if leaks.any() and explained(small, values) >= _WORTH:
         yield Prediction(
             values,
             "a = n + Σ gₒ Aₒ, over the outputs o that do not depend on it",
@@ -86,16 +100,6 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
         return
     what = f"{suspect.what}"
     look = "a mask that forward applies and backward forgets, or applies at another place"
-    if not (suspect.clear & ~nothing).any():
-        yield Prediction(
-            np.where(leaked, suspect.a, suspect.n),
-            "a ≠ 0, n = 0",
-            f"{what} is not zero, and the output does not depend on it at all, to first order: forward is a "
-            "staircase or a constant. A straight-through estimator does this on purpose",
-            look,
-            fixed=True,
-        )
-        return
     yield Prediction(
         np.where(leaked, suspect.a, suspect.n),
         "a ≠ 0 where n = 0, a = n elsewhere",
@@ -105,4 +109,4 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
     )
 
 
-ASKED = ((33, of_data), (51, predict), (171, _jacobians))
+ASKED = ((14, nowhere), (33, of_data), (51, predict), (171, _jacobians))

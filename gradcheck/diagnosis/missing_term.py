@@ -57,6 +57,8 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
     known = _terms(suspect)
     e = suspect.e
     for groups, axes in _slicings(suspect):
+        if 0 in axes and suspect.per_sample and not suspect.coupled:
+            continue
         length = e.size // max(int(np.prod([e.shape[k] for k in range(e.ndim) if k not in axes])), 1)
         for count in (1, 2):
             if length < count + 1:

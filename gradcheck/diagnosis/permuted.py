@@ -51,14 +51,18 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
 def _operands(suspect: Suspect, what: str) -> Iterator[Prediction]:
     """The vector-Jacobian product for arrays that are turned."""
     for k, dy in enumerate(suspect.upstream):
-        for how, turned in orders(dy):
+        for how, turned in orders(dy, (1, -1)):
+            if not np.isfinite(turned).all():
+                continue
             given = tuple(turned if j == k else other for j, other in enumerate(suspect.upstream))
             values = suspect.numeric(upstream=given)
             yield Prediction(
                 values, f"a = n({how}(g))", f"{what} is that of an upstream gradient in another order: {how}", _LOOK
             )
     for name in suspect.real:
-        for how, turned in orders(suspect.exact[name]):
+        for how, turned in orders(suspect.exact[name], (1, -1)):
+            if not np.isfinite(turned).all():
+                continue
             values = suspect.numeric(arrays={name: turned})
             yield Prediction(
                 values,
@@ -149,18 +153,18 @@ def _weight_without_stride(suspect: Suspect, what: str) -> Iterator[Prediction]:
             )
 
 
-def orders(array: Array) -> Iterator[tuple[str, Array]]:
+def orders(array: Array, shifts: tuple[int, ...] = (1, -1, 2, -2)) -> Iterator[tuple[str, Array]]:
     """An array's numbers in other orders, of the same shape; those that change nothing are left out."""
     if array.ndim == 0 or array.size < 2:
         return
     seen = [array]
-    for how, other in _orders(array):
+    for how, other in _orders(array, shifts):
         if other.shape == array.shape and not any(np.array_equal(other, known, equal_nan=True) for known in seen):
             seen.append(other)
             yield how, other
 
 
-def _orders(array: Array) -> Iterator[tuple[str, Array]]:
+def _orders(array: Array, shifts: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
     shape, ndim = array.shape, array.ndim
     if 2 <= ndim <= _MOST_AXES:
         for axes in permutations(range(ndim)):
@@ -174,20 +178,22 @@ def _orders(array: Array) -> Iterator[tuple[str, Array]]:
         for some in combinations(range(ndim), count):
             yield f"flip{some if count > 1 else f'({some[0]})'}", np.flip(array, some)
     for axis in range(ndim):
-        for shift in (1, -1, 2, -2):
+        for shift in shifts:
             yield f"roll by {shift} along axis {axis}", np.roll(array, shift, axis)
             if abs(shift) < shape[axis]:
-                yield f"shift by {shift} along axis {axis}", _shifted(array, shift, axis)
+                yield f"shift by {shift} along axis {axis}, zeros behind", _shifted(array, shift, axis, 0.0)
+                yield f"shift by {shift} along axis {axis}", _shifted(array, shift, axis, np.nan)
     if ndim == 2 and shape[1] % 2 == 0:
         half = shape[1] // 2
         yield "halves swapped", np.concatenate([array[:, half:], array[:, :half]], axis=1)
 
 
-def _shifted(array: Array, shift: int, axis: int) -> Array:
-    found = np.roll(array, shift, axis)
+def _shifted(array: Array, shift: int, axis: int, behind: float) -> Array:
+    """The array moved along an axis, with something in the places that nothing was moved to."""
+    found = np.roll(array.astype(np.float64), shift, axis)
     edge = [slice(None)] * array.ndim
     edge[axis] = slice(0, shift) if shift > 0 else slice(shift, None)
-    found[tuple(edge)] = 0
+    found[tuple(edge)] = behind
     return found
 
 

@@ -38,7 +38,8 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
         return
     for gives, does, count in uses(small):
         most = int(count.max(initial=0))
-        if not 2 <= most <= _MOST_USES or (count != most).any():
+        by_samples = suspect.is_parameter and most == small.count
+        if not 2 <= most <= _MOST_USES or (count != most).any() or by_samples:
             continue
         flat, present = gives.reshape(-1, gives.shape[-1]), does.reshape(-1, does.shape[-1])
         rank = present.cumsum(axis=0)

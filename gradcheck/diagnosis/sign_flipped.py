@@ -35,6 +35,8 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
     n = suspect.n
     what = f"{suspect.what}"
     yield Prediction(-n, "a = -n", f"{what} is the numeric one with the opposite sign in every entry", _LOOK)
+    yield Prediction(np.abs(n), "a = |n|", f"{what} has lost its sign", "an absolute value, a square or a norm")
+    yield Prediction(-np.abs(n), "a = -|n|", f"{what} has lost its sign", "an absolute value, a square or a norm")
     for name in suspect.real:
         x = suspect.exact[name]
         if x.shape == n.shape and (x < 0).any() and (x > 0).any():

@@ -55,6 +55,11 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
             )
             yield Prediction(x * n, "a = x n", f"{what} is that by the logarithms of what the loss takes", _LOOK)
         with np.errstate(all="ignore"):
+            if suspect.is_loss:
+                beyond = np.where(suspect.clear, suspect.a - n / p, 0.0).mean(axis=axis, keepdims=True)
+                yield Prediction(n / p + beyond, "a = n / p + c, one c for each row",
+                                 f"{what} is that by the probabilities, and the loss takes logits", _LOOK,
+                                 free=beyond.size)  # fmt: skip
             yield Prediction(
                 np.where(p > 0, n / p, np.nan),
                 "a = n / p",

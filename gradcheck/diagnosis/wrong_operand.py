@@ -21,6 +21,7 @@ Check name by name what is returned for what; in a product the gradient of one f
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 
@@ -38,6 +39,7 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
         if name != suspect.operand and suspect.arrays[name].shape == suspect.array.shape:
             values = suspect.numeric(operand=name)
             yield Prediction(values, f"a = n of {name}", f"{what} is that of {name}", _LOOK)
+    yield from _products(suspect, what)
     floating = [n for n in suspect.real if suspect.arrays[n].ndim]
     for name in floating:
         for other in floating:
@@ -59,6 +61,23 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
                 f"{what} is computed with the output where the input is meant",
                 _LOOK,
             )
+
+
+def _products(suspect: Suspect, what: str) -> Iterator[Prediction]:
+    """Σ g t for a parameter that has a number for each feature, with another array where one belongs."""
+    if not suspect.is_parameter or len(suspect.upstream) > 1 or not suspect.array.ndim:
+        return
+    g, shape = suspect.upstream[0], suspect.array.shape
+    arrays = {name: suspect.exact[name] for name in suspect.inputs if suspect.arrays[name].dtype.kind == "f"}
+    for name, t in {**arrays, "the output": suspect.outputs[0]}.items():
+        if t.shape != g.shape:
+            continue
+        for count in range(1, g.ndim):
+            for axes in combinations(range(g.ndim), count):
+                values = (g * t).sum(axis=axes)
+                if values.shape == shape:
+                    says = f"{what} is the sum of the upstream gradient times {name}: another array belongs there"
+                    yield Prediction(values, f"a = Σ g t, t = {name}", says, _LOOK)
 
 
 ASKED = ((40, predict),)

@@ -33,14 +33,16 @@ _LOOK = "a parameter that is changed before its value is used"
 
 def predict(suspect: Suspect) -> Iterator[Prediction]:
     """n at W - η dW, for all parameters together, and for each; η by secants."""
-    if suspect.is_loss or suspect.is_parameter or not suspect.parameters or suspect.entries is not None:
+    if suspect.is_loss or suspect.is_parameter or not suspect.parameters:
         return
     real = [name for name in suspect.parameters if name in suspect.real]
     gradients = {name: suspect.numeric(operand=name) for name in real}
     for some in dict.fromkeys([tuple(real), *((name,) for name in real)]):
         eta = _step(suspect, some, gradients)
         if eta:
-            values = suspect.numeric(arrays={n: suspect.exact[n] - eta * gradients[n] for n in some})
+            values = suspect.numeric(
+                arrays={n: suspect.exact[n] - eta * gradients[n] for n in some}, only_plausible=False
+            )
             yield Prediction(
                 values,
                 f"a = n at W - {number(eta)} dW",
@@ -53,15 +55,16 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
 def _step(suspect: Suspect, names: tuple[str, ...], gradients: dict[str, np.ndarray]) -> float:
     eta = 1e-3
     for _ in range(_ROUNDS):
-        values = suspect.numeric(arrays={n: suspect.exact[n] - eta * gradients[n] for n in names})
-        direction = (values - suspect.n)[suspect.clear]
+        values = suspect.numeric(arrays={n: suspect.exact[n] - eta * gradients[n] for n in names}, only_plausible=False)
+        clear = suspect.clear & np.isfinite(values)
+        direction = (values - suspect.n)[clear]
         total = float(direction @ direction)
         if not np.isfinite(total) or total == 0:
             return 0.0
         off, allowed = deviation(suspect, values)
         if np.all(off <= allowed):
             return eta
-        eta *= float(suspect.e[suspect.clear] @ direction) / total
+        eta *= float(suspect.e[clear] @ direction) / total
         if not np.isfinite(eta) or abs(eta) > 1e3 or eta == 0:
             return 0.0
     return eta

@@ -17,9 +17,10 @@ CHECKS = {
     "output_error": "output error",
     "per_sample": "per-sample versus batch",
     "accumulation": "micro-batches versus batch",
+    "probe": "better inputs for every layer alone",
 }
 #: The checks that are about entries, and have their say beside the rows; the others are equivalences.
-ABOUT_ENTRIES = ("gradient", "vacuity")
+ABOUT_ENTRIES = ("gradient", "vacuity", "probe")
 METHODS = {"complex": "complex step", "central": "central differences", "five_point": "five-point differences"}
 
 

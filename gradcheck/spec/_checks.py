@@ -34,7 +34,7 @@ def read_checks(node: Node | None, problems: Problems) -> tuple[tuple[str, ...],
 def _plan(options: GradientOptions) -> GradientPlan:
     return GradientPlan(
         options.method, options.step or None, options.rtol, directions=number_of(options.directions),
-        max_memory=options.max_memory,
+        max_memory=options.max_memory, probe=options.probe,
     )  # fmt: skip
 
 

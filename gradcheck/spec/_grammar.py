@@ -155,6 +155,7 @@ class GradientOptions:
         _words("Random directions of each tensor; 0: every entry; auto: every entry unless that takes too long."),
     ] = "auto"
     max_memory: Annotated[float, Meta(gt=0, description="Megabytes for copies that are evaluated together.")] = 1000.0
+    probe: Annotated[bool, _words("Check every layer alone, too, with inputs that expose mistakes.")] = False
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ class GradientPlan:
     """How the gradient is checked. `step` and `rtol` are None and 0 unless asked for.
 
     directions  how many of each tensor; 0 for every entry, None to choose by the size of the network
+    probe       whether every layer is checked alone with inputs that are drawn to expose mistakes, too
     max_memory  megabytes that copies which are evaluated together may take
     """
 
@@ -24,6 +25,7 @@ class GradientPlan:
     entries: tuple[tuple[str, tuple[int, ...]], ...] = ()
     directions: int | None = None
     max_memory: float = 1000.0
+    probe: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class Overrides:
     entries: tuple[str, ...] = ()
     directions: int | str | None = None
     max_memory: float | None = None
+    probe: bool | None = None
 
 
 class PluginFailure(Exception):  # noqa: N818 - a finding about user code

@@ -109,6 +109,33 @@ def vjp(local: Local, operand: str, entries: Array | None = None, ties: bool = F
     return _interval({key: values.reshape(array.shape) for key, values in flat.items()})
 
 
+def plain_vjp(local: Local, operand: str, entries: Array | None = None) -> Interval:
+    """The vector-Jacobian product by a complex step alone, of a layer whose complex step is its derivative.
+
+    At a kink it is the slope of the piece that the layer's forward is on, and nothing is said about the kink.
+    """
+    array = local.arrays[operand]
+    fused = operand in local.samples and not local.coupled
+    features = int(np.prod(array.shape[1:])) if fused else array.size
+    wanted = np.arange(array.size) if entries is None else np.asarray(entries)
+    moving = np.unique(wanted % features) if fused else wanted
+    flat = {key: np.full(array.size, fill) for key, fill in _UNKNOWN.items()}
+    widest, h = max(array.size, *(dy.size for dy in local.upstream)), step_for(SCHEMES["complex"], array)
+    for moves in Moves(operand, moving, array.shape, fused).chunks(max(1, CHUNK // widest)):
+        where = moves.entries[:, None] + features * np.arange(len(array)) if fused else moves.entries
+        copies = Copies(
+            local.arrays, local.samples, len(local.upstream[0]) if local.upstream[0].ndim else 1, len(moves)
+        )
+        outputs = _outputs(local, copies, {operand: _applied(moves, array, 1j * h)})
+        slopes = [y.imag / h for y in outputs]
+        parts = [
+            _smooth(dy, slope, 8 * _UNIT * np.abs(slope)) for dy, slope in zip(local.upstream, slopes, strict=True)
+        ]
+        for key, values in _summed(parts).items():
+            flat[key][where] = values if fused else values.sum(axis=1)
+    return _interval({key: values.reshape(array.shape) for key, values in flat.items()})
+
+
 def _applied(moves: Moves, array: Array, step: complex) -> Array:
     return moves.applied(array, np.full(len(moves), step))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
 
@@ -36,16 +36,16 @@ class Columns:
         found: Array = cut.transpose(order)[self.index]
         return found
 
-    def dense(self, shape: tuple[int, ...]) -> Array:
+    def dense(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """By how much the copies differ everywhere, for an array of that shape: (K, *shape)."""
-        copies = np.zeros((len(self.index), *shape), dtype=self.moves.dtype)
+        copies = np.zeros((len(self.index), *shape), dtype=dtype or self.moves.dtype)
         blocks = np.moveaxis(copies.reshape(len(copies), *self._cut_shape(shape)), self.axis + 1, 1)
         blocks[np.arange(len(self.index)), self.index] = self.moves
         return copies
 
     def moved(self, base: Array) -> Array:
         """The copies written out: (K, N, ..., F, ...)."""
-        copies = self.dense(base.shape)
+        copies = self.dense(base.shape, np.result_type(self.moves, base))
         copies += base
         return copies
 

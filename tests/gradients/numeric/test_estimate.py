@@ -18,6 +18,7 @@ from gradcheck.gradients.numeric.sweep import Stage
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.relu import Relu
 from gradcheck.layers.tanh import Tanh
+from gradcheck.losses.bce import Bce
 from gradcheck.losses.mse import Mse
 from gradcheck.spec.case import Case
 
@@ -221,3 +222,12 @@ def test_unit_beside_another_that_sits_on_its_kink_is_not_marked() -> None:
         watch = KinkWatch(stage.network, stage.arrays)
         found = estimate(stage, "input", SCHEMES["complex"], _probe(stage), watch)
         np.testing.assert_array_equal(found.kink, [[True, False, False]])
+
+
+def test_error_covers_what_cancels_where_the_prediction_is_the_target() -> None:
+    """-t / p + (1 - t) / (1 - p) is 0 there: what is left is rounding, which only a wider precision shows."""
+    p = np.random.default_rng(0).uniform(0.1, 0.9, (5, 3))
+    found = of(case(x=p, loss=Bce(), target=p), "input", "complex")
+    assert found.value.any()
+    assert (np.abs(found.value) <= found.error).all()
+    assert (found.error < 1e-14).all()

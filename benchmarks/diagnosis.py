@@ -56,8 +56,8 @@ class Judged:
 
     @property
     def right_code(self) -> bool:
-        """Whether the expected name is among those of the guilty layer."""
-        return any(code.startswith(self.code) for code in self.codes)
+        """Whether the expected name is among those of the guilty layer; what has no name is not right."""
+        return any(code.startswith(self.code) and code != "GC100" for code in self.codes)
 
     @property
     def shown(self) -> str:

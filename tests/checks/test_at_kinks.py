@@ -19,8 +19,11 @@ from gradcheck.layers.leaky_relu import LeakyRelu
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.max_pool2d import MaxPool2d
 from gradcheck.layers.relu import Relu
+from gradcheck.layers.selu import Selu
+from gradcheck.layers.sigmoid import Sigmoid
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses._base import Loss
+from gradcheck.losses.poisson_nll import PoissonNll
 from gradcheck.maths import side
 
 X = normal(4, 3)
@@ -152,3 +155,13 @@ def test_slope_beside_zero(slope: float, guilty: list[str]) -> None:
 def test_wrong_layer_behind_a_kink_by_rounding() -> None:
     report = cancelled(Relu(), "auto", wrong(lambda dx, g: (1.01 * dx, g)))
     assert blamed(report) == [("wrong_linear_1", None)], told(report)
+
+
+@pytest.mark.parametrize("method", ["auto", "central"])
+def test_loss_whose_slope_cancels_is_not_wrong_alone(method: str) -> None:
+    """1 - t / (p + eps) is 2e-8 where the target is the prediction: nine of its digits are rounding."""
+    x = np.maximum(np.random.default_rng(0).standard_normal((8, 40)), 0)
+    p = Sigmoid().forward(Selu().forward(x)[0])[0]
+    target = np.where(np.random.default_rng(1).random(p.shape) < 0.5, p, np.abs(p - 0.3))
+    report = check(Selu(), Sigmoid(), x=x, loss=PoissonNll(log_input=False), target=target, method=method)
+    assert not errors(report), told(report)

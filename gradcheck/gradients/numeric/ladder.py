@@ -4,6 +4,7 @@ With D(h) a scheme of order p at step h, and steps h₀ > h₁ > h₂ …, ρ = 
 
     truncation of D(hₖ)   tₖ = |D(hₖ₋₁) - D(hₖ)| / (ρᵠ - 1)               q the power of h that it falls with at least
     noise of D(hₖ)        sₖ = 6 ε ‖w‖ / hₖ + 2 u |x| / hₖ · |D(hₖ)|       ε the measured noise of the forward
+                               + 16 u Σ|gᵢ|                             gᵢ the slopes of the samples
     extrapolation         (ρᵖ D(hₖ) - D(hₖ₋₁)) / (ρᵖ - 1)                   the next order; its noise likewise
 
 q is p where the function has p + 1 derivatives, and 1 where only the slope is known to be continuous (a huber at its
@@ -33,6 +34,8 @@ Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2
 #: Standard deviations of the forward's noise that a bar leaves room for.
 _DEVIATIONS = 6
+#: Roundings of what is added up, in units of Σ|gᵢ|: they are left where all values are 0 at the point, and ε with them.
+SUMMED = 16
 #: Between the steps of a ladder: the square of the golden ratio, the number that fractions approach worst.
 RATIO = (3 + 5**0.5) / 2
 #: The longest step of a ladder relative to the array's scale, and how many there are.
@@ -227,7 +230,9 @@ class _Climb:
             order = self._order(moving, entries)
             values, kink, last = values[:, order], kink[:, order], last[:, order]
         magnitude, *others = last
-        noise = np.zeros(values.shape) if self.scheme.is_complex else self._noise(entries, steps, values)
+        noise = np.zeros(values.shape)
+        if not self.scheme.is_complex:
+            noise = self._noise(entries, steps, values) + SUMMED * _UNIT * magnitude
         reduced = dict(zip(self.question.others, others, strict=True))
         return Rungs(steps, values, noise, kink, magnitude, reduced)
 

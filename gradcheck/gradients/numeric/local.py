@@ -10,6 +10,7 @@ lies in Σₒ dyₒ [loₒ, hiₒ]. Each output by itself: the one-sided slopes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Any
@@ -162,9 +163,10 @@ def _slopes(
     base = [np.asarray(y)[None] for y in local.forward({name: local.arrays[name] for name in local.names})]
     tiny = step_for(SCHEMES["complex"], local.arrays[moves.name])
     stepped = [y.imag / tiny for y in at(1j * tiny)] if local.complex_safe else None
+    rounded = [] if stepped is None else _rounded(local, moves.name, moved(1j * tiny), copies, stepped, tiny)
     if stepped is not None and local.smooth:
         return _summed(
-            [_smooth(dy, slope, 8 * _UNIT * np.abs(slope)) for dy, slope in zip(local.upstream, stepped, strict=True)]
+            [_smooth(dy, slope, error) for dy, slope, error in zip(local.upstream, stepped, rounded, strict=True)]
         )
     h = _step(local, moves.name, base)
     differences = [at(k * h) for k in (-2, -1, 1, 2)]
@@ -176,7 +178,7 @@ def _slopes(
     parts = []
     for k, dy in enumerate(local.upstream):
         sampled = [outputs[k] for outputs in differences]
-        slope = stepped[k] if stepped else None
+        slope = (stepped[k], rounded[k]) if stepped else None
         asked = shorter(y=base[k], output=k) if left_piece is None else None
         parts.append(_piecewise(dy, base[k], sampled, h, local.noise[k], slope, left_piece, asked))
     for direction in beside:
@@ -186,6 +188,24 @@ def _slopes(
         )
         parts = [_hull(*found) for found in zip(local.upstream, parts, near, far, strict=True)]
     return _summed(parts)
+
+
+def _rounded(
+    local: Local, name: str, moved: Array, copies: Copies, slopes: Sequence[Array], tiny: float
+) -> list[Array]:
+    """The rounding of slopes by a complex step: a few units of them, or twice what a wider precision changes.
+
+    What cancels inside a layer is not seen in its slopes (1 - t / p of a prediction p that is the target t).
+    """
+    errors = [8 * _UNIT * np.abs(slope) for slope in slopes]
+    with suppress(Exception):
+        wide = {key: a.astype(np.longdouble) if a.dtype.kind == "f" else a for key, a in copies.arrays.items()}
+        beside = Copies(wide, copies.samples, copies.batch_size, copies.count)
+        found = _outputs(local, beside, {name: moved.astype(np.clongdouble)})
+        for k, (slope, y) in enumerate(zip(slopes, found, strict=True)):
+            apart = np.abs(slope - y.imag / tiny).astype(np.float64)
+            errors[k] = errors[k] + 2 * np.where(np.isfinite(apart), apart, 0.0)
+    return errors
 
 
 def _slopes_at(at: Callable[[complex], list[Array]], tiny: float | None, h: float) -> list[Array]:
@@ -237,7 +257,7 @@ def _smooth(dy: Array, slope: Array, error: Array) -> dict[str, Array]:
 
 
 def _piecewise(
-    dy: Array, y: Array, sampled: list[Array], h: float, deviation: Array, stepped: Array | None,
+    dy: Array, y: Array, sampled: list[Array], h: float, deviation: Array, stepped: tuple[Array, Array] | None,
     left_piece: Array | None, shorter: _Shorter | None,
 ) -> dict[str, Array]:  # fmt: skip
     """Contributions of outputs that may have a kink: between the one-sided slopes where they do.
@@ -262,7 +282,7 @@ def _piecewise(
         if shorter is not None:
             slope, error = _settled(slope, error, np.isfinite(both) & ~kink, noise, shorter)
     else:
-        slope, error = stepped, 8 * _UNIT * np.abs(stepped)
+        slope, error = stepped
     smooth = _smooth(dy, slope, error)
     ends = [dy * left2, dy * right2, *([smooth["low"]] if shorter is not None and stepped is not None else [])]
     found = {

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients.numeric._steps import Plain
 from gradcheck.gradients.numeric.kinks import KinkWatch
-from gradcheck.gradients.numeric.ladder import Question, Rungs, side_by_side
+from gradcheck.gradients.numeric.ladder import SUMMED, Question, Rungs, side_by_side
 from gradcheck.gradients.numeric.schemes import Scheme
 from gradcheck.gradients.numeric.sweep import CHUNK, Stage
 from gradcheck.network import Node
 
 Array = NDArray[Any]
+_UNIT = float(np.finfo(np.float64).eps) / 2
 #: Standard deviations of the forward's noise that a bar leaves room for.
 _DEVIATIONS = 6
 #: Rays that are evaluated together, at most: their activations lie in memory side by side.
@@ -113,8 +114,10 @@ def _climb(
         derivative = scheme.combine([columns for columns, _ in evaluated], step)
         values[k] = derivative @ question.objective
         kink[k] = evaluated[0][1] if len(evaluated) == 1 else np.any([met for _, met in evaluated], axis=0)
-    noise = np.zeros_like(values) if scheme.is_complex else _noise(stage, rays, scheme, question, steps)
     magnitude = np.abs(derivative) @ np.abs(question.objective)
+    noise = np.zeros_like(values)
+    if not scheme.is_complex:
+        noise = _noise(stage, rays, scheme, question, steps) + SUMMED * _UNIT * magnitude
     reduced = {key: derivative @ weights for key, weights in question.others.items()}
     return Rungs(steps, values, noise, kink, magnitude, reduced)
 

@@ -20,6 +20,7 @@ from gradcheck.layers.relu import Relu
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.bce import Bce
 from gradcheck.losses.mse import Mse
+from gradcheck.losses.wasserstein_generator import WassersteinGenerator
 from gradcheck.spec.case import Case
 
 X, TARGET = normal(6, 4), normal(6, 2)
@@ -231,3 +232,12 @@ def test_error_covers_what_cancels_where_the_prediction_is_the_target() -> None:
     assert found.value.any()
     assert (np.abs(found.value) <= found.error).all()
     assert (found.error < 1e-14).all()
+
+
+def test_difference_of_losses_that_are_zero_at_the_point_is_rounded_all_the_same() -> None:
+    """All weights and losses are 0, so that neither forward nor what moves has any noise."""
+    zeros = {"linear_1.weight": np.zeros((4, 2)), "linear_1.bias": np.zeros(2)}
+    found = of(case(Linear(2), x=X, loss=WassersteinGenerator(), parameters=zeros), "linear_1.weight", "central")
+    assert (found.error > 0).all()
+    assert (found.error < 1e-14).all()
+    assert (np.abs(found.value + X.mean(axis=0)[:, None] / 2) <= found.error).all()

@@ -46,7 +46,7 @@ Rng = np.random.Generator
 #: The method's name for differences where the complex step cannot help.
 REAL = "real"
 #: How often a net, and a layer on one place of it, is drawn anew before it counts as impossible.
-_ATTEMPTS, _TRIES = 400, 40
+_ATTEMPTS, _TRIES = 4000, 40
 #: Activations beyond this would overflow in float32 sooner or later: not what is measured here.
 _GREATEST = 1e6
 #: Ranges of the sizes of one sample: features, a sequence of features, an image, a volume.

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from gradcheck.checks._base import (
     Outcome,
+    contraction_bound,
     finding,
     number,
     of_term,
@@ -137,13 +138,14 @@ def _term(evidence: Evidence, position: int, term: Term, told: int) -> tuple[Che
 
 def _disagreeing_numeric(evidence: Evidence, position: int, reduction: str, divisor: float) -> Wrong:
     """The same for the numeric gradients of parameters and inputs, within their own errors."""
+    added_up = contraction_bound(evidence.case.point.batch_size, float(np.finfo(np.float64).eps))
     wrong = {}
     for name, estimate in evidence.estimates.items():
         summed = estimate.reduced.get((position, "per_sample"))
         if summed is None:
             continue
         found, alone = estimate.reduced[position, reduction], summed / divisor
-        allowed = 2 * scale(evidence) / divisor * estimate.error
+        allowed = 2 * scale(evidence) / divisor * estimate.error + added_up * np.abs(alone)
         if np.any(np.abs(found - alone) > allowed):  # not where a step has left the domain of the forward
             wrong[name] = found, alone, allowed
     return wrong

@@ -53,6 +53,8 @@ NAME = "reduction"
 CODES = ("GC201", "GC202", "GC203")
 #: Numbers added up inside a backward before the sum over the batch: a generous bound for one layer.
 _INNER_TERMS = 64
+#: Unit roundoff of the numeric side.
+_UNIT = float(np.finfo(np.float64).eps) / 2
 #: Numbers of a random vector that a sentence shows.
 _SHOWN = 8
 #: A spread that is more than rounding in float64.
@@ -272,7 +274,8 @@ def _numeric(evidence: Evidence, position: int, reduction: str, divisor: float |
 
     total, reduced = each(lambda e: e.reduced[position, "sum"]), each(lambda e: e.reduced[position, reduction])
     scale = _scale(evidence, position)
-    bounds = each(lambda e: 2 * scale * e.error)
+    added_up = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, _UNIT)
+    bounds = each(lambda e: 2 * scale * e.error + added_up * np.abs(e.reduced[position, "sum"]))
     return _ratio(total, reduced, bounds, _factor(total, reduced) if divisor is None else divisor)
 
 

@@ -106,16 +106,17 @@ def between_steps(suspect: Suspect) -> Iterator[Prediction]:
         )
 
 
+def _has_steps(suspect: Suspect) -> bool:
+    """Whether a sequence goes in whole, and one of as many steps comes out."""
+    y, x = suspect.upstream[0], suspect.array
+    alone = len(suspect.upstream) == 1 and suspect.entries is None
+    return alone and y.ndim == x.ndim == 3 and y.shape[1] == x.shape[1]
+
+
 def _blocks(suspect: Suspect) -> Array | None:
     """Which entries of the Jacobian lead from one step to a later one; None where there are no steps."""
     y, x = suspect.upstream[0], suspect.array
-    if (
-        len(suspect.upstream) > 1
-        or y.ndim != 3
-        or x.ndim != 3
-        or y.shape[1] != x.shape[1]
-        or suspect.entries is not None
-    ):
+    if not _has_steps(suspect):
         return None
     if not suspect.affordable or suspect.rows.size != suspect.flat_upstream.size:
         return None
@@ -126,13 +127,7 @@ def _blocks(suspect: Suspect) -> Array | None:
 def _times(suspect: Suspect, cut: Array) -> str:
     """Whether the ways that are cut lead from one step of a sequence to a later one."""
     y, x = suspect.upstream[0], suspect.array
-    if (
-        len(suspect.upstream) > 1
-        or y.ndim != 3
-        or x.ndim != 3
-        or y.shape[1] != x.shape[1]
-        or suspect.entries is not None
-    ):
+    if not _has_steps(suspect):
         return ""
     of = cut.reshape(y.shape + x.shape).any(axis=(0, 2, 3, 5))
     return ", all those from one step to a later one" if of.any() and not np.tril(of.T).any() else ""

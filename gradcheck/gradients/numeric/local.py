@@ -96,18 +96,8 @@ def vjp(local: Local, operand: str, entries: Array | None = None, ties: bool = F
     ties  whether the slopes that outputs have at points beside, where ties are broken, count as well
     """
     array = local.arrays[operand]
-    fused = operand in local.samples and not local.coupled
-    features = int(np.prod(array.shape[1:])) if fused else array.size
-    wanted = np.arange(array.size) if entries is None else np.asarray(entries)
-    moving = np.unique(wanted % features) if fused else wanted
-    flat = {key: np.full(array.size, fill) for key, fill in _UNKNOWN.items()}
-    widest = max(array.size, *(dy.size for dy in local.upstream))
     beside = list(untied(array, operand in local.samples)) if ties else []
-    for moves in Moves(operand, moving, array.shape, fused).chunks(max(1, CHUNK // widest)):
-        where = moves.entries[:, None] + features * np.arange(len(array)) if fused else moves.entries
-        for key, values in _slopes(local, moves, partial(_applied, moves, array), beside).items():
-            flat[key][where] = values if fused else values.sum(axis=1)
-    return _interval({key: values.reshape(array.shape) for key, values in flat.items()})
+    return _everywhere(local, operand, entries, partial(_slopes, beside=beside))
 
 
 def plain_vjp(local: Local, operand: str, entries: Array | None = None) -> Interval:
@@ -115,26 +105,38 @@ def plain_vjp(local: Local, operand: str, entries: Array | None = None) -> Inter
 
     At a kink it is the slope of the piece that the layer's forward is on, and nothing is said about the kink.
     """
+    return _everywhere(local, operand, entries, _complex_slopes)
+
+
+def _everywhere(
+    local: Local, operand: str, entries: Array | None, slopes: Callable[..., Mapping[str, Array]]
+) -> Interval:
+    """The interval from what is known of each copy and sample, chunk by chunk."""
     array = local.arrays[operand]
     fused = operand in local.samples and not local.coupled
     features = int(np.prod(array.shape[1:])) if fused else array.size
     wanted = np.arange(array.size) if entries is None else np.asarray(entries)
     moving = np.unique(wanted % features) if fused else wanted
     flat = {key: np.full(array.size, fill) for key, fill in _UNKNOWN.items()}
-    widest, h = max(array.size, *(dy.size for dy in local.upstream)), step_for(SCHEMES["complex"], array)
+    widest = max(array.size, *(dy.size for dy in local.upstream))
     for moves in Moves(operand, moving, array.shape, fused).chunks(max(1, CHUNK // widest)):
         where = moves.entries[:, None] + features * np.arange(len(array)) if fused else moves.entries
-        copies = Copies(
-            local.arrays, local.samples, len(local.upstream[0]) if local.upstream[0].ndim else 1, len(moves)
-        )
-        outputs = _outputs(local, copies, {operand: _applied(moves, array, 1j * h)})
-        slopes = [y.imag / h for y in outputs]
-        parts = [
-            _smooth(dy, slope, 8 * _UNIT * np.abs(slope)) for dy, slope in zip(local.upstream, slopes, strict=True)
-        ]
-        for key, values in _summed(parts).items():
+        for key, values in slopes(local, moves, partial(_applied, moves, array)).items():
             flat[key][where] = values if fused else values.sum(axis=1)
     return _interval({key: values.reshape(array.shape) for key, values in flat.items()})
+
+
+def _complex_slopes(local: Local, moves: Moves, moved: Callable[[complex], Array]) -> dict[str, Array]:
+    """Those of a complex step alone."""
+    h = step_for(SCHEMES["complex"], local.arrays[moves.name])
+    slopes = [y.imag / h for y in _outputs(local, _copies(local, moves), {moves.name: moved(1j * h)})]
+    return _summed(
+        [_smooth(dy, slope, 8 * _UNIT * np.abs(slope)) for dy, slope in zip(local.upstream, slopes, strict=True)]
+    )
+
+
+def _copies(local: Local, moves: Moves) -> Copies:
+    return Copies(local.arrays, local.samples, len(local.upstream[0]) if local.upstream[0].ndim else 1, len(moves))
 
 
 def _applied(moves: Moves, array: Array, step: complex) -> Array:
@@ -155,7 +157,7 @@ def _slopes(
 
     beside  directions of points whose slopes count as well
     """
-    copies = Copies(local.arrays, local.samples, len(local.upstream[0]) if local.upstream[0].ndim else 1, len(moves))
+    copies = _copies(local, moves)
 
     def at(step: complex, move: Array | float = 0.0) -> list[Array]:
         return _outputs(local, copies, {moves.name: moved(step) + move})

@@ -25,7 +25,7 @@ from gradcheck.gradients.analytic import (
     spread_along,
 )
 from gradcheck.gradients.numeric.draws import along, apart, norm
-from gradcheck.gradients.numeric.estimate import Estimate, estimate
+from gradcheck.gradients.numeric.estimate import Estimate, estimate, in_wider_precision
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Plateau, Question, best_two, climb, ladder_steps
 from gradcheck.gradients.numeric.noise import forward_noise
@@ -129,18 +129,19 @@ class Evidence:
             return 0.0
         return self.once(("usual", name), lambda: norm(np.asarray(self.analytic.gradients[name])))
 
-    def noticeable(self, name: str) -> float:
+    def noticeable(self, name: str, proved: bool) -> float:
         """r Σ|loss| / |x|: the gradient by which a move of the tensor by its own size changes the loss by a part r.
 
         0 where a move far greater than any step of a difference does change it: then the forward is a staircase, whose
         steps the differences have not left.
+
+        proved  whether the numeric gradient is that of the complex step, which knows of no steps
         """
         network = self.case.network
         reached = network.reached([name])
         terms = zip(network.terms, self.analytic.trace.losses, strict=True)
         total = sum(abs(t.weight) * _magnitude(t, losses, self.stage.arrays) for t, losses in terms if t in reached)
         size = scale_of(self.stage.arrays[name])
-        proved = SCHEMES[self.estimates[name].scheme].is_complex
         change = 0.0 if proved and total else self._change(name, size)
         least = RESOLUTION[self.case.dtype] * (total or change / _LONG_STEP) / size
         if not proved and not change <= least * size:
@@ -236,6 +237,10 @@ class Evidence:
         if self.probe is not None:
             return self.probe.estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries)
         return estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries)
+
+    def in_wider_precision(self, name: str, entries: Array) -> Estimate | None:
+        """The complex step of some entries (flat indices) in a wider precision, where every forward computes in it."""
+        return in_wider_precision(self.stage, name, self.asked, self.estimates[name], entries)
 
     def ladder(self, name: str, entries: Array) -> tuple[Plateau, Plateau]:
         """The two best plateaus of central differences, extrapolated, for some entries (flat indices), or draws."""

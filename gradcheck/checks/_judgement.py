@@ -13,9 +13,10 @@ from gradcheck.alone import Alone
 from gradcheck.checks._along import directions_at_kinks
 from gradcheck.checks._at_kinks import entries_at_kinks
 from gradcheck.checks._bars import analytic_error
-from gradcheck.checks._second_look import SecondLook, look_again
+from gradcheck.checks._second_look import SecondLook, look_again, look_wider
 from gradcheck.compare import Comparison, verdicts
 from gradcheck.evidence import RESOLUTION, Evidence
+from gradcheck.gradients.numeric.estimate import Estimate
 from gradcheck.gradients.numeric.schemes import SCHEMES
 
 Array = NDArray[Any]
@@ -53,14 +54,19 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
         RESOLUTION[evidence.case.dtype], rtol=evidence.case.gradient.rtol, defined=evidence.defined,
         usual=evidence.usual(name), kink=found.kink,
     )  # fmt: skip
-    if comparison.vacuous:
-        comparison = replace(comparison, noticeable=evidence.noticeable(name))
+    proved = SCHEMES[found.scheme].is_complex
+    comparison = _noticing(evidence, name, comparison, proved)
     suspicious = np.flatnonzero(~comparison.passes & np.isfinite(comparison.analytic) & found.checked)
     nothing = np.zeros(selected.shape, dtype=bool)
-    look = SecondLook(comparison, (), nothing, nothing)
+    look = SecondLook(comparison, (), nothing, nothing, nothing)
     if suspicious.size:
         look = look_again(evidence, name, comparison, found, suspicious)
-    comparison = look.comparison
+    comparison = _sharpened(evidence, name, found, look.comparison, look.adopted)
+    confirmed = proved or bool((look.confirmed | found.kink).reshape(-1)[suspicious].all())
+    comparison = _noticing(evidence, name, comparison, confirmed)
+    if evidence.offender(name) is None and evidence.probe is None:
+        wider, adopted = look_wider(evidence, name, comparison, found.checked & selected)
+        comparison = _noticing(evidence, name, _sharpened(evidence, name, found, wider, adopted), confirmed)
     beside = (found.inside | look.adopted) & (comparison.bar <= comparison.told_apart)
     found = replace(found, kink=found.kink & ~beside)
     at_kinks = directions_at_kinks if evidence.course.is_short else entries_at_kinks
@@ -70,9 +76,26 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
         comparison = replace(
             comparison, bar=np.where(at_kink.unseen, np.minimum(sharp, comparison.bar), comparison.bar)
         )
-    proved = SCHEMES[found.scheme].is_complex
     verdict = verdicts(comparison, at_kink.excused & selected, look.seconds, proved, at_kink.convicted, look.undecided)
     return comparison, verdict
+
+
+def _noticing(evidence: Evidence, name: str, comparison: Comparison, proved: bool) -> Comparison:
+    """The comparison, with what anybody could notice where the tensor seems to have no gradient."""
+    if not replace(comparison, noticeable=np.inf).vacuous:
+        return comparison
+    return replace(comparison, noticeable=evidence.noticeable(name, proved))
+
+
+def _sharpened(evidence: Evidence, name: str, found: Estimate, comparison: Comparison, adopted: Array) -> Comparison:
+    """The comparison with the bars that adopted values allow: what backward may be off by is seen beside them."""
+    if not adopted.any():
+        return comparison
+    sharp = replace(
+        found, value=comparison.numeric, error=comparison.error - evidence.underflow, kink=found.kink & ~adopted
+    )
+    bar = comparison.error + analytic_error(evidence, name, sharp)
+    return replace(comparison, bar=np.where(adopted, np.minimum(bar, comparison.bar), comparison.bar))
 
 
 def _selected(evidence: Evidence, name: str) -> Array:

@@ -2,7 +2,8 @@
 
 Where the complex step can be believed it has the last word. Where it cannot, the entries climb a ladder of steps: its
 plateau is adopted where it is sharper than the first estimate, or shows it to be wrong; the plateau of another order is
-the second estimate then. An entry whose ladder has no plateau cannot be decided.
+the second estimate then. An entry whose ladder has no plateau cannot be decided. What agrees, but within a bar too wide
+to tell anything, is asked for in a wider precision.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ class SecondLook:
     seconds     further estimates of the same entries
     adopted     entries whose numeric value is new, by a perturbation that met no kink (the tensor's shape)
     undecided   entries whose ladder of steps has no plateau (the tensor's shape)
+    confirmed   entries of which the complex step says the same (the tensor's shape)
     """
 
     comparison: Comparison
     seconds: tuple[Second, ...]
     adopted: Array
     undecided: Array
+    confirmed: Array
 
 
 def look_again(evidence: Evidence, name: str, comparison: Comparison, found: Estimate, entries: Array) -> SecondLook:
@@ -53,14 +56,17 @@ def look_again(evidence: Evidence, name: str, comparison: Comparison, found: Est
     same = _second(evidence.again(name, found.scheme, step, entries), rounding)
     nothing = np.zeros(found.value.shape, dtype=bool)
     if SCHEMES[found.scheme].is_complex:
-        return SecondLook(comparison, (same, _by(_BESIDE_COMPLEX, evidence, name, rounding, entries)), nothing, nothing)
+        beside = _by(_BESIDE_COMPLEX, evidence, name, rounding, entries)
+        return SecondLook(comparison, (same, beside), nothing, nothing, nothing)
     first = Second(comparison.numeric, comparison.bar)
     if evidence.offender(name) is None:
         other = _by("complex", evidence, name, rounding, entries)
         sharper = other.bar < comparison.bar
         again = _by("complex", evidence, name, rounding, entries, _OTHER_STEP["complex"])
         seconds = same, _either(sharper, first, other), again
-        return SecondLook(_adopted(comparison, other, sharper, rounding), seconds, sharper, nothing)
+        same_value = np.isfinite(other.bar) & (np.abs(other.numeric - comparison.numeric) <= other.bar + comparison.bar)
+        adopted = _adopted(comparison, other, sharper, rounding)
+        return SecondLook(adopted, seconds, sharper, nothing, sharper | same_value)
     entries = entries[~(found.kink & ~found.inside).reshape(-1)[entries]]
     best, next_best = (_plateau(p, comparison, entries, rounding) for p in evidence.ladder(name, entries))
     settled = np.isfinite(best.bar)
@@ -68,7 +74,25 @@ def look_again(evidence: Evidence, name: str, comparison: Comparison, found: Est
     adopted = settled & ((best.bar < comparison.bar) | wrong)
     climbed = np.isin(np.arange(found.value.size), entries).reshape(found.value.shape)
     others = (_either(wrong, next_best, same), _either(adopted, next_best, best))
-    return SecondLook(_adopted(comparison, best, adopted, rounding), others, adopted, climbed & ~settled)
+    return SecondLook(_adopted(comparison, best, adopted, rounding), others, adopted, climbed & ~settled, nothing)
+
+
+def look_wider(evidence: Evidence, name: str, comparison: Comparison, asked: Array) -> tuple[Comparison, Array]:
+    """The comparison after a look in a wider precision at the entries of which nothing but rounding can be in the way.
+
+    These agree, but within a bar that is too wide. What the wider precision says of them is adopted, and marked, where
+    it is sharper and lies within that bar.
+    """
+    doubtful = asked & comparison.agrees & ~comparison.passes
+    nothing = np.zeros(doubtful.shape, dtype=bool)
+    wider = evidence.in_wider_precision(name, np.flatnonzero(doubtful)) if doubtful.any() else None
+    if wider is None:
+        return comparison, nothing
+    rounding = comparison.bar - comparison.error
+    other = Second(wider.value, wider.error + evidence.underflow + rounding)
+    near = np.abs(wider.value - comparison.numeric) <= comparison.error
+    adopted = wider.checked & np.isfinite(wider.value) & near & (other.bar < comparison.bar)
+    return _adopted(comparison, other, adopted, rounding), adopted
 
 
 def _by(

@@ -13,6 +13,9 @@ The complex step has no truncation and no cancellation; with gᵢ the gradients 
 of some entries when every number moves by one unit in the last place, or is computed in a wider precision:
 
     error = 16 u Σ|gᵢ| + 64 u max|g| + 10 s + 2²⁰ η / h          η the smallest number, which Im f = h g may lose
+
+In a wider precision it is the same with the change s there, for entries that change anything at all. u stays that of
+float64: constants in a forward, and approximations, are good to so many digits and no more.
 """
 
 from __future__ import annotations
@@ -230,12 +233,50 @@ def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sample
         return change
 
     only = replace(question, others={})
-    for beside in (*(partial(stage.beside, move) for move in _MOVES), *(partial(stage.rounded, k) for k in _ROUNDED)):
-        with suppress(LayerFailure):  # the move leaves the domain of a forward
-            yield float(np.median(again(beside())))
+    for near in _near(stage):
+        with suppress(LayerFailure):
+            yield float(np.median(again(near)))
     yield float(np.max(again(stage.beside(_same), _SHORT * found.step)))
     with suppress(Exception):
         yield float(np.max(again(stage.beside(wider))))
+
+
+def in_wider_precision(stage: Stage, name: str, question: Question, found: Estimate, entries: Array) -> Estimate | None:
+    """The complex step of some entries (flat indices), in a wider precision.
+
+    found  the estimate of the tensor, which knows its greatest entry
+
+    None where a forward may not compute in that precision: it is somebody else's, answers in another one or fails, or
+    there is no wider one.
+    """
+    trusted = all(n.trusted for n in stage.network.nodes) and all(t.trusted for t in stage.network.terms)
+    if not trusted or np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps:
+        return None
+    scheme, only = SCHEMES["complex"], replace(question, others={})
+    h = step_for(scheme, stage.arrays[name])
+
+    def at(other: Stage) -> Rungs:
+        return climb(other, name, entries, scheme, only, np.array([h]))
+
+    with suppress(Exception):
+        wide = stage.beside(wider)
+        if any(array.dtype == np.float64 for array in wide.arrays.values()):
+            return None
+        rungs = at(wide)
+        value = rungs.values[-1]
+        changes = [np.abs(at(near).values[-1] - value) for near in _near(wide)]
+        s = np.where(rungs.magnitude > 0, np.max(changes), 0.0)
+        greatest = float(np.max(np.abs(found.value), initial=0.0))
+        error = 16 * _UNIT * rungs.magnitude + 64 * _UNIT * greatest + 10 * s + _UNDERFLOW / h
+        return _spread_out(stage, name, scheme, h, entries, rungs, error)
+    return None
+
+
+def _near(stage: Stage) -> Iterator[Stage]:
+    """Beside the point, and where every activation is rounded once more; not where that leaves the domain."""
+    for beside in (*(partial(stage.beside, move) for move in _MOVES), *(partial(stage.rounded, k) for k in _ROUNDED)):
+        with suppress(LayerFailure):
+            yield beside()
 
 
 def _same(point: Point) -> Point:

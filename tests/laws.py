@@ -241,6 +241,33 @@ def float32_stays_float32(layer: Layer, *inputs: Array, **parameters: Array) -> 
         close(found, expected, what, rtol=1e-5)
 
 
+def long_double_is_no_staircase(layer: Layer, *inputs: Array, **parameters: Array) -> None:
+    """Arguments in long double are computed in it, or refused: outputs follow moves that float64 cannot see."""
+    keys = _differentiable(layer, inputs, parameters)
+    if np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps:
+        return
+    rates = {key: normal(*x.shape, seed=k).astype(np.longdouble) for k, (key, x) in enumerate(keys.items())}
+
+    def along(step: float) -> tuple[Array, ...]:
+        moved = {
+            key: x.astype(np.longdouble) * (1 + step * rates[key].astype(np.longdouble)) for key, x in keys.items()
+        }
+        positional = [moved.get(k, x) for k, x in enumerate(inputs)]
+        return outputs(layer, *positional, **{k: moved.get(k, p) for k, p in parameters.items()})
+
+    try:
+        base, short, long = along(0), along(2.0**-54), along(2.0**-44)
+    except TypeError:
+        return
+    for here, beside, far in zip(base, short, long, strict=True):
+        if here.dtype.kind != "f":
+            continue
+        assert here.dtype == np.longdouble, f"an output became {here.dtype}"
+        off = np.abs(2.0**10 * (beside - here) - (far - here))
+        room = 2.0**-3 * np.abs(far - here) + 2.0**13 * np.finfo(np.longdouble).eps * np.abs(here).max()
+        assert (off <= room).mean() > 0.9, "an output moves in steps as long as those of float64"
+
+
 def _single(array: Array) -> Array:
     return array.astype(np.float32) if array.dtype.kind == "f" else array
 
@@ -366,6 +393,7 @@ ALL: tuple[Law, ...] = (
     backward_is_linear_in_upstream,
     samples_are_independent,
     float32_stays_float32,
+    long_double_is_no_staircase,
     arguments_are_left_alone,
     complex_arguments_are_carried,
     branches_keep_their_contract,

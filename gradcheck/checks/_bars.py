@@ -4,11 +4,11 @@ With a the analytic gradient, W the same backward at the same numbers in a wider
 g the true one, u and u′ the unit roundoffs of a and of W, and s the spread of a (see `Spread`), two bounds of |a - g|:
 
     R = 10 s + 4 u Σ|gᵢ|                      how a changes when every number moves by one unit in the last place
-    E = |a - W| + 2 R u′/u + e                where W is right:  |W - n| ≤ e + R u′/u
+    E = |a - W| + R u′/u + e                  where W is right:  |W - n| ≤ e + R u′/u
 
 E is no estimate: |a - g| ≤ |a - W| + |W - g|, however a was rounded, and what is left of W's own rounding is known: it
-is linear in the unit roundoff, so R u′/u is what W must be allowed if R is what a must be; twice that, and e, is room.
-R has to be large, as it is known from a few draws and must hold for every entry. E is what has happened in this one.
+is linear in the unit roundoff, so R u′/u is what W must be allowed if R is what a must be (and e is room). R has to be
+large, as it is known from a few draws and must hold for every entry. E is what has happened in this one.
 
 E excuses no mistake. One in the rule is in W as well: then |W - n| shows it, to a part u′/u of what a could show, and E
 is not to be had. A cast to float16 in every precision is such a mistake. One that depends on the precision - a cast of
@@ -54,7 +54,7 @@ def analytic_error(evidence: Evidence, name: str, found: Estimate) -> Array:
         rounded = spread.wide <= 10 * spread.moved + 4 * unit * found.magnitude
     doubtful = statistical + found.error > told_apart(found.value, RESOLUTION[evidence.case.dtype])
     known = doubtful & right & rounded & ~found.kink
-    return np.asarray(np.where(known, np.minimum(statistical, spread.wide + 2 * wider + found.error), statistical))
+    return np.asarray(np.where(known, np.minimum(statistical, spread.wide + wider + found.error), statistical))
 
 
 def _usual(evidence: Evidence, name: str, found: Estimate) -> float:

@@ -8,13 +8,18 @@ from core_nets import Centred, Declared, normal, plug, relu_with, stage_of
 from support import case
 
 from gradcheck.evidence import Evidence, gather
+from gradcheck.gradients._moves import wider
+from gradcheck.gradients.analytic import gradient
 from gradcheck.gradients.numeric import sweep
-from gradcheck.gradients.numeric.estimate import Estimate, estimate, step_for
+from gradcheck.gradients.numeric.estimate import Estimate, estimate, in_wider_precision, step_for
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Question, climb
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.schemes import SCHEMES, Scheme
 from gradcheck.gradients.numeric.sweep import Stage
+from gradcheck.layers.batch_norm import BatchNorm
+from gradcheck.layers.embedding import Embedding
+from gradcheck.layers.gelu import Gelu
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.relu import Relu
 from gradcheck.layers.tanh import Tanh
@@ -244,3 +249,61 @@ def test_difference_of_losses_that_are_zero_at_the_point_is_rounded_all_the_same
     assert (found.error > 0).all()
     assert (found.error < 1e-14).all()
     assert (np.abs(found.value + X.mean(axis=0)[:, None] / 2) <= found.error).all()
+
+
+# A wider precision ----------------------------------------------------------------------------------------------------
+
+extended = pytest.mark.skipif(
+    np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps, reason="long double is no wider than float64 here"
+)
+
+
+def cancelling(*layers: Any) -> Case:
+    """Two samples, normalised, are 1 and -1 whatever they are: all but nothing of the gradient cancels."""
+    return case(*layers, BatchNorm(), Tanh(), x=1e2 * normal(2, 3), loss=Mse(), target=normal(2, 3))
+
+
+def in_long_double(net: Case, name: str = "input") -> tuple[Estimate, Estimate | None]:
+    """The usual estimate, and the one in a wider precision of every entry."""
+    stage = stage_of(net)
+    found = estimate(stage, name, SCHEMES["complex"], question(stage))
+    return found, in_wider_precision(stage, name, question(stage), found, np.arange(found.value.size))
+
+
+@extended
+def test_wider_precision_is_sharper_and_its_error_covers_the_truth() -> None:
+    net = cancelling()
+    found, wide = in_long_double(net)
+    assert wide is not None
+    truth = gradient(net.network, wider(net.point)).gradients["input"].astype(float)
+    assert (np.abs(wide.value - truth) <= wide.error).all()
+    assert (wide.error < found.error / 4).all()
+
+
+@extended
+def test_entry_that_changes_nothing_has_no_rounding_of_others_in_a_wider_precision() -> None:
+    table = {"embedding_1.weight": 1e3 * normal(5, 3)}
+    net = case(
+        Embedding(5, 3), BatchNorm(), x=np.array([0, 1, 3]), loss=Mse(), target=normal(3, 3), parameters=table
+    )  # fmt: skip
+    _, wide = in_long_double(net, "embedding_1.weight")
+    assert wide is not None
+    unused = wide.error[[2, 4]]
+    assert (unused <= 1e-14 * np.abs(wide.value).max()).all()
+    assert (unused < wide.error[[0, 1, 3]].min()).all()
+
+
+def test_forward_of_somebody_else_is_not_asked_in_a_wider_precision() -> None:
+    _, wide = in_long_double(cancelling(plug(lambda x: x, lambda x: np.ones_like(x))))
+    assert wide is None
+
+
+def test_forward_that_refuses_a_wider_precision_or_answers_in_another_is_no_witness(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert in_long_double(cancelling(Gelu()))[1] is None
+    forward = Tanh.forward
+    monkeypatch.setattr(
+        Tanh, "forward", lambda self, x: forward(self, x.astype(float) if x.dtype.kind == "f" else x)
+    )  # fmt: skip
+    assert in_long_double(cancelling())[1] is None

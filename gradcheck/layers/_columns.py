@@ -31,6 +31,9 @@ class Columns:
 
     def of(self, array: Array) -> Array:
         """Of an array with the same blocks those that differ: (K, N, ..., w, ...)."""
+        if array.ndim == 2 and self.axis == self.width == 1:
+            columns: Array = array.T[self.index][:, :, None]
+            return columns
         cut = array.reshape(self._cut_shape(array.shape))
         order = (self.axis, *range(self.axis), *range(self.axis + 1, cut.ndim))
         found: Array = cut.transpose(order)[self.index]

@@ -29,7 +29,7 @@ def walk(stage: Stage, step: Step, moves: Moves, steps: Array | complex, watch: 
     for passage in stage.passages(moves.name):
         if watch is not None:
             watch.see(passage.node, stage.copies(len(moves)), changed, step)
-        changes = _through(stage, step, passage, changed, moves, steps)
+        changes = through(stage, step, passage, changed, moves, steps)
         for output, change in zip(passage.node.outputs, changes, strict=True):
             if step.moves_it(output):
                 changed[output] = change  # noqa: PERF403 - what is changed is looked at on the way
@@ -45,7 +45,7 @@ def _started(stage: Stage, step: Step, moves: Moves, steps: Array | complex) -> 
     return moves.applied(np.zeros(array.shape) if isinstance(step, Tangent) else array, unit)
 
 
-def _through(
+def through(
     stage: Stage, step: Step, passage: Passage, changed: Mapping[str, Change], moves: Moves, steps: Array | complex
 ) -> tuple[Change, ...]:
     """The changes of a layer's outputs."""

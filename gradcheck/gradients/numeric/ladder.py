@@ -219,6 +219,8 @@ class _Climb:
         if not len(entries):
             none = np.zeros((len(steps), 0))
             return Rungs(steps, none, none, none > 0, np.zeros(0), dict.fromkeys(self.question.others, np.zeros(0)))
+        if self._is_one_evaluation(moves, steps):
+            return self._evaluated_once(moves, steps, tick)
         found, done = [], 0
         for chunk in moves.chunks(self.stage.chunk(self.name)):
             found.append(self._chunk(chunk, steps))
@@ -235,6 +237,22 @@ class _Climb:
             noise = self._noise(entries, steps, values) + SUMMED * _UNIT * magnitude
         reduced = dict(zip(self.question.others, others, strict=True))
         return Rungs(steps, values, noise, kink, magnitude, reduced)
+
+    def _is_one_evaluation(self, moves: Moves, steps: Array) -> bool:
+        """Whether all copies at all steps are evaluated together, as those of a small tensor by the complex step."""
+        single = self.scheme.is_complex and len(steps) == 1 and self.watch is None and not self.fused
+        return single and len(moves) <= self.stage.chunk(self.name)
+
+    def _evaluated_once(self, moves: Moves, steps: Array, tick: Callable[[int], None] | None) -> Rungs:
+        """What `run` says of these, without what is done for parts of them."""
+        step = float(steps[0])
+        derivative = perturbed_observables(self.stage, moves, 1j * step) / step
+        if tick is not None:
+            tick(len(moves))
+        objective, none = self.question.objective, np.zeros((1, len(moves)))
+        reduced = {key: derivative @ weights for key, weights in self.question.others.items()}
+        magnitude = np.abs(derivative) @ np.abs(objective)
+        return Rungs(steps, (derivative @ objective)[None], none, none > 0, magnitude, reduced)
 
     def _order(self, moving: Array, entries: Array) -> Array:
         """Where the entries stand among the features that move, in all samples at once: flat positions in (K, N)."""

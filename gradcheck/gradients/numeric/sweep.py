@@ -10,7 +10,7 @@ raises lies outside of its domain, and its values are NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,7 +22,7 @@ from gradcheck.errors import LayerFailure
 from gradcheck.gradients._moves import moved
 from gradcheck.gradients.numeric._copies import Copies
 from gradcheck.gradients.numeric._domain import Border, split_at_border
-from gradcheck.gradients.numeric._passing import Written, seen, size, walk
+from gradcheck.gradients.numeric._passing import Written, seen, size, through, walk
 from gradcheck.gradients.numeric._slopes import sensitivities, slopes
 from gradcheck.gradients.numeric._steps import Change, Plain, Step, Tangent
 from gradcheck.gradients.numeric.entries import Moves
@@ -93,6 +93,7 @@ class Stage:
         self._rounded: dict[int, Stage] = {}
         self._slopes: dict[str, Array | None] = {}
         self._sensitivities: dict[str, Array | None] = {}
+        self._influences: dict[str, Array | None] = {}
 
     def anew(self, point: Point | None = None) -> Stage:
         """The same network, here or at another point; nothing is remembered but how changes pass it."""
@@ -193,6 +194,16 @@ class Stage:
             self._sensitivities[name] = sensitivities(self._losses_at, name, self.arrays[name]) if separate else None
         return self._sensitivities[name]
 
+    def influence(self, name: str) -> Array | None:
+        """Im of the observables where one entry of an activation moves by 1: (blocks, *shape).
+
+        None where a sample can change another, and where a layer behind does more than to scale entries or to add them
+        up: then what a copy does is known from that copy alone.
+        """
+        if name not in self._influences:
+            self._influences[name] = _influence(self, name) if self.sample_by_sample(name) else None
+        return self._influences[name]
+
     def _losses_at(self, changed: Mapping[str, Array], count: int) -> Array:
         return self.observables.evaluate(self.copies(count), changed, self.coupled)
 
@@ -252,6 +263,10 @@ def _part_by_part(
 
 def _evaluated(stage: Stage, moves: Moves, steps: Array | complex, watch: KinkWatch | None) -> Array:
     step = _step(stage, steps)
+    if watch is None and isinstance(step, Tangent):
+        by_influence = _by_influence(stage, step, moves, steps)
+        if by_influence is not None:
+            return by_influence
     changed = walk(stage, step, moves, steps, watch)
     if watch is not None:
         watch.see_losses(stage.copies(len(moves)), changed, step)
@@ -278,6 +293,59 @@ def _is_short(steps: Array | complex) -> bool:
     return not steps.real.any() and bool(np.abs(steps).max() <= COMPLEX_STEP)
 
 
+def _by_influence(stage: Stage, step: Tangent, moves: Moves, steps: Array | complex) -> Array | None:
+    """Im of the observables, by what each output of the one layer that has the array does to them.
+
+    None where that is not cheaper than to follow every copy, or unknown.
+    """
+    passages = stage.passages(moves.name)
+    if not passages or passages[0].local is None or any(passage.owned for passage in passages[1:]):
+        return None
+    (output,) = passages[0].node.outputs
+    if math.prod(stage.arrays[output].shape[1:]) > math.prod(moves.shape):
+        return None
+    influence = stage.influence(output)
+    if influence is None:
+        return None
+    (change,) = through(stage, step, passages[0], {}, moves, steps)
+    return _side_by_side([_contracted(change, block) for block in influence])
+
+
+def _influence(stage: Stage, name: str) -> Array | None:
+    """Through an elementwise layer it is scaled; else every entry moves alone, in all samples at once."""
+    passages, array = stage.passages(name), stage.arrays[name]
+    if not passages:
+        return stage.sensitivities(name)
+    if not all(_scales_or_adds(stage, passage) for passage in passages):
+        return None
+    if name not in stage.seen and _scales(passages[0].node) and _is_only_way(passages):
+        behind, slopes = stage.influence(passages[0].node.outputs[0]), stage.slopes(passages[0].node)
+        return None if behind is None or slopes is None else behind * slopes
+    step, h, rows = Tangent(stage.arrays), 1j * COMPLEX_STEP, []
+    for moves in Moves(name, np.arange(array[0].size), array.shape, fused=True).chunks(stage.chunk(name)):
+        found = _along_tangents(stage, moves, walk(stage, step, moves, h, None))
+        if found is None:
+            return None
+        rows.append(found)
+    return np.concatenate(rows).T.reshape(-1, *array.shape)
+
+
+def _scales(node: Node) -> bool:
+    return node.layer.elementwise and node.says("elementwise")
+
+
+def _scales_or_adds(stage: Stage, passage: Passage) -> bool:
+    """Whether what the layer does to each of two moves is known to add up."""
+    scales = _scales(passage.node) and stage.slopes(passage.node) is not None
+    return passage.alone and not passage.owned and (scales or passage.node.says("carry"))
+
+
+def _is_only_way(passages: Sequence[Passage]) -> bool:
+    """Whether nothing but the first layer has the activation itself."""
+    name = passages[0].touched[0]
+    return all(name not in passage.touched for passage in passages[1:])
+
+
 def _along_tangents(stage: Stage, moves: Moves, changed: Mapping[str, Change]) -> Array | None:
     """Im of the observables, by what each prediction alone does to them; None where that is not cheaper, or unknown."""
     found: list[Array] = []
@@ -287,9 +355,12 @@ def _along_tangents(stage: Stage, moves: Moves, changed: Mapping[str, Change]) -
             sensitivities = stage.sensitivities(name) if cheaper else None
             if sensitivities is None:
                 return None
-            columns = [_contracted(change, block) for block in sensitivities]
-            found.append(columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1))
+            found.append(_side_by_side([_contracted(change, block) for block in sensitivities]))
     return sum(found[1:], found[0]) if found else None
+
+
+def _side_by_side(columns: Sequence[Array]) -> Array:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
 
 
 def _contracted(change: Change, sensitivity: Array) -> Array:

@@ -46,6 +46,24 @@ def _skip() -> Case:
     return graph({"input": X, "target": normal(4, 2)}, layers, [Term(Mse(), "mean", 1.0, ("e",), {"target": "target"})])
 
 
+def _seen_on_its_way() -> Case:
+    layers: list[Any] = [
+        ("a", Linear(4), ("input",)), ("b", Tanh(), ("a",)), ("c", Linear(3), ("b",)), ("d", Sigmoid(), ("c",)),
+    ]  # fmt: skip
+    data = {"input": X, "target": normal(4, 3, seed=2), "wanted": normal(4, 3, seed=3)}
+    terms = [Term(Mse(), "mean", 2.0, (of,), {"target": to}) for of, to in (("d", "target"), ("c", "wanted"))]
+    return graph(data, layers, terms)
+
+
+def _two_ways() -> Case:
+    layers: list[Any] = [
+        ("a", Linear(4), ("input",)), ("b", Tanh(), ("a",)), ("c", Linear(3), ("a",)), ("d", Sigmoid(), ("c",)),
+    ]  # fmt: skip
+    data = {"input": X, "target": normal(4, 3, seed=2), "wanted": normal(4, 4, seed=3)}
+    terms = [Term(Mse(), "mean", 1.0, (of,), {"target": to}) for of, to in (("d", "target"), ("b", "wanted"))]
+    return graph(data, layers, terms)
+
+
 class Greatest(Layer):
     """The input, and where it is greatest."""
 
@@ -168,6 +186,8 @@ NETS: dict[str, Callable[[], Case]] = {
     ),
     "an index on the way": lambda: _routed(),
     "a way around": _skip,
+    "an activation that a loss sees on its way": _seen_on_its_way,
+    "two ways to two losses": _two_ways,
     "two terms, one of them reducing": _two_terms,
     "a parameter that two layers share": lambda: _tied(trusted=True),
     "no parameters": lambda: case(Tanh(), x=X),
@@ -256,7 +276,8 @@ def test_samples_move_at_once_only_where_nothing_couples_them() -> None:
     assert {label for label, net in NETS.items() if stage_of(net()).sample_by_sample("input")} == {
         "columns through elementwise and carry", "columns into a layer that mixes them", "columns of three axes",
         "stacked copies of images", "channels into a layer that mixes them", "forwards with words about others",
-        "the same of images", "an index on the way", "a way around",
+        "the same of images", "an index on the way", "a way around", "an activation that a loss sees on its way",
+        "two ways to two losses",
         "a parameter that two layers share", "no parameters", "no layers", "one sample",
     }  # fmt: skip
     assert not stage_of(NETS["no parameters"]()).sample_by_sample("linear_1.weight")
@@ -442,3 +463,47 @@ def test_every_activation_is_rounded_once_more_in_the_way_of_its_layer() -> None
     assert not np.array_equal(ups["a"], ups["b"])
     assert not np.array_equal(stage.rounded(2).arrays["a"], arrays["a"])
     assert stage.rounded(1).arrays is arrays
+
+
+@pytest.mark.parametrize(
+    ("net", "known"),
+    [
+        ("columns through elementwise and carry", True),
+        ("an activation that a loss sees on its way", True),
+        ("two ways to two losses", True),
+        ("no layers", True),
+        ("a way around", False),
+        ("columns into a layer that mixes them", False),
+        ("a batch statistic at the end", False),
+        ("a loss that couples", False),
+    ],
+)
+def test_influence_is_known_where_all_that_follows_scales_and_adds(net: str, known: bool) -> None:
+    stage = stage_of(NETS[net]())
+    name = stage.network.nodes[0].outputs[0] if stage.network.nodes else "input"
+    found = stage.influence(name)
+    assert (found is not None) == known
+    if found is not None:
+        assert found.shape == (len(stage.observables.blocks), *stage.arrays[name].shape)
+
+
+def test_influence_of_a_wide_activation_is_measured_a_chunk_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = NETS["columns through elementwise and carry"]()
+    whole = stage_of(net)
+    parts = stage_of(net)
+    monkeypatch.setattr(parts, "chunk", lambda name: 2)
+    for node in net.network.nodes:
+        found, expected = (stage.influence(node.outputs[0]) for stage in (parts, whole))
+        assert found is not None
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_followed_are_only_copies_that_are_fewer_than_the_units_of_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    stage = stage_of(case(Linear(6, bias=False), Tanh(), Linear(2), x=normal(4, 1), loss=Mse(), target=normal(4, 2)))
+    monkeypatch.setattr(stage, "influence", lambda name: asked.append(name))
+    for entries, expected in (((1, 6), True), ((1, 5), False)):
+        asked.clear()
+        moves = Moves("linear_1.weight", np.arange(5), entries, fused=False)
+        perturbed_observables(stage, moves, COMPLEX)
+        assert bool(asked) == expected

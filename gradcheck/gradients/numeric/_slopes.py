@@ -53,7 +53,7 @@ def sensitivities(losses: Callable[[Mapping[str, Array], int], Array], name: str
     for first in range(0, features + 1, size):
         moved = _moved(array, h, together, first, min(first + size, features + 1))
         rows.append(losses({name: moved}, len(moved)))
-    found = np.concatenate(rows)
+    found = np.concatenate(rows) if len(rows) > 1 else rows[0]
     alone = found[:-1].imag.T.reshape(-1, *array.shape)
     shares = (alone * together).reshape(found.shape[1], -1)
     add_up = np.abs(shares.sum(axis=1) - found[-1].imag) <= _ADDING_UP * np.abs(shares).sum(axis=1)

@@ -66,7 +66,7 @@ class Scheme:
 def scale_of(array: Array) -> float:
     """Root mean square of an array; 1 where all entries are 0. Squares neither overflow nor vanish."""
     flat = array.reshape(-1)
-    total = float(flat @ flat) if array.dtype == np.float64 else 0.0
+    total = float(np.dot(flat, flat)) if array.dtype == np.float64 else 0.0
     if _SQUARES[0] < total < _SQUARES[1]:
         return math.sqrt(total / flat.size)
     greatest = float(np.max(np.abs(array), initial=0.0))
@@ -78,10 +78,8 @@ def step_for(scheme: Scheme, array: Array) -> float:
 
     A complex step need only be tiny beside the array, so it does not grow with it.
     """
-    scale = scale_of(array)
-    if scheme.is_complex and scale > 1:
-        return scheme.relative_step()
-    return scheme.relative_step() * 2.0 ** round(math.log2(scale))
+    scale, step = scale_of(array), scheme.relative_step()
+    return step if scheme.is_complex and scale > 1 else step * 2.0 ** round(math.log2(scale))
 
 
 SCHEMES = {

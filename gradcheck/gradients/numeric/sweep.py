@@ -84,6 +84,7 @@ class Stage:
         self.samples = frozenset(self.point.batched | outputs)
         self.seen = frozenset(name for term in self.network.terms for name in term.predictions)
         self._passages: dict[str, tuple[Passage, ...]] = {}
+        self._owners: dict[str, Passage | None] = {}
         self._chunks: dict[str, int] = {}
         self._forget()
 
@@ -176,6 +177,18 @@ class Stage:
         cheap = len(uses) == 1 and not touched and alone and node.says("perturbed")
         owned = bool(uses) or (name in node.inputs and name not in self.samples)
         return Passage(node, owned, uses[0] if cheap else None, touched, alone)
+
+    def sole_owner(self, name: str) -> Passage | None:
+        """The one layer that has a parameter, if it says cheaply what its entries change; None where its outputs are
+        more than they are."""
+        if name not in self._owners:
+            owner = next(iter(self.passages(name)), None)
+            if owner and (owner.local is None or any(passage.owned for passage in self.passages(name)[1:])):
+                owner = None
+            if owner and math.prod(self.arrays[owner.node.outputs[0]].shape[1:]) > self.arrays[name].size:
+                owner = None
+            self._owners[name] = owner
+        return self._owners[name]
 
     def slopes(self, node: Node) -> Array | None:
         """The tangents of an elementwise layer whose every input moves by 1; None where that says nothing of others."""
@@ -298,52 +311,47 @@ def _by_influence(stage: Stage, step: Tangent, moves: Moves, steps: Array | comp
 
     None where that is not cheaper than to follow every copy, or unknown.
     """
-    passages = stage.passages(moves.name)
-    if not passages or passages[0].local is None or any(passage.owned for passage in passages[1:]):
+    owner = stage.sole_owner(moves.name)
+    influence = None if owner is None else stage.influence(owner.node.outputs[0])
+    if owner is None or influence is None:
         return None
-    (output,) = passages[0].node.outputs
-    if math.prod(stage.arrays[output].shape[1:]) > math.prod(moves.shape):
-        return None
-    influence = stage.influence(output)
-    if influence is None:
-        return None
-    (change,) = through(stage, step, passages[0], {}, moves, steps)
+    (change,) = through(stage, step, owner, {}, moves, steps)
     return _side_by_side([_contracted(change, block) for block in influence])
 
 
 def _influence(stage: Stage, name: str) -> Array | None:
-    """Through an elementwise layer it is scaled; else every entry moves alone, in all samples at once."""
-    passages, array = stage.passages(name), stage.arrays[name]
-    if not passages:
-        return stage.sensitivities(name)
-    if not all(_scales_or_adds(stage, passage) for passage in passages):
+    """Σ over the layers that have the activation of what it does through them, and of what a loss sees of it itself."""
+    ways = [stage.sensitivities(name)] if name in stage.seen else []
+    ways += [_through_one(stage, passage, name) for passage in stage.passages(name) if name in passage.touched]
+    known = [way for way in ways if way is not None]
+    return sum(known[1:], known[0]) if known and len(known) == len(ways) else None
+
+
+def _through_one(stage: Stage, passage: Passage, name: str) -> Array | None:
+    """Σⱼ of the influence of output j, and of how far it moves where entry i moves by 1: (blocks, *shape)."""
+    node = passage.node
+    behind = stage.influence(node.outputs[0]) if passage.alone and not passage.owned else None
+    if behind is None:
         return None
-    if name not in stage.seen and _scales(passages[0].node) and _is_only_way(passages):
-        behind, slopes = stage.influence(passages[0].node.outputs[0]), stage.slopes(passages[0].node)
-        return None if behind is None or slopes is None else behind * slopes
-    step, h, rows = Tangent(stage.arrays), 1j * COMPLEX_STEP, []
-    for moves in Moves(name, np.arange(array[0].size), array.shape, fused=True).chunks(stage.chunk(name)):
-        found = _along_tangents(stage, moves, walk(stage, step, moves, h, None))
-        if found is None:
+    if node.layer.elementwise and node.says("elementwise"):
+        slopes = stage.slopes(node)
+        return None if slopes is None else behind * slopes
+    return _through_affine(stage, node, stage.arrays[name], behind) if node.says("carry") else None
+
+
+def _through_affine(stage: Stage, node: Node, x: Array, behind: Array) -> Array | None:
+    """The same for a layer that moves the outputs of every sample alike, whatever its inputs are."""
+    features, outputs = x[0].size, math.prod(behind.shape[2:])
+    behind = behind.reshape(-1, outputs)
+    influence = np.empty((len(behind), features))
+    keywords, size = node.keywords(stage.arrays), max(1, CHUNK // max(features, outputs))
+    for first in range(0, features, size):
+        units = np.eye(min(size, features - first), features, first)
+        carried = node.asked("carry", units.reshape(-1, *x.shape[1:]), **keywords)
+        if carried is None:
             return None
-        rows.append(found)
-    return np.concatenate(rows).T.reshape(-1, *array.shape)
-
-
-def _scales(node: Node) -> bool:
-    return node.layer.elementwise and node.says("elementwise")
-
-
-def _scales_or_adds(stage: Stage, passage: Passage) -> bool:
-    """Whether what the layer does to each of two moves is known to add up."""
-    scales = _scales(passage.node) and stage.slopes(passage.node) is not None
-    return passage.alone and not passage.owned and (scales or passage.node.says("carry"))
-
-
-def _is_only_way(passages: Sequence[Passage]) -> bool:
-    """Whether nothing but the first layer has the activation itself."""
-    name = passages[0].touched[0]
-    return all(name not in passage.touched for passage in passages[1:])
+        np.matmul(behind, carried.reshape(-1, outputs).T, out=influence[:, first : first + size])
+    return influence.reshape(-1, *x.shape)
 
 
 def _along_tangents(stage: Stage, moves: Moves, changed: Mapping[str, Change]) -> Array | None:

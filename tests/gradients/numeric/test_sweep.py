@@ -13,6 +13,7 @@ from core_nets import Add, Centred, Declared, Gate, Normalised, graph, normal, s
 from support import case
 
 from gradcheck.assembly import Assembly
+from gradcheck.gradients.numeric import sweep
 from gradcheck.gradients.numeric.entries import Moves
 from gradcheck.gradients.numeric.schemes import COMPLEX_STEP
 from gradcheck.gradients.numeric.sweep import CHUNK, Stage, perturbed_observables
@@ -489,21 +490,17 @@ def test_influence_is_known_where_all_that_follows_scales_and_adds(net: str, kno
 
 def test_influence_of_a_wide_activation_is_measured_a_chunk_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     net = NETS["columns through elementwise and carry"]()
-    whole = stage_of(net)
-    parts = stage_of(net)
-    monkeypatch.setattr(parts, "chunk", lambda name: 2)
+    whole = {node.name: stage_of(net).influence(node.outputs[0]) for node in net.network.nodes}
+    monkeypatch.setattr(sweep, "CHUNK", 11)
     for node in net.network.nodes:
-        found, expected = (stage.influence(node.outputs[0]) for stage in (parts, whole))
+        found, expected = stage_of(net).influence(node.outputs[0]), whole[node.name]
         assert found is not None
+        assert expected is not None
         np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
-def test_followed_are_only_copies_that_are_fewer_than_the_units_of_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    stage = stage_of(case(Linear(6, bias=False), Tanh(), Linear(2), x=normal(4, 1), loss=Mse(), target=normal(4, 2)))
-    monkeypatch.setattr(stage, "influence", lambda name: asked.append(name))
-    for entries, expected in (((1, 6), True), ((1, 5), False)):
-        asked.clear()
-        moves = Moves("linear_1.weight", np.arange(5), entries, fused=False)
-        perturbed_observables(stage, moves, COMPLEX)
-        assert bool(asked) == expected
+def test_copies_are_followed_where_they_are_fewer_than_the_outputs_of_their_layer() -> None:
+    stage = stage_of(NETS["stacked copies of images"]())
+    assert stage.sole_owner("conv2d_1.bias") is None
+    assert stage.sole_owner("linear_1.bias") is not None
+    assert stage_of(NETS["a parameter that two layers share"]()).sole_owner("linear_1.weight") is None

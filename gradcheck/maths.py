@@ -28,7 +28,7 @@ def sigmoid(x: Array) -> Array:
 
 def tanh_slope(x: Array) -> Array:
     """4 e / (1 + e)², e = e^−2|x|, elementwise: 1 − tanh² x without the cancellation where tanh x is close to ±1."""
-    e = np.exp(-2 * np.where(x.real > 0, x, -x))
+    e = np.exp(-2 * (np.where(x.real > 0, x, -x) if np.iscomplexobj(x) else np.abs(x)))
     slope: Array = 4 * e / (1 + e) ** 2
     return slope
 

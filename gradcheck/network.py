@@ -200,8 +200,7 @@ class Term:
         names = positional_names(self.loss.forward)
         offered |= dict(zip(names, (arrays[p] for p in self.predictions), strict=False))
         offered |= {"reduction": reduction, "losses_shape": losses_shape}
-        taken = _arguments(method)
-        return method(**{name: value for name, value in offered.items() if name in taken})
+        return method(**{name: offered[name] for name in _arguments(method) if name in offered})
 
     def _declared_divisor(
         self, declared: Callable[..., Any], reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
@@ -396,8 +395,18 @@ def _belongs_to(kind: type, method: str, name: str) -> bool:
 
 def positional_names(forward: Callable[..., Any]) -> list[str]:
     """The names of the arguments that a bound forward takes by position, in order."""
+    function = getattr(forward, "__func__", None)
+    return list(_positional(_arguments(forward)) if function is None else _positional_behind_self(function))
+
+
+def _positional(arguments: Mapping[str, inspect.Parameter]) -> list[str]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [name for name, argument in _arguments(forward).items() if argument.kind in kinds]
+    return [name for name, argument in arguments.items() if argument.kind in kinds]
+
+
+@cache
+def _positional_behind_self(function: Callable[..., Any]) -> list[str]:
+    return _positional(_behind_self(function))
 
 
 def _arguments(method: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

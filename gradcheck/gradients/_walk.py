@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,8 @@ class Walk:
         self.contributions: dict[tuple[str, str], Array] = {}
         self.failures: list[LayerFailure] = []
         self.leaks: list[LayerFailure] = []
-        self.base = max(_unit(point.arrays[name].dtype) for name in (*point.parameters, *point.inputs))
+        dtypes = {point.arrays[name].dtype for name in (*point.parameters, *point.inputs)}
+        self.base = max(map(_unit, dtypes))
         self.units: dict[str, float] = {}
         self.upstream = self.base
 
@@ -58,8 +59,7 @@ class Walk:
         self._add_inputs(term.name, term.predictions, predictions, gradients)
 
     def through(self, node: Node) -> None:
-        outputs = [self.trace.arrays[name] for name in node.outputs]
-        dy = [self._at(name, y) for name, y in zip(node.outputs, outputs, strict=True)]
+        dy = [self._at(name) for name in node.outputs]
         inputs = [self.trace.arrays[name] for name in node.inputs]
         self.upstream = max([self.units[name] for name in node.outputs])
         dx, parameters = self._call(node, tuple(dy) if len(dy) > 1 else dy[0])
@@ -77,8 +77,10 @@ class Walk:
         except LayerFailure as failure:
             self.failures.append(failure)
             return None, None
-        if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
-            return result[0], dict(result[1])
+        if isinstance(result, tuple) and len(result) == 2:
+            dx, parameters = result
+            if isinstance(parameters, (dict, Mapping)):
+                return dx, dict(parameters)
         message = (
             f"{node.name}: backward did not return a pair (gradient of the input, gradients by parameter name); "
             "write `return dx, {...}`, with {} where there are no parameters"
@@ -88,16 +90,15 @@ class Walk:
 
     def finished(self) -> dict[str, Array]:
         """Zeros where nothing arrived: what the loss does not depend on has no influence on it."""
-        arrays = self.trace.arrays
         names = (*self.point.parameters, *self.point.inputs, *(o for n in self.network.nodes for o in n.outputs))
         for name in names:
-            self._at(name, arrays[name])
+            self._at(name)
         return self.gradients
 
-    def _at(self, name: str, array: Array) -> Array:
-        self.units.setdefault(name, self.base)
+    def _at(self, name: str) -> Array:
         if name not in self.gradients:
-            self.gradients[name] = np.zeros_like(array)
+            self.units.setdefault(name, self.base)
+            self.gradients[name] = np.zeros_like(self.trace.arrays[name])
         return self.gradients[name]
 
     def _add_inputs(self, where: str, names: Sequence[str], inputs: Sequence[Array], gradients: Sequence[Any]) -> None:
@@ -107,10 +108,11 @@ class Walk:
             gradients = [None] * len(inputs)
         failed = bool(self.failures) and any(failure.node == where for failure in self.failures)
         for name, x, found in zip(names, inputs, gradients, strict=True):
-            if x.dtype.kind == "f":
-                self._accumulate(
-                    where, name, self._sound(where, f"the gradient of its input {name}", x, found, failed, None)
-                )
+            if x.dtype.kind != "f":
+                continue
+            if not _is_usual(found, x):
+                found = self._sound(where, f"the gradient of its input {name}", x, found, failed, None)
+            self._accumulate(where, name, found)
 
     def _add_parameters(self, node: Node, gradients: dict[str, Any] | None) -> None:
         failed = gradients is None
@@ -120,14 +122,14 @@ class Walk:
             if local in frozen:
                 self._require_nothing(node, local, found.get(local))
                 continue
-            what = f"the gradient of `{local}`"
-            if not failed and local not in found:
-                has = ", ".join(f"`{name}`" for name in found) or "none"
-                message = f"{key}: backward forgets {what}; the gradients that it returns: {has}"
-                self.failures.append(LayerFailure("GC108", node.name, "backward", message, key))
-            forgotten = failed or local not in found
-            array = node.turned(local, self.trace.arrays[key])
-            gradient = self._sound(node.name, what, array, found.get(local), forgotten, key)
+            array, gradient = node.turned(local, self.trace.arrays[key]), found.get(local)
+            if not _is_usual(gradient, array):
+                what = f"the gradient of `{local}`"
+                if not failed and local not in found:
+                    has = ", ".join(f"`{name}`" for name in found) or "none"
+                    message = f"{key}: backward forgets {what}; the gradients that it returns: {has}"
+                    self.failures.append(LayerFailure("GC108", node.name, "backward", message, key))
+                gradient = self._sound(node.name, what, array, gradient, failed or local not in found, key)
             self._accumulate(node.name, key, node.turned(local, gradient))
         surplus = [name for name in found if name not in node.parameters]
         if surplus and all(local in found for local in node.parameters if local not in frozen):
@@ -205,7 +207,7 @@ class Rounded(Walk):
         self.size: Array | None = None
 
     def through(self, node: Node) -> None:
-        outputs = [(self._at(name, y), y) for name in node.outputs if (y := self.trace.arrays[name]).dtype.kind == "f"]
+        outputs = [(self._at(name), y) for name in node.outputs if (y := self.trace.arrays[name]).dtype.kind == "f"]
         sizes = [_greatest(dy.astype(np.float64) * y) for dy, y in outputs]
         self.size = np.max(sizes, axis=0) if sizes else None
         super().through(node)
@@ -223,6 +225,12 @@ class Rounded(Walk):
                 off = np.where(np.isfinite(off), off, 0.0).reshape(-1, *[1] * (x.ndim - 1)) if alike else off
                 gradient = (gradient + off * self.rng.choice([-1.0, 1.0], gradient.shape)).astype(gradient.dtype)
         super()._accumulate(where, name, gradient)
+
+
+def _is_usual(found: Any, array: Array) -> TypeGuard[Array]:
+    """Whether a gradient is what it nearly always is: an array like the one that it belongs to, and finite."""
+    alike = type(found) is np.ndarray and found.dtype == array.dtype and found.shape == array.shape
+    return alike and _is_finite(found)
 
 
 def _is_finite(array: Array) -> bool:

@@ -58,7 +58,7 @@ class Linear(Layer):
         flat_x, flat_dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
         gradients = {"weight": flat_x.T @ flat_dy}
         if has_bias:
-            gradients["bias"] = flat_dy.sum(axis=0)
+            gradients["bias"] = np.add.reduce(flat_dy)
         return dy @ weight.T, gradients
 
     def perturbed(self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any) -> Columns:

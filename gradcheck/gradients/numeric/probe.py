@@ -79,7 +79,8 @@ def directions(
     """
     draws, shapes = Draws(count, seed), {name: stage.arrays[name].shape for name in names}
     rays = [draws.joint(shapes, draw) for draw in range(count)]
-    rungs = climb_along(stage, rays, SCHEMES["complex"], replace(question, others={}), np.array([step]))
+    alone = replace(question, others={}) if question.others else question
+    rungs = climb_along(stage, rays, SCHEMES["complex"], alone, np.array([step]))
     g = _flat(gradients[name] for name in names)
     magnitude = size(g)
     return [

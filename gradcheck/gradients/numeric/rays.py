@@ -92,6 +92,9 @@ def climb_along(
 
 def _groups(stage: Stage, rays: Sequence[Ray]) -> Iterator[Sequence[Ray]]:
     """So many together as fit the cache, one at least."""
+    if len(rays) == 1:
+        yield rays
+        return
     widest = max(stage.arrays[output].size for node in stage.network.nodes for output in node.outputs)
     together = min(_TOGETHER, max(1, CHUNK // max(1, widest)))
     for start in range(0, len(rays), together):
@@ -115,7 +118,7 @@ def _climb(
         values[k] = derivative @ question.objective
         kink[k] = evaluated[0][1] if len(evaluated) == 1 else np.any([met for _, met in evaluated], axis=0)
     magnitude = np.abs(derivative) @ np.abs(question.objective)
-    noise = np.zeros_like(values)
+    noise = np.zeros(values.shape)
     if not scheme.is_complex:
         noise = _noise(stage, rays, scheme, question, steps) + SUMMED * _UNIT * magnitude
     reduced = {key: derivative @ weights for key, weights in question.others.items()}

@@ -61,7 +61,7 @@ class Walk:
     def through(self, node: Node) -> None:
         dy = [self._at(name) for name in node.outputs]
         inputs = [self.trace.arrays[name] for name in node.inputs]
-        self.upstream = max([self.units[name] for name in node.outputs])
+        self.upstream = max([self.units.get(name, self.base) for name in node.outputs])
         dx, parameters = self._call(node, tuple(dy) if len(dy) > 1 else dy[0])
         single = tuple(None for _ in inputs) if parameters is None else (dx,)
         self._add_inputs(node.name, node.inputs, inputs, dx if isinstance(dx, tuple) else single)

@@ -48,9 +48,16 @@ class Node:
     def __post_init__(self) -> None:
         object.__setattr__(self, "written", self.written or self.name)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all arrays that it takes or gives."""
+        return (*self.inputs, *self.parameters.values(), *self.constants.values(), *self.outputs)
+
     def keywords(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """What forward takes by name."""
-        taken = {name: arrays[key] for name, key in (*self.parameters.items(), *self.constants.items())}
+        taken = {name: arrays[key] for name, key in self.parameters.items()}
+        if self.constants:
+            taken.update({name: arrays[key] for name, key in self.constants.items()})
         return {name: self.turned(name, array) for name, array in taken.items()} if self.transposed else taken
 
     def turned(self, local: str, array: Array) -> Array:
@@ -70,7 +77,7 @@ class Node:
         with guarded(self.name, "forward", self.trusted):
             output, cache = _pair(self.layer.forward(*inputs, **keywords), self.name)
         outputs = output if isinstance(output, tuple) else (output,)
-        outputs = tuple(np.array(y) if isinstance(y, np.ndarray) else y for y in outputs)
+        outputs = tuple([np.array(y) if isinstance(y, np.ndarray) else y for y in outputs])
         self._require_shapes(inputs, outputs)
         return outputs, cache
 
@@ -93,7 +100,7 @@ class Node:
 
     def _require_shapes(self, inputs: Sequence[Array], outputs: tuple[Array, ...]) -> None:
         """A plugin's outputs have the shapes that they had when the network was built, for any number of samples."""
-        n = inputs[0].shape[0]
+        n = len(inputs[0])
         for y, shape in zip(outputs, self.shapes, strict=False):
             if np.shape(y) != (n, *shape):
                 message = f"{self.name}: forward returned shape {np.shape(y)} for {n} samples; expected {(n, *shape)}"
@@ -150,6 +157,11 @@ class Term:
     def contraction(self) -> str:
         """Name of the random vector that `none` is contracted with."""
         return f"{self.name}.contraction"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all arrays that it takes."""
+        return (*self.predictions, *self.data.values(), self.contraction)
 
     def apply(self, arrays: Mapping[str, Array], reduction: str | None = None) -> tuple[Any, Any]:
         """Call forward -> (losses or scalar, cache). `reduction` is for the reducing form; default: the term's."""

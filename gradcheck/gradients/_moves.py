@@ -6,6 +6,7 @@ What such a move changes in a gradient is rounding, and nothing else: both witne
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,17 @@ def moved(array: Array, seed: int) -> Array:
 
 
 def _moved(array: Array, seed: int) -> Array:
-    narrow = np.abs(array).astype(np.float64 if array.dtype.itemsize > 8 else array.dtype, copy=False)
-    bits = narrow.view(f"u{narrow.dtype.itemsize}").astype(np.uint64)
-    one, ulp = array.dtype.type(1), np.finfo(array.dtype).eps
-    down = (_scattered(bits, seed) & np.uint64(1)).astype(bool)
-    result: Array = array * np.where(down, one - ulp, one + ulp).astype(array.dtype, copy=False)
+    narrow = np.abs(array.reshape(-1)).astype(np.float64 if array.dtype.itemsize > 8 else array.dtype, copy=False)
+    bits = narrow.view(f"u{narrow.dtype.itemsize}").astype(np.uint64, copy=False)
+    down = (_scattered(bits, seed) & np.uint64(1)).astype(np.intp, copy=False)
+    result: Array = array * _up_and_down(array.dtype)[down].reshape(array.shape)
     return result
+
+
+@cache
+def _up_and_down(dtype: np.dtype[Any]) -> Array:
+    one, ulp = dtype.type(1), np.finfo(dtype).eps
+    return np.array([one + ulp, one - ulp], dtype)
 
 
 def moved_within(kept: Any, seed: int) -> Any:
@@ -66,13 +72,12 @@ def _each(kept: Any, change: Callable[[Array], Array]) -> Any:
 
 
 def _scattered(bits: Array, seed: int) -> Array:
-    """A hash of each number (splitmix64; Steele, Lea & Flood 2014)."""
-    with np.errstate(over="ignore"):  # modulo 2⁶⁴: NumPy warns of it in scalars
-        z: Array = bits + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
-        z ^= z >> np.uint64(30)
-        z *= np.uint64(0xBF58476D1CE4E5B9)
-        z ^= z >> np.uint64(27)
-        z *= np.uint64(0x94D049BB133111EB)
+    """A hash of each number, modulo 2⁶⁴ (splitmix64; Steele, Lea & Flood 2014)."""
+    z: Array = bits + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)
     return z
 

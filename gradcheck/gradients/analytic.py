@@ -265,7 +265,8 @@ def _added(
 
     inside  the seed of a move of what the forward has kept for that backward, and of its own rounding
     """
-    arrays = {name: change(a) if a.dtype.kind == "f" else a for name, a in base.trace.arrays.items()}
+    its = {name: base.trace.arrays[name] for name in part.names if name in base.trace.arrays}
+    arrays = {name: change(a) if a.dtype.kind == "f" else a for name, a in its.items()}
     result, cache = part.apply(arrays)
     cache = cache if inside is None else moved_within(cache, inside)
 

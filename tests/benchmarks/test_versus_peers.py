@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +26,14 @@ from gradcheck.gradients.analytic import gradient
 
 ENTRIES = {"A": 147, "B": 8906, "C": 8906, "D": 5910, "E": 203530}
 FRAMEWORKS = {"torch": Torch, "jax": Jax, "autograd": Autograd}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_of_others_is_garbage() -> Iterator[None]:
+    """Garbage is collected before each sample: what other tests have left in memory is not looked through each time."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def expected(found: Workload) -> tuple[float, list[Any]]:

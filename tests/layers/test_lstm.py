@@ -142,7 +142,7 @@ def test_saturated_gates_keep_their_tiny_gradients():
 
 
 def test_mistake_is_not_blamed_on_the_layers_around_it():
-    wrong = HiddenStateDetached(1, 2, bias=False)
+    wrong = HiddenStateDetached(1, bias=False)
     report = check(Linear(1), wrong, Linear(2), x=SHORT, checks=["gradient"], trusted=True)
     assert_caught(report, wrong)
     assert {finding.layer for finding in report.findings if finding.consequence_of is None} == {

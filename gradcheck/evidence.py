@@ -25,7 +25,7 @@ from gradcheck.gradients.analytic import (
     spread_along,
 )
 from gradcheck.gradients.numeric.draws import along, apart, norm
-from gradcheck.gradients.numeric.estimate import Estimate, estimate, in_wider_precision
+from gradcheck.gradients.numeric.estimate import Estimate, estimate, estimate_in_wider_precision, in_wider_precision
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Plateau, Question, best_two, climb, ladder_steps
 from gradcheck.gradients.numeric.noise import forward_noise
@@ -239,8 +239,8 @@ class Evidence:
         return estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries)
 
     def in_wider_precision(self, name: str, entries: Array) -> Estimate | None:
-        """The complex step of some entries (flat indices) in a wider precision, where every forward computes in it."""
-        return in_wider_precision(self.stage, name, self.asked, self.estimates[name], entries)
+        """The complex step of some entries (flat indices) in long double, where every forward computes in it."""
+        return estimate_in_wider_precision(self.stage, name, self.asked, self.estimates[name], entries)
 
     def ladder(self, name: str, entries: Array) -> tuple[Plateau, Plateau]:
         """The two best plateaus of central differences, extrapolated, for some entries (flat indices), or draws."""
@@ -252,6 +252,21 @@ class Evidence:
         sweep = sweep_of(self.probe.draws)
         rungs = sweep(self.stage, name, entries, scheme, question, steps, self.watch)
         return best_two(rounded(self.stage.arrays[name], rungs), scheme)
+
+    def ladder_in_wider_precision(self, name: str, entries: Array) -> Plateau | None:
+        """The best plateau of some entries (flat indices) in long double, if the forward answers in it.
+
+        Its noise is measured there: a forward that computes in float64 on the way is as noisy as ever.
+        """
+        wide, scheme = in_wider_precision(self.stage), SCHEMES["central"]
+        if wide is None:
+            return None
+        with suppress(LayerFailure):
+            noise = self.once("noise in wider precision", lambda: forward_noise(wide).astype(np.float64))
+            question = replace(self.asked, noise=noise)
+            rungs = climb(wide, name, entries, scheme, question, ladder_steps(self.stage.arrays[name]), self.watch)
+            return best_two(rungs, scheme)[0]
+        return None
 
     def entries(self) -> Evidence:
         """The same evidence without its directions, for entries that are asked for one by one with `again`."""

@@ -64,8 +64,8 @@ def _judge(evidence: Evidence, alone: Alone, name: str) -> tuple[Comparison, Arr
     comparison = _sharpened(evidence, name, found, look.comparison, look.adopted)
     confirmed = proved or bool((look.confirmed | found.kink).reshape(-1)[suspicious].all())
     comparison = _noticing(evidence, name, comparison, confirmed)
-    if evidence.offender(name) is None and evidence.probe is None:
-        wider, adopted = look_wider(evidence, name, comparison, found.checked & selected)
+    if evidence.probe is None:
+        wider, adopted = look_wider(evidence, name, comparison, found.checked & selected & ~found.kink)
         comparison = _noticing(evidence, name, _sharpened(evidence, name, found, wider, adopted), confirmed)
     beside = (found.inside | look.adopted) & (comparison.bar <= comparison.told_apart)
     found = replace(found, kink=found.kink & ~beside)

@@ -84,15 +84,21 @@ def look_wider(evidence: Evidence, name: str, comparison: Comparison, asked: Arr
     it is sharper and lies within that bar.
     """
     doubtful = asked & comparison.agrees & ~comparison.passes
-    nothing = np.zeros(doubtful.shape, dtype=bool)
-    wider = evidence.in_wider_precision(name, np.flatnonzero(doubtful)) if doubtful.any() else None
-    if wider is None:
-        return comparison, nothing
+    other = _in_wider_precision(evidence, name, comparison, np.flatnonzero(doubtful)) if doubtful.any() else None
+    if other is None:
+        return comparison, np.zeros(doubtful.shape, dtype=bool)
+    near = np.abs(other.numeric - comparison.numeric) <= comparison.error
+    adopted = doubtful & near & (other.bar < comparison.bar)
+    return _adopted(comparison, other, adopted, comparison.bar - comparison.error), adopted
+
+
+def _in_wider_precision(evidence: Evidence, name: str, comparison: Comparison, entries: Array) -> Second | None:
     rounding = comparison.bar - comparison.error
-    other = Second(wider.value, wider.error + evidence.underflow + rounding)
-    near = np.abs(wider.value - comparison.numeric) <= comparison.error
-    adopted = wider.checked & np.isfinite(wider.value) & near & (other.bar < comparison.bar)
-    return _adopted(comparison, other, adopted, rounding), adopted
+    if evidence.offender(name) is None:
+        found = evidence.in_wider_precision(name, entries)
+        return None if found is None else _second(found, rounding + evidence.underflow)
+    plateau = evidence.ladder_in_wider_precision(name, entries)
+    return None if plateau is None else _plateau(plateau, comparison, entries, rounding + evidence.underflow)
 
 
 def _by(

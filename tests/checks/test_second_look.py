@@ -59,6 +59,26 @@ def test_without_the_ladder_the_same_forward_could_not_be_decided(monkeypatch: p
     assert row(report, "linear_1.weight").counts.inconclusive > 0, told(report)
 
 
+def faint(slope: float = 1.0) -> Any:
+    """A gradient of a part in 10⁹ of the loss, behind a layer that loses complex numbers."""
+    small = {"linear_2.weight": 1e-6 * normal(3, 2)}
+    layers = (Linear(3), real_sine(1.0, slope), Linear(2))
+    return check(*layers, x=X, loss=Mse(), target=100 * normal(4, 2), parameters=small, checks=["gradient"])
+
+
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps, reason="long double is no wider than float64 here"
+)
+def test_a_faint_gradient_is_settled_by_a_ladder_in_long_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = faint()
+    assert row(report, "linear_1.weight").counts.passed == 9, told(report)
+    assert not row(faint(1 + 1e-3), "linear_1.weight").counts.passed
+    monkeypatch.setattr(Evidence, "ladder_in_wider_precision", lambda self, name, entries: None)
+    report = faint()
+    assert not errors(report), told(report)
+    assert not row(report, "linear_1.weight").counts.passed, told(report)
+
+
 @pytest.mark.parametrize("step", [2 * np.pi / 600, 4 * np.pi / 600])
 @pytest.mark.parametrize("method", ["central", "five_point"])
 def test_a_step_that_misses_an_oscillation_accuses_nobody(method: str, step: float) -> None:

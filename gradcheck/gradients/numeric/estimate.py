@@ -241,16 +241,29 @@ def _nearby(stage: Stage, name: str, question: Question, found: Estimate, sample
         yield float(np.max(again(stage.beside(wider))))
 
 
-def in_wider_precision(stage: Stage, name: str, question: Question, found: Estimate, entries: Array) -> Estimate | None:
-    """The complex step of some entries (flat indices), in a wider precision.
+def in_wider_precision(stage: Stage) -> Stage | None:
+    """The network at the same point in long double; None where it fails there, answers in another precision, or there
+    is no wider one."""
+    if np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps:
+        return None
+    with suppress(Exception):
+        wide = stage.beside(wider)
+        return None if any(array.dtype == np.float64 for array in wide.arrays.values()) else wide
+    return None
+
+
+def estimate_in_wider_precision(
+    stage: Stage, name: str, question: Question, found: Estimate, entries: Array
+) -> Estimate | None:
+    """The complex step of some entries (flat indices), in long double.
 
     found  the estimate of the tensor, which knows its greatest entry
 
-    None where a forward may not compute in that precision: it is somebody else's, answers in another one or fails, or
-    there is no wider one.
+    None where a forward may not compute in it all the way, as one of somebody else: its rounding is not seen.
     """
+    wide = in_wider_precision(stage)
     trusted = all(n.trusted for n in stage.network.nodes) and all(t.trusted for t in stage.network.terms)
-    if not trusted or np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps:
+    if wide is None or not trusted:
         return None
     scheme, only = SCHEMES["complex"], replace(question, others={})
     h = step_for(scheme, stage.arrays[name])
@@ -259,12 +272,8 @@ def in_wider_precision(stage: Stage, name: str, question: Question, found: Estim
         return climb(other, name, entries, scheme, only, np.array([h]))
 
     with suppress(Exception):
-        wide = stage.beside(wider)
-        if any(array.dtype == np.float64 for array in wide.arrays.values()):
-            return None
         rungs = at(wide)
-        value = rungs.values[-1]
-        changes = [np.abs(at(near).values[-1] - value) for near in _near(wide)]
+        changes = [np.abs(at(near).values[-1] - rungs.values[-1]) for near in _near(wide)]
         s = np.where(rungs.magnitude > 0, np.max(changes), 0.0)
         greatest = float(np.max(np.abs(found.value), initial=0.0))
         error = 16 * _UNIT * rungs.magnitude + 64 * _UNIT * greatest + 10 * s + _UNDERFLOW / h

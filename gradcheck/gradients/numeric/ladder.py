@@ -299,7 +299,9 @@ class _Climb:
         reached = self.stage.observables.of(self.stage.network.reached([self.name]))
         deviations = self.question.objective * self.question.noise * reached
         per_unit = _DEVIATIONS * self.scheme.noise_gain() / steps[:, None]
-        rounding = 2 * _UNIT * np.abs(self.array.reshape(-1)[entries]) / steps[:, None] * np.abs(values)
+        unit = float(np.finfo(self.array.dtype).eps) / 2
+        moved = np.abs(self.array.reshape(-1)[entries]).astype(np.float64)
+        rounding = 2 * unit * moved / steps[:, None] * np.abs(values)
         columns = deviations.reshape(-1, self.array.shape[0]) if self.fused else deviations[:, None]
         per_sample = np.sqrt(np.sum(columns**2, axis=0))
         noise: Array = per_unit * per_sample[entries // self.features] + rounding

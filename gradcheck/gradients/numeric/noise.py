@@ -34,6 +34,8 @@ _POINTS = 8
 #: Spacings of the points, relative to every number, and the orders of differences in which a smooth function has
 #: vanished there. A forward that computes in float32 is a staircase: flat at the small spacing, rough at the great one.
 _LINES = ((2.0**-44, (2, 3, 4, 5)), (2.0**-26, (3, 4, 5)))
+#: In long double there is a shorter one: on the others float64 is the staircase that is rough.
+_SHORT_LINE = (np.longdouble(2) ** -55, (2, 3, 4, 5))
 #: The line that shows steps as wide as those of 8 bits: its points, their spacing, and the order of differences in
 #: which a function that turns around within a hundredth of its argument has vanished. No power of two: steps that are
 #: one would keep pace with the points. Slopes are those of a short way.
@@ -104,8 +106,8 @@ def rounding_noise(along: Callable[[float], Array]) -> Array:
 
 
 def _rounding(along: Callable[[float], Array], base: Array) -> Array:
-    found: Array = _UNIT * np.abs(base)
-    for spacing, orders in _LINES:
+    found: Array = np.finfo(base.dtype).eps / 2 * np.abs(base)
+    for spacing, orders in _LINES if base.dtype == np.float64 else (*_LINES, _SHORT_LINE):
         values = _line(along, base, spacing, _POINTS)
         for order in orders:
             found = np.fmax(found, _of_differences(values, order))
@@ -177,7 +179,7 @@ def _of_differences(values: Array, order: int) -> Array:
     return np.where(np.isfinite(found), found, 0.0)
 
 
-def _line(along: Callable[[float], Array], base: Array, spacing: float, points: int) -> Array:
+def _line(along: Callable[[float], Array], base: Array, spacing: Any, points: int) -> Array:
     """The values on a line of growing numbers; where those are outside the domain, of shrinking ones: (points, ...)."""
     up = np.stack([base, *(_value(along, 1 + k * spacing, base) for k in range(1, points))])
     inside = np.isfinite(up).all(axis=0)
@@ -188,9 +190,10 @@ def _line(along: Callable[[float], Array], base: Array, spacing: float, points: 
 
 
 def _value(along: Callable[[float], Array], factor: float, like: Array | None = None) -> Array:
-    """In float64, whatever the forward returns; NaN where it raises, and does not at the point itself."""
+    """In float64, or wider, whatever the forward returns; NaN where it raises, and does not at the point itself."""
     try:
-        return np.asarray(along(factor), dtype=np.float64)
+        values = np.asarray(along(factor))
+        return values.astype(np.result_type(values, np.float64), copy=False)
     except LayerFailure:
         if like is None:
             raise

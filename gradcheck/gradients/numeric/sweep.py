@@ -247,7 +247,9 @@ def _part_by_part(
     """The observables where a part of the copies, or of their samples, lies outside the domain."""
     units = moves.units()
     own = np.broadcast_to(steps[:, None], units.shape)
-    values = np.full((len(moves), stage.observables.width), np.nan, dtype=np.result_type(float, steps.real))
+    values = np.full(
+        (len(moves), stage.observables.width), np.nan, dtype=np.result_type(float, steps.real, stage.arrays[moves.name])
+    )
     met = np.zeros((len(moves), stage.point.batch_size), dtype=bool)
     by_unit = values.reshape(len(moves), -1, units.shape[1])
 

@@ -11,7 +11,7 @@ from gradcheck.evidence import Evidence, gather
 from gradcheck.gradients._moves import wider
 from gradcheck.gradients.analytic import gradient
 from gradcheck.gradients.numeric import sweep
-from gradcheck.gradients.numeric.estimate import Estimate, estimate, in_wider_precision, step_for
+from gradcheck.gradients.numeric.estimate import Estimate, estimate, estimate_in_wider_precision, step_for
 from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Question, climb
 from gradcheck.gradients.numeric.noise import forward_noise
@@ -267,7 +267,7 @@ def in_long_double(net: Case, name: str = "input") -> tuple[Estimate, Estimate |
     """The usual estimate, and the one in a wider precision of every entry."""
     stage = stage_of(net)
     found = estimate(stage, name, SCHEMES["complex"], question(stage))
-    return found, in_wider_precision(stage, name, question(stage), found, np.arange(found.value.size))
+    return found, estimate_in_wider_precision(stage, name, question(stage), found, np.arange(found.value.size))
 
 
 @extended

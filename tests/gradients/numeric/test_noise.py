@@ -10,6 +10,7 @@ from core_nets import blamed, errors, graph, normal, plug, row, stage_of, told, 
 from support import case, check
 
 from gradcheck.errors import LayerFailure
+from gradcheck.gradients.numeric.estimate import in_wider_precision
 from gradcheck.gradients.numeric.noise import forward_noise, layer_staircase, measured_noise, rounding_noise
 from gradcheck.layers._base import Layer
 from gradcheck.layers.add import Add
@@ -333,3 +334,28 @@ def test_forward_that_raises_at_the_point_has_no_noise() -> None:
 
     with pytest.raises(LayerFailure, match="tired"):
         measured_noise(along)
+
+
+# Long double ----------------------------------------------------------------------------------------------------------
+
+
+class Narrow(Layer):
+    """tanh, computed in float64 whatever comes in, and answered in the precision of that."""
+
+    def forward(self, x: Any) -> Any:
+        return np.tanh(x.astype(np.float64)).astype(x.dtype), x
+
+    def backward(self, dy: Any, x: Any) -> Any:
+        return dy / np.cosh(x) ** 2, {}
+
+
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps, reason="long double is no wider than float64 here"
+)
+@pytest.mark.parametrize(("layer", "narrow"), [(Tanh(), False), (Narrow(), True)])
+def test_noise_in_long_double_is_that_of_what_computes_in_it(layer: Layer, narrow: bool) -> None:
+    stage = stage_of(case(Linear(4), layer, Linear(2), x=X, loss=Mse(), target=normal(5, 2)))
+    wide = in_wider_precision(stage)
+    assert wide is not None
+    ratio = forward_noise(wide) / forward_noise(stage)
+    assert np.median(ratio) > 0.1 if narrow else (ratio < 2.0**-8).all()

@@ -12,8 +12,6 @@ from _trust.sensitivity import Share
 
 FULL_NETS, NETS_PER_LAYER, FULL_TRIALS, FULL_ENTRIES = 2000, 20, 200, 500
 MEDIAN_LAYERS, MEDIAN_ENTRIES = 4, 300
-#: The methods whose share of inconclusive entries is limited; that of differences alone is shown, no more.
-DOUBT_LIMITED = ("auto", "central")
 INCONCLUSIVE, CAUGHT, INSIDE, RATIO = 0.001, 0.95, 0.999, 100
 
 
@@ -30,9 +28,7 @@ class Criterion:
 def of_alarms(tallies: Mapping[str, Tally], covered: Coverage, nets: int) -> list[Criterion]:
     """No correct network is called wrong, few entries are in doubt, and the networks were varied enough to say so."""
     total = tallies["all"]
-    asked = {name: tally for name, tally in tallies.items() if name.startswith(DOUBT_LIMITED)}
-    doubt = {name: tally.share(tally.inconclusive) for name, tally in asked.items()}
-    worst = max(doubt, key=lambda name: doubt[name])
+    doubt = total.share(total.inconclusive)
     rarest = min(covered.layers, key=lambda name: covered.layers[name])
     large = nets >= FULL_NETS
     missing = "; ".join(covered.missing) or "all could be drawn"
@@ -49,8 +45,7 @@ def of_alarms(tallies: Mapping[str, Tally], covered: Coverage, nets: int) -> lis
                   not total.fail),
         Criterion("checks of correct nets with any alarm", f"{len(total.unclean)} of {total.nets:,}", "0",
                   not total.unclean),
-        Criterion("entries called `inconclusive`, worst configuration", f"{doubt[worst]:.3%} ({worst})",
-                  f"≤ {INCONCLUSIVE:.1%}", doubt[worst] <= INCONCLUSIVE),
+        Criterion("entries called `inconclusive`", f"{doubt:.3%}", f"≤ {INCONCLUSIVE:.1%}", doubt <= INCONCLUSIVE),
     ]  # fmt: skip
 
 

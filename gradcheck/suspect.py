@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -27,6 +28,8 @@ Array = NDArray[Any]
 _AFFORDABLE = 2**20
 #: So many entries, where not all of them are.
 _ENTRIES = 256
+#: Sizes that a layer is asked at again: any two products of them differ.
+_PRIMES = (5, 7, 11, 3, 13)
 #: So many entries are looked at where hundreds of numeric gradients are wanted.
 _GLANCE = 64
 #: Along a direction, how closely a numeric gradient that is worth a look meets the analytic one.
@@ -195,6 +198,44 @@ class Suspect(Jacobians):
                 rng.standard_normal(dy.shape) * float(np.sqrt(np.mean(np.square(dy))) or 1.0) for dy in self.upstream
             )
         return replace(self, arrays=arrays, upstream=upstream, entries=self._few, given=None)
+
+    @cached_property
+    def resized(self) -> Suspect | None:
+        """The layer at other sizes: N and all axes behind it distinct primes, all numbers drawn. None where it refuses.
+
+        Axes that are equal stay equal only where the layer insists: first each axis of the input is another prime, then
+        the last one alone.
+        """
+        if isinstance(self.part, Term) or any(self.arrays[name].dtype.kind != "f" for name in self.inputs):
+            return None
+        shapes = {self.arrays[name].shape for name in self.inputs}
+        if len(shapes) > 1 or self.array.ndim == 0:
+            return None
+        (shape,) = shapes
+        for axes in dict.fromkeys((tuple(range(1, len(shape))), (len(shape) - 1,))):
+            primes = iter(p for p in _PRIMES if p not in shape)
+            sizes = [next(primes), *(next(primes) if k in axes else size for k, size in enumerate(shape[1:], 1))]
+            with suppress(Exception):
+                return self._at(self.part, tuple(sizes))
+        return None
+
+    def _at(self, node: Node, shape: tuple[int, ...]) -> Suspect:
+        """The layer at inputs of a shape. Raises whatever the layer raises there."""
+        rng = np.random.default_rng(shape)
+        shapes = [shape] * len(node.inputs)
+        drawn = node.layer.init(rng, *shapes)
+        arrays = {name: rng.standard_normal(shape) for name in self.inputs}
+        for local, key in node.parameters.items():
+            noise = 0.25 * rng.standard_normal(np.shape(drawn[local]))
+            arrays[key] = node.turned(local, np.asarray(drawn[local], dtype=np.float64) + noise)
+        constants = node.layer.constants(rng, *shapes)
+        arrays |= {key: np.asarray(constants[local]) for local, key in node.constants.items()}
+        there = replace(node, shapes=())
+        outputs = there.apply(arrays)[0]
+        upstream = tuple(rng.standard_normal(np.shape(y)) for y in outputs)
+        if not all(np.isfinite(y).all() for y in outputs):
+            raise ValueError("the layer has no finite output here")
+        return replace(self, part=there, arrays=arrays, upstream=upstream, entries=None, given=None, smooth=False)
 
     def scaled(self, factor: float) -> Suspect:
         """The part under a multiple of its upstream gradient."""

@@ -92,7 +92,8 @@ def _kind(c: Array) -> str:
 
 
 def _formula(c: Array) -> str:
-    return "a = Σ cᵢ nᵢ, c = (" + ", ".join(f"{x + 0.0:.3g}" for x in c[:5]) + (", ...)" if c.size > 5 else ")")
+    shown = np.where(np.abs(c) <= _CLOSE, 0.0, c)
+    return "a = Σ cᵢ nᵢ, c = (" + ", ".join(f"{x:.3g}" for x in shown[:5]) + (", ...)" if c.size > 5 else ")")
 
 
 def _says(suspect: Suspect, c: Array, what: tuple[str, str]) -> str:

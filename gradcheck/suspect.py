@@ -29,7 +29,7 @@ _AFFORDABLE = 2**20
 #: So many entries, where not all of them are.
 _ENTRIES = 256
 #: Sizes that a layer is asked at again: any two products of them differ.
-_PRIMES = (5, 7, 11, 3, 13)
+_PRIMES = (5, 7, 11, 3, 13, 17, 19, 23, 29)
 #: So many entries are looked at where hundreds of numeric gradients are wanted.
 _GLANCE = 64
 #: Along a direction, how closely a numeric gradient that is worth a look meets the analytic one.
@@ -99,11 +99,11 @@ class Suspect(Jacobians):
 
     def _plausible(self, upstream: Upstream | None, arrays: Mapping[str, Array]) -> bool:
         """Whether n there may be a, or a multiple of it: along two directions, Σ a v is one multiple of Σ g J v."""
-        tangents = self._tangents if not arrays else self._tangents_at(arrays)
+        tangents = self.tangents if not arrays else self._tangents_at(arrays)
         flat = self.flat_upstream if upstream is None else np.concatenate([np.ravel(dy) for dy in upstream])
         a = np.where(self._asked & np.isfinite(self.a), self.a, 0.0).reshape(-1)
         numeric = [float(flat @ tangent) for tangent in tangents]
-        analytic = [float(a @ v) for v in self._directions]
+        analytic = [float(a @ v) for v in self.directions]
         if not np.isfinite(numeric).all():
             return False
         cross = analytic[0] * numeric[1] - analytic[1] * numeric[0]
@@ -111,7 +111,7 @@ class Suspect(Jacobians):
         return bool(size > 0 and abs(cross) <= _PLAUSIBLE * size)
 
     @cached_property
-    def _directions(self) -> tuple[Array, Array]:
+    def directions(self) -> tuple[Array, Array]:
         """Two directions of the operand: random where it is clear, 0 elsewhere."""
         rng = np.random.default_rng(self.array.size)
         clear = (np.isfinite(self.a) & self._asked).reshape(-1)
@@ -127,7 +127,8 @@ class Suspect(Jacobians):
         return np.asarray(~(self.known & self.interval.kink))
 
     @cached_property
-    def _tangents(self) -> list[Array]:
+    def tangents(self) -> list[Array]:
+        """J v along them."""
         return self._tangents_at({})
 
     def _tangents_at(self, arrays: Mapping[str, Array]) -> list[Array]:
@@ -136,7 +137,7 @@ class Suspect(Jacobians):
         array = at[self.operand]
         h = step_for(SCHEMES["complex" if self.local.complex_safe else "central"], array)
         found = []
-        for v in self._directions:
+        for v in self.directions:
             move = v.reshape(array.shape) * h
             if self.local.complex_safe:
                 outputs = [y.imag / h for y in self.local.forward({**at, self.operand: array + 1j * move})]

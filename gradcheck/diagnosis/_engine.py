@@ -185,7 +185,7 @@ def _ask(suspect: Suspect) -> Opinion:
                     met += 1
                 else:
                     missed.append((code, question, prediction))
-                if prediction.certain or met == _ALIKE:
+                if prediction.certain or met == (_ALIKE if place < _BY_STRUCTURE else 1):
                     break
         if len(fitting) > 1:
             fitting, probed = _apart(suspect, fitting)

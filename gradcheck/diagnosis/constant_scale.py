@@ -25,8 +25,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from gradcheck.diagnosis._fit import Reading, digits, factor, number, readings
+from gradcheck.diagnosis._inside import Tried, folded, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, fits
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
 
 CODE = "GC101"
@@ -110,4 +114,27 @@ def _look(formula: str, k: float) -> str:
     return "backward lacks a factor that forward has, or divides where forward does not"
 
 
-ASKED = ((30, predict),)
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n with a factor for the slope of one operation inside of forward: 2, 1/2, the numbers of a mean."""
+    yield from predicted(suspect, _factors)
+
+
+def _factors(site: Site, seen: Seen) -> Iterator[Tried]:
+    if site.operation in ("multiply", "divide") and seen.chain and seen.moving != {1, 0}:
+        yield (
+            replaced(site, 1, lambda u, y, r: np.ones_like(u)),
+            f"a = n without the factor of `{site.source}`",
+            f"the derivative of {site.words} ({site.operation}) lacks the factor that is there",
+            "backward lacks a factor that forward has there",
+        )
+    for factor_ in dict.fromkeys((2.0, 0.5, float(seen.fold), 1.0 / seen.fold)):
+        if factor_ != 1:
+            yield (
+                folded(site, factor_),
+                f"a = n with {number(factor_)} × the slope of `{site.source}`",
+                f"the derivative of {site.words} ({site.operation}) is {number(factor_)} × the right one",
+                "backward lacks a factor that forward has there, or has one too much",
+            )
+
+
+ASKED = ((30, predict), (154, inside))

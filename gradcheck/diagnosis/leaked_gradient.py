@@ -26,8 +26,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradcheck.diagnosis._fit import number
+from gradcheck.diagnosis._inside import Tried, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, explained
 from gradcheck.diagnosis._support import support
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
 
 CODE = "GC109"
@@ -109,4 +111,19 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
     )
 
 
-ASKED = ((14, nowhere), (33, of_data), (51, predict), (171, _jacobians))
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n without the mask of one operation inside of forward."""
+    yield from predicted(suspect, _masks)
+
+
+def _masks(site: Site, seen: Seen) -> Iterator[Tried]:
+    if site.operation in ("where", "maximum", "minimum", "clip") and seen.chain:
+        yield (
+            replaced(site, 1, lambda u, y, r: np.ones_like(u)),
+            f"a = n without the mask of `{site.source}`",
+            f"the mask is missing that is the derivative of {site.words}: what it shuts out gets a gradient, too",
+            "a mask that forward applies and backward forgets",
+        )
+
+
+ASKED = ((14, nowhere), (33, of_data), (51, predict), (149, inside), (171, _jacobians))

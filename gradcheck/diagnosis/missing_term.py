@@ -30,11 +30,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.diagnosis._fit import solve
+from gradcheck.diagnosis._inside import Tried, predicted, scaled
 from gradcheck.diagnosis._prediction import Prediction, fits
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
 CODE = "GC104"
+_LOOK = (
+    "what forward computes from several numbers (a mean, a variance, a norm) and backward takes for a constant, or a "
+    "path of the product rule"
+)
 _MEANING = {
     "1": "the path through a mean (or a sum) over them",
     "x̂": "the path through their variance",
@@ -79,9 +85,7 @@ def _prediction(suspect: Suspect, values: Array, names: list[str], groups: str, 
         f"what is wrong in {suspect.what} is in every {groups} a multiple of "
         f"{' and of '.join(names)}"
         f"{f' ({said})' if said else ''}: a term with it is missing, or too much",
-        "what forward computes from several numbers (a mean, a variance, a norm) and backward takes for a constant, "
-        "or a "
-        "path of the product rule",
+        _LOOK,
         free=free,
     )
 
@@ -153,4 +157,20 @@ def _fitted(e: Array, arrays: list[Array], axes: tuple[int, ...]) -> tuple[Array
     return shaped, list(active > 1e-6 * np.max(active, initial=0.0))
 
 
-ASKED = ((64, predict),)
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n with one operand of one operation inside of forward held constant."""
+    yield from predicted(suspect, _constants)
+
+
+def _constants(site: Site, seen: Seen) -> Iterator[Tried]:
+    for operand in sorted(seen.moving):
+        which = f" by its operand {operand + 1}" if len(seen.moving) > 1 else ""
+        yield (
+            scaled(site, operand, 0.0),
+            f"a = n, the slope of `{site.source}`{which} left out",
+            f"the path through {site.words}{which} ({site.operation}) is missing: it is taken for a constant",
+            _LOOK,
+        )
+
+
+ASKED = ((64, predict), (152, inside))

@@ -21,7 +21,7 @@ Differentiate forward's formula for one number, and name in backward whether it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -30,7 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.catalogue import Catalogue
+from gradcheck.diagnosis._inside import Tried, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, deviation
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.layers._base import Layer
 from gradcheck.suspect import Suspect
 
@@ -195,4 +197,53 @@ def _table(suspect: Suspect) -> str:
     return ", ".join(ratios) or "where the right one is 0 it is not"
 
 
-ASKED = ((36, known), (165, unknown))
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n with another slope for one elementwise function inside of forward: a gate, an activation."""
+    yield from predicted(suspect, _slopes_of)
+
+
+def _slopes_of(site: Site, seen: Seen) -> Iterator[Tried]:
+    for back in range(1, len(seen.chain) + 1):
+        first, last = seen.chain[back - 1], seen.chain[0]
+        if last in _LINEAR or last in _PIECEWISE or (last == "divide" and seen.moving == {0}):
+            continue
+        forgotten_alone = back < len(seen.chain) and first in _LINEAR and first != "negative"
+        listed = ", ".join(reversed(seen.chain[:back]))
+        what = site.words if back == 1 else f"{site.words} (its last operations: {listed})"
+        for name, (slope, says) in _INSIDE.items():
+            yield (
+                replaced(site, back, slope),
+                f"a = n with {name} for the slope of `{site.source}`",
+                f"the derivative of {what} {says}",
+                _LOOK,
+            )
+            if forgotten_alone:
+                break
+
+
+#: Operations whose slope by the operand that moves does not depend on it.
+_LINEAR = ("add", "subtract", "negative", "multiply")
+#: Operations whose slope is a sign or a mask: other mistakes.
+_PIECEWISE = ("absolute", "where", "maximum", "minimum", "clip")
+#: Slopes of y = f(u) by u, and by the right slope r.
+_INSIDE: dict[str, tuple[Callable[[Array, Array, Array], Array], str]] = {
+    "1": (lambda u, y, r: np.ones_like(u), "is forgotten"),
+    "y (1 - y)": (lambda u, y, r: y * (1 - y), "is that of a sigmoid in terms of its output"),
+    "1 - y²": (lambda u, y, r: 1 - y * y, "is that of a tanh in terms of its output"),
+    "u (1 - u)": (lambda u, y, r: u * (1 - u), "is a sigmoid's formula for the output, applied to the input"),
+    "1 - u²": (lambda u, y, r: 1 - u * u, "is a tanh's formula for the output, applied to the input"),
+    "σ′(y)": (lambda u, y, r: _sigmoid(y) * (1 - _sigmoid(y)), "is taken at the output instead of the input"),
+    "tanh′(y)": (lambda u, y, r: 1 - np.tanh(y) ** 2, "is taken at the output instead of the input"),
+    "y": (lambda u, y, r: y, "is the function itself"),
+    "u": (lambda u, y, r: u, "is the input itself"),
+    "1 - y": (lambda u, y, r: 1 - y, "is only 1 - y"),
+    "f′²": (lambda u, y, r: r * r, "is applied twice"),
+    "1 / f′": (lambda u, y, r: 1 / r, "is divided by"),
+}
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+ASKED = ((36, known), (151, inside), (165, unknown))

@@ -28,6 +28,7 @@ _END = "gradcheck/network.py"
 _NUMPY = "/numpy/"
 #: Operations of one number each that are looked back at: 1 / (1 + exp(-x)) has four.
 _LONGEST = 6
+_WIDTH = 60
 _COMPLEX_STEP = 1e-40
 _REAL_STEP = 2.0**-17
 PRODUCTS = ("matmul", "dot")
@@ -53,7 +54,13 @@ class Site:
     @property
     def words(self) -> str:
         """What stands where."""
-        return f"`{self.source}` in line {self.line} of forward"
+        return f"`{self.short}` in line {self.line} of forward"
+
+    @property
+    def short(self) -> str:
+        """What stands there, at most a line of it."""
+        text = " ".join(self.source.split())
+        return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Seen:
     """What the calls of a site have in common.
 
     moving   operands that have a derivative
-    carried  those of them that come from an earlier round of a loop
+    carried  those of them that come from an earlier round of a loop, or do not move in its first one
     given    those of them that are an array of forward as it was given
     chain    the operations of one number each that end here, this one first
     square   whether it is a product with a square matrix
@@ -124,7 +131,7 @@ class Tracer:
     bases  what a run in which nothing moves has seen, by site and round; None for the complex step
     """
 
-    def __init__(self, mistake: Mistake | None = None, bases: Mapping[Any, Any] | None = None) -> None:
+    def __init__(self, mistake: Mistake | None = None, bases: Mapping[Any, tuple[Any, Any]] | None = None) -> None:
         self.mistake, self.bases = mistake, bases
         self.rounds: Counter[Site] = Counter()
         self.seen: dict[Site, Seen] = {}
@@ -154,17 +161,17 @@ class Tracer:
             if delta is not None:
                 found = self._joined(base, mistake.result(call, base, delta))
         if self.bases is not None and not self.bases and mistake is None:
-            self.record[site, number] = values, found
+            self.record[site, number] = _deeply(_kept, values), _kept(found)
         if self.mistake is None:
             self._note(site, call, operands, found)
         alike = bool(call.chain) and np.shape(call.chain[0].base) == np.shape(found)
         return self._wrapped(found, (site, number), call.chain[:_LONGEST] if alike else ())
 
     def _recorded(self, site: Site, number: int) -> tuple[Any, Any]:
-        return (self.bases or {}).get((site, number), (None, None))
+        return (self.bases or {}).get((site, number)) or (None, None)
 
     def _call(self, site: Site, number: int, operands: Sequence[Any], values: Sequence[Any]) -> Call:
-        recorded = self._recorded(site, number)[0] or (None,) * len(values)
+        recorded: Sequence[Any] = self._recorded(site, number)[0] or (None,) * len(values)
         apart = [self._apart(x, base) for x, base in zip(values, recorded, strict=True)]
         bases, deltas = tuple(base for base, _ in apart), tuple(delta for _, delta in apart)
         carried = frozenset(k for k, x in enumerate(operands) if self._is_carried(number, x))
@@ -172,12 +179,12 @@ class Tracer:
         chain: tuple[Step, ...] = ()
         if len(moving) == 1 and site.operation in _ONE_BY_ONE:
             (k,) = moving
-            last = Step(bases[k], deltas[k], site.operation)  # type: ignore[arg-type]
+            last = Step(bases[k], deltas[k], site.operation)
             before = operands[k].chain if isinstance(operands[k], Traced) else ()
             chain = (last, *before)
         return Call(bases, deltas, carried, chain, number)
 
-    def _apart(self, x: Any, recorded: Any) -> tuple[Any, Array | None]:
+    def _apart(self, x: Any, recorded: Any) -> tuple[Any, Any]:
         """Base and delta of an operand or a result."""
         if not _is_real(x):
             return x, None
@@ -209,9 +216,11 @@ class Tracer:
         )
         alike = bool(call.chain) and np.shape(first) == np.shape(found)
         names = tuple(step.operation for step in call.chain) if alike else ()
-        before = self.seen.get(site, Seen(moving, call.carried & moving, given, names, square, max(fold, 1), 0))
+        before = self.seen.get(site, Seen(moving, frozenset(), given, names, square, max(fold, 1), 0))
+        late = frozenset() if before.rounds == 0 and call.round == 0 else moving - before.moving
+        late |= moving if before.rounds == 0 and call.round > 0 else frozenset()
         self.seen[site] = Seen(
-            before.moving | moving, before.carried | (call.carried & moving), before.given | given,
+            before.moving | moving, before.carried | (call.carried & moving) | late, before.given | given,
             max(names, before.chain, key=len), square or before.square, before.fold, call.round + 1,
         )  # fmt: skip
 
@@ -266,6 +275,10 @@ class Traced(np.ndarray):
 def plain(x: Any) -> Any:
     """The array itself."""
     return x.view(np.ndarray) if isinstance(x, Traced) else x
+
+
+def _kept(x: Any) -> Any:
+    return x.copy() if isinstance(x, np.ndarray) else x
 
 
 def _magnitude(x: Any, **options: Any) -> Any:

@@ -123,7 +123,7 @@ def _factors(site: Site, seen: Seen) -> Iterator[Tried]:
     if site.operation in ("multiply", "divide") and seen.chain and seen.moving != {1, 0}:
         yield (
             replaced(site, 1, lambda u, y, r: np.ones_like(u)),
-            f"a = n without the factor of `{site.source}`",
+            f"a = n without the factor of `{site.short}`",
             f"the derivative of {site.words} ({site.operation}) lacks the factor that is there",
             "backward lacks a factor that forward has there",
         )
@@ -131,7 +131,7 @@ def _factors(site: Site, seen: Seen) -> Iterator[Tried]:
         if factor_ != 1:
             yield (
                 folded(site, factor_),
-                f"a = n with {number(factor_)} × the slope of `{site.source}`",
+                f"a = n with {number(factor_)} × the slope of `{site.short}`",
                 f"the derivative of {site.words} ({site.operation}) is {number(factor_)} × the right one",
                 "backward lacks a factor that forward has there, or has one too much",
             )

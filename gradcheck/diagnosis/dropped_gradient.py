@@ -151,7 +151,7 @@ def _in_all_rounds(site: Site, seen: Seen) -> Iterator[Tried]:
 def _in_one_operation(site: Site, seen: Seen) -> Iterator[Tried]:
     for operand in sorted(seen.carried):
         says = f"the way back through {site.words} into the step before is cut: its state is taken for a constant"
-        yield scaled(site, operand, 0.0), f"a = n, the state in `{site.source}` constant", says, _STATE
+        yield scaled(site, operand, 0.0), f"a = n, the state in `{site.short}` constant", says, _STATE
 
 
 _STATE = "the state's gradient, dh and dc, from one step to the one before it"

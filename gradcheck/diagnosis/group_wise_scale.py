@@ -123,7 +123,7 @@ def _rounds(site: Site, seen: Seen) -> Iterator[Tried]:
         for which, number in (("first", 0), ("last", seen.rounds - 1)):
             yield (
                 in_round(site, operand, number),
-                f"a = n of the {which} round of `{site.source}`",
+                f"a = n of the {which} round of `{site.short}`",
                 f"only the {which} of the {seen.rounds} uses of {site.words} counts, where all are to be added up",
                 _LOOK["one"],
             )

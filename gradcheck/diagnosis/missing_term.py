@@ -167,7 +167,7 @@ def _constants(site: Site, seen: Seen) -> Iterator[Tried]:
         which = f" by its operand {operand + 1}" if len(seen.moving) > 1 else ""
         yield (
             scaled(site, operand, 0.0),
-            f"a = n, the slope of `{site.source}`{which} left out",
+            f"a = n, the slope of `{site.short}`{which} left out",
             f"the path through {site.words}{which} ({site.operation}) is missing: it is taken for a constant",
             _LOOK,
         )

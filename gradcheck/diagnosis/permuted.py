@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.diagnosis._inside import Tried, predicted, transposed
+from gradcheck.diagnosis._interpolation import matrices
 from gradcheck.diagnosis._prediction import Prediction
 from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
@@ -227,6 +228,26 @@ def _shifted(array: Array, shift: int, axis: int, behind: float) -> Array:
     return found
 
 
+def elsewhere(suspect: Suspect) -> Iterator[Prediction]:
+    """An interpolation's gradient handed to other places of the input than forward has read: corners aligned or not."""
+    g, x = suspect.upstream[0], suspect.array
+    alike = len(suspect.upstream) == 1 and suspect.per_sample and g.ndim == x.ndim and 3 <= x.ndim <= 4
+    if not alike or g.shape[:2] != x.shape[:2] or g.shape == x.shape:
+        return
+    ways = zip(*(matrices(o, i) for o, i in zip(g.shape[2:], x.shape[2:], strict=True)), strict=True)
+    for way in ways:
+        values = g
+        for axis, (_, matrix) in enumerate(way, 2):
+            values = np.moveaxis(np.moveaxis(values, axis, -1) @ matrix, -1, axis)
+        name = way[0][0]
+        yield Prediction(
+            values,
+            f"a = Aᵀ g, A of another interpolation ({name})",
+            f"{suspect.what} is that of another interpolation than forward's: {name}",
+            "the places of the input that an output is made of: they must be the same in both directions",
+        )
+
+
 def any_order(suspect: Suspect) -> Iterator[Prediction]:
     """n's numbers, all of them, in an order that has no name."""
     a, n = suspect.a[suspect.clear], suspect.n[suspect.clear]
@@ -251,10 +272,10 @@ def _transposes(site: Site, seen: Seen) -> Iterator[Tried]:
     for operand in sorted(seen.moving) if seen.square else ():
         yield (
             transposed(site, operand),
-            f"a = n, the other factor of `{site.source}` transposed",
+            f"a = n, the other factor of `{site.short}` transposed",
             f"the product of {site.words} is differentiated with the transpose of the square matrix in it",
             _LOOK,
         )
 
 
-ASKED = ((41, predict), (103, any_order), (155, inside))
+ASKED = ((41, predict), (42, elsewhere), (103, any_order), (155, inside))

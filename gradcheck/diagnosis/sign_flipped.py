@@ -78,7 +78,7 @@ def _signs(site: Site, seen: Seen) -> Iterator[Tried]:
     if site.operation == "absolute":
         yield (
             replaced(site, 1, lambda u, y, r: np.ones_like(u)),
-            f"a = n without the sign of `{site.source}`",
+            f"a = n without the sign of `{site.short}`",
             f"the sign is missing that is the derivative of {site.words}",
             _LOOK,
         )
@@ -86,7 +86,7 @@ def _signs(site: Site, seen: Seen) -> Iterator[Tried]:
         which = f" by its operand {operand + 1}" if len(seen.moving) > 1 else ""
         yield (
             scaled(site, operand, -1.0),
-            f"a = n, the slope of `{site.source}`{which} with the opposite sign",
+            f"a = n, the slope of `{site.short}`{which} with the opposite sign",
             f"the derivative of {site.words}{which} ({site.operation}) has the opposite sign",
             _LOOK,
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gradcheck._jacobians import CALLS, MOST, Jacobians
 from gradcheck._sides import Upstream
 from gradcheck.alone import Alone
-from gradcheck.gradients.numeric.local import Interval, vjp
+from gradcheck.gradients.numeric.local import Interval, plain_vjp, vjp
 from gradcheck.gradients.numeric.schemes import SCHEMES, step_for
 from gradcheck.network import Node, Term
 
@@ -93,7 +93,7 @@ class Suspect(Jacobians):
         alike = self.arrays[operand].shape == self.array.shape
         entries = self.glanced if alike else None
         with np.errstate(all="ignore"):
-            found = vjp(local, operand, entries)
+            found = (plain_vjp if local.complex_safe else vjp)(local, operand, entries)
         middle = (found.low + found.high) / 2
         return np.where(np.isfinite(found.low) & np.isfinite(found.high), middle, np.nan)
 

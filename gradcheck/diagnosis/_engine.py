@@ -32,6 +32,8 @@ UNEXPLAINED = "GC100"
 #: A closest miss that explains less than this is not worth a word.
 _WORTH = 0.2
 _SHOWN = 3
+#: How closely the upstream gradient that was delivered must meet the numeric one to be taken for it.
+_SAME = 1e-12
 #: The draw of the data that tells two diagnoses apart.
 _PROBE = 2
 
@@ -158,7 +160,10 @@ def _suspect(accused: Accused) -> Suspect:
     "one."""
     delivered = Suspect.of(accused.alone, accused.part, accused.operand)
     with suppress(Exception):
-        numeric = Suspect.of(accused.alone, accused.part, accused.operand, accused.alone.numeric_upstream(accused.part))
+        upstream = accused.alone.numeric_upstream(accused.part)
+        if all(np.allclose(g, dy, rtol=_SAME, atol=0) for g, dy in zip(upstream, delivered.upstream, strict=True)):
+            return delivered
+        numeric = Suspect.of(accused.alone, accused.part, accused.operand, upstream)
         if numeric.wrong.any():
             return numeric
     return delivered

@@ -236,7 +236,7 @@ class Suspect(Jacobians):
         upstream = tuple(rng.standard_normal(np.shape(y)) for y in outputs)
         if not all(np.isfinite(y).all() for y in outputs):
             raise ValueError("the layer has no finite output here")
-        return replace(self, part=there, arrays=arrays, upstream=upstream, entries=None, given=None, smooth=False)
+        return replace(self, part=there, arrays=arrays, upstream=upstream, entries=None, given=None, smooth=True)
 
     def scaled(self, factor: float) -> Suspect:
         """The part under a multiple of its upstream gradient."""

@@ -158,8 +158,8 @@ class Tracer:
         found = act(*values)
         if mistake is not None and mistake.result is not None and _is_real(found):
             base, delta = self._apart(found, self._recorded(site, number)[1])
-            if delta is not None:
-                found = self._joined(base, mistake.result(call, base, delta))
+            if any(move is not None for move in call.deltas):
+                found = self._joined(base, mistake.result(call, base, np.zeros(base.shape) if delta is None else delta))
         if self.bases is not None and not self.bases and mistake is None:
             self.record[site, number] = _deeply(_kept, values), _kept(found)
         if self.mistake is None:
@@ -241,7 +241,7 @@ class Traced(np.ndarray):
     def __array_finalize__(self, other: Any) -> None:
         """Views and copies: of the same origin; what leads to it is known for arrays of the same shape alone."""
         if other is not None:
-            alike = np.shape(other) == self.shape
+            alike = other.shape == self.shape
             self.tracer = getattr(other, "tracer", None)  # type: ignore[assignment]
             self.born = getattr(other, "born", None)
             self.chain = getattr(other, "chain", ()) if alike else ()

@@ -3,7 +3,7 @@
 ## What it is
 a = 0 where n is not, in a whole tensor or in a part of it, and a = n elsewhere; or backward does not return the
 gradient. Or a way through the layer is cut: the analytic Jacobian is 0 where the numeric one is not, and equal
-elsewhere.
+elsewhere. Of a recurrence that is a loop in forward, what the step before has handed on may be taken for a constant.
 
 ## Why it is bad
 What is dropped is never learnt. Below a layer that hands back zeros, nothing is.

@@ -5,6 +5,8 @@ In every row or feature, e = a - n is made of a few arrays that are at hand: 1, 
 output, the target. Which of them are active names the term: 1 is the path through a mean, the normalised input that
 through a variance or a norm.
 
+Or one operation inside of forward has lost its slope, as if it gave a constant, and its line is named.
+
 ## Why it is bad
 What was held constant is not: the gradient has a component that forward does not feel (a batch norm's output does not
 change when its input is shifted), and steps along it are wasted or wrong.

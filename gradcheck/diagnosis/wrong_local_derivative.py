@@ -5,6 +5,9 @@ Both Jacobians are diagonal, and aₖ/nₖ depends on what forward sees at entry
 derivative forgotten (a = g), taken at the output instead of the input, its formula for the output applied to the input,
 the derivative of a similar function.
 
+Or it is so for one function inside of forward - a gate, an activation between two products - and the line of forward is
+named: every operation there is given another slope in turn, and the one that gives the analytic values is it.
+
 ## Why it is bad
 It is right where the two derivatives meet - for a tanh near 0 - and wrong where units saturate.
 

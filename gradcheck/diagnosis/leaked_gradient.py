@@ -3,8 +3,8 @@
 ## What it is
 a ≠ 0 where n = 0, and a = n elsewhere: at padding, ignored targets, masked places, units that are clamped. Or the
 analytic Jacobian is not 0 where the numeric one is. Where n = 0 everywhere and a is not, backward may be a
-straight-through estimator: then say so to those who read it. Or
-the mask of one operation inside of forward (a maximum, a `where`, a clip) is missing, and its line is named.
+straight-through estimator: then say so to those who read it. Or the mask of one operation inside of forward (a
+maximum, a `where`, a clip) is missing, and its line is named.
 
 ## Why it is bad
 What forward does not depend on is pulled all the same, by samples that were to be ignored.

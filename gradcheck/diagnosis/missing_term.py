@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.diagnosis._diagonal import is_separable
 from gradcheck.diagnosis._fit import solve
 from gradcheck.diagnosis._inside import Tried, predicted, scaled
 from gradcheck.diagnosis._prediction import Prediction, fits
@@ -127,7 +128,7 @@ def _terms(suspect: Suspect) -> dict[str, Array]:
             found[f"onehot({name})"] = (np.arange(shape[-1]) == array[..., None]).astype(np.float64)
     if len(suspect.upstream) == 1 and suspect.upstream[0].shape == shape:
         found["g"] = suspect.upstream[0]
-    if shape and shape[-1] > 1 and suspect.is_loss:
+    if shape and shape[-1] > 1 and suspect.is_loss and not is_separable(suspect):
         x = suspect.exact[suspect.operand]
         shifted = np.exp(x - x.max(axis=-1, keepdims=True))
         found["softmax(x)"] = shifted / shifted.sum(axis=-1, keepdims=True)

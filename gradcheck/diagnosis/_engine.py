@@ -238,9 +238,7 @@ def _apart(suspect: Suspect, fitting: list[_Held]) -> tuple[list[_Held], str]:
         still = _hold(resized, left)
         if len(still) < len(left):
             left, how = still, f"(distinct primes as sizes: {resized.arrays[resized.inputs[0]].shape})"
-    before, after = (
-        list(dict.fromkeys(f"{c} {CODES[c]} ({p.formula})" for c, _, p in held)) for held in (fitting, left)
-    )
+    before, after = _called(fitting), _called(left)
     if before == after:
         return left, ""
     several = "both" if len(before) == 2 else "all of these"

@@ -236,6 +236,8 @@ class Suspect(Jacobians):
         upstream = tuple(rng.standard_normal(np.shape(y)) for y in outputs)
         if not all(np.isfinite(y).all() for y in outputs):
             raise ValueError("the layer has no finite output here")
+        if arrays[self.operand].size * sum(y.size for y in outputs) > _AFFORDABLE:
+            raise ValueError("the layer is too large here")
         return replace(self, part=there, arrays=arrays, upstream=upstream, entries=None, given=None, smooth=True)
 
     def scaled(self, factor: float) -> Suspect:

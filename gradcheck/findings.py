@@ -248,6 +248,7 @@ class Finding:
     entries: tuple[Entry, ...] = ()  # beyond: a few entries of the guilty layer alone that show it best
     picture: tuple[str, ...] = ()  # beyond: where the wrong entries lie, in characters; empty where all are wrong
     source: Source | None = None  # beyond: the `backward` of the plugin that it is about
+    probed: str = ""  # beyond: what was drawn for the layer to tell diagnoses apart that the spec's own data fit
 
     @property
     def name(self) -> str:

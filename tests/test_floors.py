@@ -24,7 +24,7 @@ FLOORS = (
     {"assembly"},
     {"spec", "gradients"},
     {"compare", "evidence", "alone", "_course", "_ground", "_scene", "probing"},
-    {"suspect"},
+    {"suspect", "_jacobians", "_sides"},
     {"checks", "diagnosis"},
     {"pipeline", "stepping"},
     {"report", "workers"},

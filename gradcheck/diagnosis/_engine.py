@@ -32,6 +32,8 @@ UNEXPLAINED = "GC100"
 #: A closest miss that explains less than this is not worth a word.
 _WORTH = 0.2
 _SHOWN = 3
+#: How closely the upstream gradient that was delivered must meet the numeric one to be taken for it.
+_SAME = 1e-12
 #: The draw of the data that tells two diagnoses apart.
 _PROBE = 2
 
@@ -49,16 +51,26 @@ class Named:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What was found out about one suspect: names that fit, the simplest first; or the closest miss and how many "
-    "missed."""
+    """What was found out about one suspect.
+
+    named     names that fit, the simplest first
+    closest   the closest miss, where nothing fits
+    excluded  how many predictions missed
+    probed    what was drawn to tell apart what the spec's own data fit, and what it told; empty where nothing was
+    """
 
     named: tuple[Named, ...]
     closest: Named | None
     excluded: int
+    probed: str = ""
 
 
 #: What a hypothesis is asked for: predictions about one suspect.
 Ask = Callable[[Suspect], Iterator[Prediction]]
+#: A prediction with the code and the question that it comes from.
+_Held = tuple[str, Ask, Prediction]
+#: So many predictions of one hypothesis that fit are told apart by other data.
+_ALIKE = 3
 #: From this place on a mistake is named by where it is, not by every value: only where nothing else fits.
 _BY_STRUCTURE = 100
 
@@ -108,9 +120,10 @@ def _diagnosed(finding: Finding, accused: Accused | None, contract: Finding | No
     rivals = [o for o in others if o.code != first.code and o.code not in _GENERAL]
     also = "".join(f" It fits {o.code} {CODES[o.code]} as well: {o.says}." for o in rivals)
     seen = _seen(finding, suspect)
-    message = f"{suspect.part.name}: {first.says}. What to look for: {first.look}.{also} In numbers: {seen}"
+    told = f" {opinion.probed}" if opinion.probed else ""
+    message = f"{suspect.part.name}: {first.says}. What to look for: {first.look}.{also}{told} In numbers: {seen}"
     found = Diagnosis(CODES[first.code], round(first.share, 6), first.formula)
-    return replace(finding, code=first.code, message=message, diagnosis=found)
+    return replace(finding, code=first.code, message=message, diagnosis=found, probed=opinion.probed)
 
 
 def _plain(finding: Finding) -> Finding:
@@ -147,7 +160,10 @@ def _suspect(accused: Accused) -> Suspect:
     "one."""
     delivered = Suspect.of(accused.alone, accused.part, accused.operand)
     with suppress(Exception):
-        numeric = Suspect.of(accused.alone, accused.part, accused.operand, accused.alone.numeric_upstream(accused.part))
+        upstream = accused.alone.numeric_upstream(accused.part)
+        if all(np.allclose(g, dy, rtol=_SAME, atol=0) for g, dy in zip(upstream, delivered.upstream, strict=True)):
+            return delivered
+        numeric = Suspect.of(accused.alone, accused.part, accused.operand, upstream)
         if numeric.wrong.any():
             return numeric
     return delivered
@@ -159,32 +175,44 @@ def ask(suspect: Suspect) -> Opinion:
 
 
 def _ask(suspect: Suspect) -> Opinion:
-    missed: list[tuple[str, Ask, Prediction]] = []
-    fitting: list[tuple[str, Ask, Prediction]] = []
+    missed: list[_Held] = []
+    fitting: list[_Held] = []
+    probed = ""
     with np.errstate(all="ignore"):
         for place, code, question in hypotheses():
             if fitting and (place >= _BY_STRUCTURE or fitting[0][2].certain):
                 break
+            met = 0
             for prediction in _predictions(question, suspect):
                 on = prediction.on or suspect
                 if prediction.certain or fits(on, prediction.values, prediction.free):
                     fitting.append((code, question, prediction))
+                    met += 1
+                else:
+                    missed.append((code, question, prediction))
+                if prediction.certain or met == (_ALIKE if place < _BY_STRUCTURE else 1):
                     break
-                missed.append((code, question, prediction))
         if len(fitting) > 1:
-            fitting = _apart(suspect, fitting)
+            fitting, probed = _apart(suspect, fitting)
         if fitting and not _is_structural(fitting[0]):
-            return Opinion(tuple(_named(code, p, suspect) for code, _, p in fitting[:2]), None, len(missed))
+            return Opinion(_names(fitting, suspect), None, len(missed), probed)
         scaled = next(filter(None, (_scaled(code, question, p, suspect) for code, question, p in missed)), None)
         if scaled is not None:
             return Opinion((scaled,), None, len(missed))
         if fitting:
-            return Opinion(tuple(_named(code, p, suspect) for code, _, p in fitting[:2]), None, len(missed))
+            return Opinion(_names(fitting, suspect), None, len(missed), probed)
         ranked = [_named(code, p, suspect) for code, _, p in missed]
     return Opinion((), max(ranked, key=lambda n: n.share, default=None), len(missed))
 
 
-def _is_structural(fitting: tuple[str, Ask, Prediction]) -> bool:
+def _names(fitting: Sequence[_Held], suspect: Suspect) -> tuple[Named, ...]:
+    """The simplest, and the simplest of another code."""
+    first = fitting[0]
+    other = next((held for held in fitting if held[0] != first[0]), None)
+    return tuple(_named(code, p, suspect) for code, _, p in filter(None, (first, other)))
+
+
+def _is_structural(fitting: _Held) -> bool:
     return any(question is fitting[1] and place >= _BY_STRUCTURE for place, _, question in hypotheses())
 
 
@@ -199,16 +227,39 @@ def _named(code: str, prediction: Prediction, suspect: Suspect) -> Named:
     return Named(code, prediction.formula, prediction.says, prediction.look, share)
 
 
-def _apart(suspect: Suspect, fitting: list[tuple[str, Ask, Prediction]]) -> list[tuple[str, Ask, Prediction]]:
-    """Those that also fit other data of the same layer; all, if none of them or the layer cannot be asked."""
-    other = suspect.drawn(_PROBE)
+def _apart(suspect: Suspect, fitting: list[_Held]) -> tuple[list[_Held], str]:
+    """Those that also fit other data of the same layer, and a sentence if some do not.
+
+    All are left where none of them fits there, or the layer cannot be asked.
+    """
+    what = f"{suspect.count} samples in another order under another upstream gradient"
+    left, how = _hold(suspect.drawn(_PROBE), fitting), f"({what})"
+    if len({code for code, _, _ in left}) > 1 and (resized := suspect.resized) is not None:
+        still = _hold(resized, left)
+        if len(still) < len(left):
+            left, how = still, f"(distinct primes as sizes: {resized.arrays[resized.inputs[0]].shape})"
+    before, after = _called(fitting), _called(left)
+    if before == after:
+        return left, ""
+    several = "both" if len(before) == 2 else "all of these"
+    fitted, fits_only = (" and ".join(some[:_SHOWN]) for some in (before, after))
+    return left, f"The spec's own data fit {several}: {fitted}; inputs drawn for this layer {how} fit only {fits_only}."
+
+
+def _called(held: Sequence[_Held]) -> list[str]:
+    return list(dict.fromkeys(f"{code} {CODES[code]} ({prediction.formula})" for code, _, prediction in held))
+
+
+def _hold(other: Suspect, fitting: list[_Held]) -> list[_Held]:
+    """Those whose prediction is right there, too; all, if none is or nothing is wrong there."""
     left = []
     with suppress(Exception):
         if other.wrong.any():
-            for code, question, prediction in fitting:
+            for held in fitting:
+                _, question, prediction = held
                 again = [p for p in _predictions(question, other) if _kind(p) == _kind(prediction)]
                 if not again or any(p.certain or fits(p.on or other, p.values, p.free) for p in again):
-                    left.append((code, question, prediction))
+                    left.append(held)
     return left or fitting
 
 

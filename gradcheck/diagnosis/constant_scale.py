@@ -25,8 +25,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from gradcheck.diagnosis._fit import Reading, digits, factor, number, readings
+from gradcheck.diagnosis._inside import Tried, folded, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, fits
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
 
 CODE = "GC101"
@@ -41,10 +45,10 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
         return
     others = {}
     for other in (suspect.drawn(1), suspect.larger()):
-        there = factor(other, other.n)
-        if math.isfinite(there) and fits(other, there * other.n):
+        there = _factor(other)
+        if there is not None:
             others[other] = there
-    found = readings(suspect, k, others)
+    found, elsewhere = _read(suspect, k, others)
     constant = all(abs(there - k) <= 1e-6 * abs(k) for there in others.values())
     if not found and not (constant and len(others) == 2):
         return
@@ -52,7 +56,7 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
     exactly = f"{suspect.what} is {number(k)} × the numeric one, to {how_closely} digits"
     larger = suspect.count + 1
     last = list(others.values())[-1] if len(others) == 2 else None
-    then = f" (with N = {larger} the factor is {number(last)})" if last is not None else ""
+    then = f" (with N = {larger} the factor is {number(last)}{elsewhere})" if last is not None else ""
     if found:
         says = f"{exactly}{''.join(f'; {said}' for said in _said(k, found))}{then}"
         formula = f"a = {found[0].formula} n" if found[0].formula else "a = k n"
@@ -62,6 +66,26 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
     yield Prediction(
         k * suspect.n, formula, says, _look(found[0].formula if found else "", k), free=1, fixed=True, certain=True
     )
+
+
+def _factor(suspect: Suspect) -> float | None:
+    """k of a suspect, where it has one."""
+    k = factor(suspect, suspect.n)
+    return k if math.isfinite(k) and fits(suspect, k * suspect.n) else None
+
+
+def _read(suspect: Suspect, k: float, others: dict[Suspect, float]) -> tuple[list[Reading], str]:
+    """What k is read as, and words about other sizes if they have told several readings apart."""
+    found = readings(suspect, k, others)
+    resized = suspect.resized if found else None
+    there = _factor(resized) if resized is not None else None
+    if resized is None or there is None:
+        return found, ""
+    still = readings(suspect, k, {**others, resized: there})
+    if not still or still == found:
+        return found, ""
+    shape = resized.arrays[resized.inputs[0]].shape
+    return still, f", and with an input of shape {shape}, drawn for this layer, {number(there)}"
 
 
 def _said(k: float, found: Sequence[Reading]) -> list[str]:
@@ -90,4 +114,27 @@ def _look(formula: str, k: float) -> str:
     return "backward lacks a factor that forward has, or divides where forward does not"
 
 
-ASKED = ((30, predict),)
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n with a factor for the slope of one operation inside of forward: 2, 1/2, the numbers of a mean."""
+    yield from predicted(suspect, _factors)
+
+
+def _factors(site: Site, seen: Seen) -> Iterator[Tried]:
+    if site.operation in ("multiply", "divide") and seen.chain and seen.moving != {1, 0}:
+        yield (
+            replaced(site, 1, lambda u, y, r: np.ones_like(u)),
+            f"a = n without the factor of `{site.short}`",
+            f"the derivative of {site.words} ({site.operation}) lacks the factor that is there",
+            "backward lacks a factor that forward has there",
+        )
+    for factor_ in dict.fromkeys((2.0, 0.5, float(seen.fold), 1.0 / seen.fold)):
+        if factor_ != 1:
+            yield (
+                folded(site, factor_),
+                f"a = n with {number(factor_)} × the slope of `{site.short}`",
+                f"the derivative of {site.words} ({site.operation}) is {number(factor_)} × the right one",
+                "backward lacks a factor that forward has there, or has one too much",
+            )
+
+
+ASKED = ((30, predict), (154, inside))

@@ -3,7 +3,7 @@
 ## What it is
 a = 0 where n is not, in a whole tensor or in a part of it, and a = n elsewhere; or backward does not return the
 gradient. Or a way through the layer is cut: the analytic Jacobian is 0 where the numeric one is not, and equal
-elsewhere.
+elsewhere. Of a recurrence that is a loop in forward, what the step before has handed on may be taken for a constant.
 
 ## Why it is bad
 What is dropped is never learnt. Below a layer that hands back zeros, nothing is.
@@ -27,8 +27,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.diagnosis._inside import Tried, cut, predicted, scaled
 from gradcheck.diagnosis._prediction import Prediction
 from gradcheck.diagnosis._support import support
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
@@ -133,4 +135,25 @@ def _times(suspect: Suspect, cut: Array) -> str:
     return ", all those from one step to a later one" if of.any() and not np.tril(of.T).any() else ""
 
 
-ASKED = ((15, everything), (50, some), (61, in_time), (102, ways), (166, between_steps))
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n with a recurrence cut off: what an earlier round of a loop in forward has made is a constant, in all
+    operations or in one."""
+    yield from predicted(suspect, _in_all_rounds)
+    yield from predicted(suspect, _in_one_operation)
+
+
+def _in_all_rounds(site: Site, seen: Seen) -> Iterator[Tried]:
+    if seen.carried:
+        says = "each step of the recurrence takes what the step before has handed on for a constant"
+        yield cut(), "a = n, each round of the loop by itself", f"{says}: it is cut off after one step", _STATE
+
+
+def _in_one_operation(site: Site, seen: Seen) -> Iterator[Tried]:
+    for operand in sorted(seen.carried):
+        says = f"the way back through {site.words} into the step before is cut: its state is taken for a constant"
+        yield scaled(site, operand, 0.0), f"a = n, the state in `{site.short}` constant", says, _STATE
+
+
+_STATE = "the state's gradient, dh and dc, from one step to the one before it"
+
+ASKED = ((15, everything), (50, some), (61, in_time), (102, ways), (150, inside), (166, between_steps))

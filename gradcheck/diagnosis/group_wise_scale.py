@@ -28,7 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.diagnosis._fit import solve
+from gradcheck.diagnosis._inside import Tried, in_round, predicted
 from gradcheck.diagnosis._prediction import Prediction
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
@@ -92,7 +94,8 @@ def _kind(c: Array) -> str:
 
 
 def _formula(c: Array) -> str:
-    return "a = Σ cᵢ nᵢ, c = (" + ", ".join(f"{x + 0.0:.3g}" for x in c[:5]) + (", ...)" if c.size > 5 else ")")
+    shown = np.where(np.abs(c) <= _CLOSE, 0.0, c)
+    return "a = Σ cᵢ nᵢ, c = (" + ", ".join(f"{x:.3g}" for x in shown[:5]) + (", ...)" if c.size > 5 else ")")
 
 
 def _says(suspect: Suspect, c: Array, what: tuple[str, str]) -> str:
@@ -110,4 +113,20 @@ def _says(suspect: Suspect, c: Array, what: tuple[str, str]) -> str:
     return f"in {gradient} the {many} count with factors of their own ({shown}) instead of 1"
 
 
-ASKED = ((60, predict),)
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n of the first or the last round of a loop alone."""
+    yield from predicted(suspect, _rounds)
+
+
+def _rounds(site: Site, seen: Seen) -> Iterator[Tried]:
+    for operand in sorted(seen.given) if seen.rounds > 1 else ():
+        for which, number in (("first", 0), ("last", seen.rounds - 1)):
+            yield (
+                in_round(site, operand, number),
+                f"a = n of the {which} round of `{site.short}`",
+                f"only the {which} of the {seen.rounds} uses of {site.words} counts, where all are to be added up",
+                _LOOK["one"],
+            )
+
+
+ASKED = ((60, predict), (156, inside))

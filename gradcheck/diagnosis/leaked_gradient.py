@@ -3,7 +3,8 @@
 ## What it is
 a ≠ 0 where n = 0, and a = n elsewhere: at padding, ignored targets, masked places, units that are clamped. Or the
 analytic Jacobian is not 0 where the numeric one is. Where n = 0 everywhere and a is not, backward may be a
-straight-through estimator: then say so to those who read it.
+straight-through estimator: then say so to those who read it. Or the mask of one operation inside of forward (a
+maximum, a `where`, a clip) is missing, and its line is named.
 
 ## Why it is bad
 What forward does not depend on is pulled all the same, by samples that were to be ignored.
@@ -26,8 +27,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradcheck.diagnosis._fit import number
+from gradcheck.diagnosis._inside import Tried, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, explained
 from gradcheck.diagnosis._support import support
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
 
 CODE = "GC109"
@@ -109,4 +112,19 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
     )
 
 
-ASKED = ((14, nowhere), (33, of_data), (51, predict), (171, _jacobians))
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n without the mask of one operation inside of forward."""
+    yield from predicted(suspect, _masks)
+
+
+def _masks(site: Site, seen: Seen) -> Iterator[Tried]:
+    if site.operation in ("where", "maximum", "minimum", "clip") and seen.chain:
+        yield (
+            replaced(site, 1, lambda u, y, r: np.ones_like(u)),
+            f"a = n without the mask of `{site.short}`",
+            f"the mask is missing that is the derivative of {site.words}: what it shuts out gets a gradient, too",
+            "a mask that forward applies and backward forgets",
+        )
+
+
+ASKED = ((14, nowhere), (33, of_data), (51, predict), (149, inside), (171, _jacobians))

@@ -5,6 +5,8 @@ In every row or feature, e = a - n is made of a few arrays that are at hand: 1, 
 output, the target. Which of them are active names the term: 1 is the path through a mean, the normalised input that
 through a variance or a norm.
 
+Or one operation inside of forward has lost its slope, as if it gave a constant, and its line is named.
+
 ## Why it is bad
 What was held constant is not: the gradient has a component that forward does not feel (a batch norm's output does not
 change when its input is shifted), and steps along it are wasted or wrong.
@@ -29,12 +31,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.diagnosis._diagonal import is_separable
 from gradcheck.diagnosis._fit import solve
+from gradcheck.diagnosis._inside import Tried, predicted, scaled
 from gradcheck.diagnosis._prediction import Prediction, fits
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
 CODE = "GC104"
+_LOOK = (
+    "what forward computes from several numbers (a mean, a variance, a norm) and backward takes for a constant, or a "
+    "path of the product rule"
+)
 _MEANING = {
     "1": "the path through a mean (or a sum) over them",
     "x̂": "the path through their variance",
@@ -79,9 +88,7 @@ def _prediction(suspect: Suspect, values: Array, names: list[str], groups: str, 
         f"what is wrong in {suspect.what} is in every {groups} a multiple of "
         f"{' and of '.join(names)}"
         f"{f' ({said})' if said else ''}: a term with it is missing, or too much",
-        "what forward computes from several numbers (a mean, a variance, a norm) and backward takes for a constant, "
-        "or a "
-        "path of the product rule",
+        _LOOK,
         free=free,
     )
 
@@ -121,7 +128,7 @@ def _terms(suspect: Suspect) -> dict[str, Array]:
             found[f"onehot({name})"] = (np.arange(shape[-1]) == array[..., None]).astype(np.float64)
     if len(suspect.upstream) == 1 and suspect.upstream[0].shape == shape:
         found["g"] = suspect.upstream[0]
-    if shape and shape[-1] > 1 and suspect.is_loss:
+    if shape and shape[-1] > 1 and suspect.is_loss and not is_separable(suspect):
         x = suspect.exact[suspect.operand]
         shifted = np.exp(x - x.max(axis=-1, keepdims=True))
         found["softmax(x)"] = shifted / shifted.sum(axis=-1, keepdims=True)
@@ -153,4 +160,20 @@ def _fitted(e: Array, arrays: list[Array], axes: tuple[int, ...]) -> tuple[Array
     return shaped, list(active > 1e-6 * np.max(active, initial=0.0))
 
 
-ASKED = ((64, predict),)
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n with one operand of one operation inside of forward held constant."""
+    yield from predicted(suspect, _constants)
+
+
+def _constants(site: Site, seen: Seen) -> Iterator[Tried]:
+    for operand in sorted(seen.moving):
+        which = f" by its operand {operand + 1}" if len(seen.moving) > 1 else ""
+        yield (
+            scaled(site, operand, 0.0),
+            f"a = n, the slope of `{site.short}`{which} left out",
+            f"the path through {site.words}{which} ({site.operation}) is missing: it is taken for a constant",
+            _LOOK,
+        )
+
+
+ASKED = ((64, predict), (152, inside))

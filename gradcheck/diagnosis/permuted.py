@@ -28,13 +28,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.diagnosis._inside import Tried, predicted, transposed
+from gradcheck.diagnosis._interpolation import matrices
 from gradcheck.diagnosis._prediction import Prediction
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
 CODE = "GC110"
 _LOOK = "a transpose, a flip, a reshape or an index in backward"
 _MOST_AXES = 4
+#: So many numbers that are the right ones in some order are no accident.
+_MANY = 8
 #: By rank, the axes that may be spatial.
 _SPATIAL: dict[int, list[tuple[int, ...]]] = {2: [(1,)], 3: [(1,), (2,)], 4: [(2, 3)]}
 
@@ -99,6 +104,23 @@ def _without_stride(suspect: Suspect, what: str) -> Iterator[Prediction]:
     o, e = np.nonzero(suspect.jacobian)
     at_o, at_e = np.array(np.unravel_index(o, g.shape)), np.array(np.unravel_index(e, x.shape))
     for axes in spatial:
+        for d in (2, 3):
+            apart = at_e - at_o
+            near, even = at_e.copy(), np.ones(o.size, dtype=bool)
+            for axis in axes:
+                even &= apart[axis] % d == 0
+                near[axis] = at_o[axis] + apart[axis] // d
+            inside_ = np.all([(near[k] >= 0) & (near[k] < x.shape[k]) for k in range(x.ndim)], axis=0)
+            values = np.zeros(x.shape)
+            np.add.at(values, tuple(near[:, inside_]), products[o, e][inside_])
+            if even.all():
+                yield Prediction(
+                    values,
+                    f"a[i + u] += g[i] w[u], for a[i + {d} u]",
+                    f"{what} is written to place i + u instead of i + {d} u: the dilation is missing",
+                    _LOOK,
+                    suspect,
+                )
         for s in (2, 3):
             written, read = at_e.copy(), at_o.copy()
             for axis in axes:
@@ -183,9 +205,18 @@ def _orders(array: Array, shifts: tuple[int, ...]) -> Iterator[tuple[str, Array]
             if abs(shift) < shape[axis]:
                 yield f"shift by {shift} along axis {axis}, zeros behind", _shifted(array, shift, axis, 0.0)
                 yield f"shift by {shift} along axis {axis}", _shifted(array, shift, axis, np.nan)
-    if ndim == 2 and shape[1] % 2 == 0:
-        half = shape[1] // 2
-        yield "halves swapped", np.concatenate([array[:, half:], array[:, :half]], axis=1)
+    if ndim in (1, 2):
+        yield from _blocks(array)
+
+
+def _blocks(array: Array) -> Iterator[tuple[str, Array]]:
+    """Halves, thirds and quarters of the last axis in other orders: gates."""
+    for count in (2, 3, 4):
+        if array.shape[-1] % count == 0 and array.shape[-1] > count:
+            blocks = np.split(array, count, axis=-1)
+            for order in permutations(range(count)):
+                if order != tuple(range(count)):
+                    yield f"blocks {order} of the last axis", np.concatenate([blocks[k] for k in order], axis=-1)
 
 
 def _shifted(array: Array, shift: int, axis: int, behind: float) -> Array:
@@ -197,4 +228,54 @@ def _shifted(array: Array, shift: int, axis: int, behind: float) -> Array:
     return found
 
 
-ASKED = ((41, predict),)
+def elsewhere(suspect: Suspect) -> Iterator[Prediction]:
+    """An interpolation's gradient handed to other places of the input than forward has read: corners aligned or not."""
+    g, x = suspect.upstream[0], suspect.array
+    alike = len(suspect.upstream) == 1 and suspect.per_sample and g.ndim == x.ndim and 3 <= x.ndim <= 4
+    if not alike or g.shape[:2] != x.shape[:2] or g.shape == x.shape:
+        return
+    ways = zip(*(matrices(o, i) for o, i in zip(g.shape[2:], x.shape[2:], strict=True)), strict=True)
+    for way in ways:
+        values = g
+        for axis, (_, matrix) in enumerate(way, 2):
+            values = np.moveaxis(np.moveaxis(values, axis, -1) @ matrix, -1, axis)
+        name = way[0][0]
+        yield Prediction(
+            values,
+            f"a = Aᵀ g, A of another interpolation ({name})",
+            f"{suspect.what} is that of another interpolation than forward's: {name}",
+            "the places of the input that an output is made of: they must be the same in both directions",
+        )
+
+
+def any_order(suspect: Suspect) -> Iterator[Prediction]:
+    """n's numbers, all of them, in an order that has no name."""
+    a, n = suspect.a[suspect.clear], suspect.n[suspect.clear]
+    if not suspect.clear.all() or a.size < _MANY or np.unique(n).size < a.size // 2:
+        return
+    values = np.empty(a.size)
+    values[np.argsort(a)] = np.sort(n)
+    yield Prediction(
+        values.reshape(suspect.a.shape),
+        "sort(a) = sort(n)",
+        f"{suspect.what} has the right numbers, all of them, in another order",
+        _LOOK,
+    )
+
+
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n with the transpose of a square matrix in one product inside of forward."""
+    yield from predicted(suspect, _transposes)
+
+
+def _transposes(site: Site, seen: Seen) -> Iterator[Tried]:
+    for operand in sorted(seen.moving) if seen.square else ():
+        yield (
+            transposed(site, operand),
+            f"a = n, the other factor of `{site.short}` transposed",
+            f"the product of {site.words} is differentiated with the transpose of the square matrix in it",
+            _LOOK,
+        )
+
+
+ASKED = ((41, predict), (42, elsewhere), (103, any_order), (155, inside))

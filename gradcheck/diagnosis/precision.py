@@ -31,6 +31,9 @@ from gradcheck.suspect import Suspect
 Array = NDArray[Any]
 CODE = "GC122"
 _ULPS = 64
+#: No power of 2: roundings are others there.
+_MULTIPLE = 1.37
+_LOOK = "a cast, or an array made in that precision"
 #: So many of the entries are off: rounding is a matter of all of them.
 _MOST = 0.5
 
@@ -49,7 +52,10 @@ _NARROW = (
 
 
 def predict(suspect: Suspect) -> Iterator[Prediction]:
-    """n, rounded: a itself has to be a number of that precision, or to lie within a few of its roundings."""
+    """n, rounded: a itself has to be a number of that precision, or to lie within a few of its roundings.
+
+    Those are others for another multiple of the upstream gradient, unless it was an operand that was rounded.
+    """
     where = suspect.clear
     if not where.any() or suspect.alone.analytic.units.get(suspect.operand, 0.0) > 1e-9:
         return
@@ -61,15 +67,30 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
         with np.errstate(all="ignore"):
             representable = np.array_equal(rounded(a), a) and a.size > 1
         close = bool(np.all(off <= _ULPS * unit * greatest))
-        if close and (representable or np.all(off <= 4 * unit * np.abs(suspect.n[where]) + suspect.bar[where])):
+        if not close:
+            continue
+        for operand in suspect.real:
+            with np.errstate(all="ignore"):
+                values = suspect.numeric(arrays={operand: rounded(suspect.exact[operand])}, only_plausible=False)
+            says = f"{suspect.what} is that of {operand} rounded to {name}"
+            yield Prediction(values, f"a = n at {name}({operand})", says, _LOOK)
+        near = bool(np.all(off <= 4 * unit * np.abs(suspect.n[where]) + suspect.bar[where]))
+        if representable or (near and not _is_homogeneous(suspect)):
             yield Prediction(
                 np.where(where, suspect.a, suspect.n),
                 f"a = {name}(n)",
                 f"{suspect.what} is the right one, rounded to {name}",
-                "a cast, or an array made in that precision",
+                _LOOK,
                 certain=True,
             )
             return
+
+
+def _is_homogeneous(suspect: Suspect) -> bool:
+    """Whether a goes with the upstream gradient to the last digits."""
+    there = suspect.gradients(tuple(_MULTIPLE * dy for dy in suspect.upstream)).get(suspect.operand)
+    a = suspect.a[suspect.clear]
+    return there is not None and np.allclose(there[suspect.clear] / _MULTIPLE, a, rtol=1e-12, atol=0)
 
 
 ASKED = ((190, predict),)

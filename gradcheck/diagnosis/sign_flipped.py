@@ -23,7 +23,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gradcheck.diagnosis._inside import Tried, predicted, replaced, scaled
 from gradcheck.diagnosis._prediction import Prediction
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.suspect import Suspect
 
 CODE = "GC102"
@@ -67,4 +69,27 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
             )
 
 
-ASKED = ((31, predict),)
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n with the opposite sign for the slope of one operation inside of forward."""
+    yield from predicted(suspect, _signs)
+
+
+def _signs(site: Site, seen: Seen) -> Iterator[Tried]:
+    if site.operation == "absolute":
+        yield (
+            replaced(site, 1, lambda u, y, r: np.ones_like(u)),
+            f"a = n without the sign of `{site.short}`",
+            f"the sign is missing that is the derivative of {site.words}",
+            _LOOK,
+        )
+    for operand in sorted(seen.moving):
+        which = f" by its operand {operand + 1}" if len(seen.moving) > 1 else ""
+        yield (
+            scaled(site, operand, -1.0),
+            f"a = n, the slope of `{site.short}`{which} with the opposite sign",
+            f"the derivative of {site.words}{which} ({site.operation}) has the opposite sign",
+            _LOOK,
+        )
+
+
+ASKED = ((31, predict), (153, inside))

@@ -5,6 +5,9 @@ Both Jacobians are diagonal, and aₖ/nₖ depends on what forward sees at entry
 derivative forgotten (a = g), taken at the output instead of the input, its formula for the output applied to the input,
 the derivative of a similar function.
 
+Or it is so for one function inside of forward - a gate, an activation between two products - and the line of forward is
+named: every operation there is given another slope in turn, and the one that gives the analytic values is it.
+
 ## Why it is bad
 It is right where the two derivatives meet - for a tanh near 0 - and wrong where units saturate.
 
@@ -21,7 +24,7 @@ Differentiate forward's formula for one number, and name in backward whether it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -30,7 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.catalogue import Catalogue
+from gradcheck.diagnosis._diagonal import is_diagonal
+from gradcheck.diagnosis._inside import Tried, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, deviation
+from gradcheck.diagnosis._tracing import Seen, Site
 from gradcheck.layers._base import Layer
 from gradcheck.suspect import Suspect
 
@@ -43,46 +49,14 @@ _STEP = 2.0**-18
 def known(suspect: Suspect) -> Iterator[Prediction]:
     """g times another function of x."""
     alone = not suspect.is_loss and len(suspect.inputs) == 1 and not suspect.parameters
-    if alone and suspect.per_sample and _is_diagonal(suspect):
+    if alone and suspect.per_sample and is_diagonal(suspect):
         yield from _known(suspect)
 
 
 def unknown(suspect: Suspect) -> Iterator[Prediction]:
     """Whatever the ratio is, if it goes with x."""
-    if not suspect.is_parameter and suspect.per_sample and _is_diagonal(suspect):
+    if not suspect.is_parameter and suspect.per_sample and is_diagonal(suspect):
         yield from _moves_along(suspect)
-
-
-def _is_diagonal(suspect: Suspect) -> bool:
-    """Whether each output sees one entry of the operand, and each entry one output, by J and by A."""
-    if suspect.is_loss and not isinstance(suspect.upstream[0], np.ndarray):
-        return False
-    g, x = suspect.upstream[0], suspect.array
-    if len(suspect.upstream) > 1:
-        return False
-    if g.shape == x.shape:
-        base, moved = suspect.outputs[0], x.astype(np.float64)
-        half = np.random.default_rng(x.size).random(x.shape) < 0.5
-        y = np.asarray(
-            suspect.local.forward({**suspect.exact, suspect.operand: np.where(half, moved * 1.0625, moved)})[0]
-        )
-        signs = np.where(half, 1.0, 0.0)
-        gradient = suspect.gradients((g * signs,)).get(suspect.operand)
-        if gradient is None or not np.array_equal(y[~half], base[~half]):
-            return False
-        return bool(np.allclose(gradient[~half], 0, atol=1e-12 * float(np.max(np.abs(suspect.a), initial=0.0))))
-    return suspect.is_loss and _is_separable(suspect)
-
-
-def _is_separable(suspect: Suspect) -> bool:
-    """Whether a loss is a sum over its prediction's entries: its slope by one does not change with the others."""
-    x = suspect.exact[suspect.operand]
-    half = np.random.default_rng(x.size).random(x.shape) < 0.5
-    order = np.roll(np.arange(len(x)), 1)
-    moved = np.where(half, x[order], x)
-    there = suspect.numeric(arrays={suspect.operand: moved}, only_plausible=False)
-    off = np.abs(there - suspect.n)[~half & suspect.clear & np.isfinite(there)]
-    return bool(off.size) and bool(np.all(off <= 1e-6 * np.max(np.abs(suspect.n), initial=0.0)))
 
 
 def _known(suspect: Suspect) -> Iterator[Prediction]:
@@ -195,4 +169,53 @@ def _table(suspect: Suspect) -> str:
     return ", ".join(ratios) or "where the right one is 0 it is not"
 
 
-ASKED = ((36, known), (165, unknown))
+def inside(suspect: Suspect) -> Iterator[Prediction]:
+    """n with another slope for one elementwise function inside of forward: a gate, an activation."""
+    yield from predicted(suspect, _slopes_of)
+
+
+def _slopes_of(site: Site, seen: Seen) -> Iterator[Tried]:
+    for back in range(1, len(seen.chain) + 1):
+        first, last = seen.chain[back - 1], seen.chain[0]
+        if last in _LINEAR or last in _PIECEWISE or (last == "divide" and seen.moving == {0}):
+            continue
+        forgotten_alone = back < len(seen.chain) and first in _LINEAR and first != "negative"
+        listed = ", ".join(reversed(seen.chain[:back]))
+        what = site.words if back == 1 else f"{site.words} (its last operations: {listed})"
+        for name, (slope, says) in _INSIDE.items():
+            yield (
+                replaced(site, back, slope),
+                f"a = n with {name} for the slope of `{site.short}`",
+                f"the derivative of {what} {says}",
+                _LOOK,
+            )
+            if forgotten_alone:
+                break
+
+
+#: Operations whose slope by the operand that moves does not depend on it.
+_LINEAR = ("add", "subtract", "negative", "multiply")
+#: Operations whose slope is a sign or a mask: other mistakes.
+_PIECEWISE = ("absolute", "where", "maximum", "minimum", "clip")
+#: Slopes of y = f(u) by u, and by the right slope r.
+_INSIDE: dict[str, tuple[Callable[[Array, Array, Array], Array], str]] = {
+    "1": (lambda u, y, r: np.ones_like(u), "is forgotten"),
+    "y (1 - y)": (lambda u, y, r: y * (1 - y), "is that of a sigmoid in terms of its output"),
+    "1 - y²": (lambda u, y, r: 1 - y * y, "is that of a tanh in terms of its output"),
+    "u (1 - u)": (lambda u, y, r: u * (1 - u), "is a sigmoid's formula for the output, applied to the input"),
+    "1 - u²": (lambda u, y, r: 1 - u * u, "is a tanh's formula for the output, applied to the input"),
+    "σ′(y)": (lambda u, y, r: _sigmoid(y) * (1 - _sigmoid(y)), "is taken at the output instead of the input"),
+    "tanh′(y)": (lambda u, y, r: 1 - np.tanh(y) ** 2, "is taken at the output instead of the input"),
+    "y": (lambda u, y, r: y, "is the function itself"),
+    "u": (lambda u, y, r: u, "is the input itself"),
+    "1 - y": (lambda u, y, r: 1 - y, "is only 1 - y"),
+    "f′²": (lambda u, y, r: r * r, "is applied twice"),
+    "1 / f′": (lambda u, y, r: 1 / r, "is divided by"),
+}
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+ASKED = ((36, known), (147, inside), (148, unknown))

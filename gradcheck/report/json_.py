@@ -70,5 +70,5 @@ def _counts(counts: Counts) -> dict[str, int]:
 def _finding(finding: Finding) -> dict[str, Any]:
     fields = {**asdict(finding), "name": finding.name}
     first = ("id", "code", "name", "severity", "layer", "parameter", "index", "location", "message")
-    then = ("diagnosis", "consequence_of", "replay", "evidence", "entries", "picture", "source")
+    then = ("diagnosis", "consequence_of", "replay", "evidence", "entries", "picture", "source", "probed")
     return {name: fields[name] for name in (*first, *then)}

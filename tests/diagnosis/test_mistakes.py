@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -261,8 +262,11 @@ def test_what_no_known_mistake_gives_stays_unexplained_with_the_closest_miss() -
     (found,) = errors(check(of_weight(lambda g: g * noise), x=X, checks=ONLY))
     assert found.code == "GC100"
     assert found.diagnosis is None
-    assert "No known mistake gives these values: " in found.message
-    assert " comes closest (" in found.message
+    assert re.search(
+        r"9 of 9 entries are wrong\. No known mistake gives these values: \d+ predictions were held against them; "
+        r"GC103 group-wise-scale comes closest \(a = Σ cᵢ nᵢ, c = \(.*\)\) and explains \d\d%$",
+        found.message,
+    ), found.message
 
 
 def test_a_factor_that_is_a_width_as_well_as_the_batch_is_read_with_another_batch() -> None:
@@ -271,6 +275,32 @@ def test_a_factor_that_is_a_width_as_well_as_the_batch_is_read_with_another_batc
     by_width = wrong(lambda dx, g: (dx, {**g, "weight": dx.shape[1] * g["weight"]}))
     formulas = [the(check(layer, x=square, checks=ONLY)).diagnosis for layer in (by_samples, by_width)]
     assert [found.formula if found else "" for found in formulas] == ["a = N n", "a = D n"]
+
+
+def test_what_the_data_cannot_tell_apart_is_told_apart_by_better_data_and_said() -> None:
+    found = the(check(Linear(2), Pairs(), x=X, checks=ONLY))
+    assert found.code == "GC121"
+    assert found.probed == (
+        "The spec's own data fit both: GC121 shared-use (a = n - use 1) and GC103 group-wise-scale (a = Σ cᵢ nᵢ, c = "
+        "(0, 0, 1, 1)); inputs drawn for this layer (distinct primes as sizes: (5, 7)) fit only GC121 shared-use "
+        "(a = n - use 1)."
+    )
+    assert found.message.count(found.probed) == 1
+
+
+def test_where_one_diagnosis_fits_nothing_is_said_about_others() -> None:
+    found = the(check(of_weight(np.negative), x=X, checks=ONLY))
+    assert found.probed == ""
+
+
+def test_a_width_that_is_an_output_as_well_is_read_at_another_width() -> None:
+    by_width = wrong(lambda dx, g: (dx, {**g, "weight": dx.shape[1] * g["weight"]}))
+    by_outputs = wrong(lambda dx, g: (dx, {**g, "weight": g["weight"].shape[1] * g["weight"]}))
+    width, outputs = (the(check(layer, x=X, checks=ONLY)) for layer in (by_width, by_outputs))
+    assert [f.diagnosis.formula for f in (width, outputs) if f.diagnosis] == ["a = D n", "a = M n"]
+    drawn = "(with N = 5 the factor is 3, and with an input of shape (5, 7), drawn for this layer, "
+    assert f"{drawn}7)" in width.message
+    assert f"{drawn}3)" in outputs.message
 
 
 def test_a_factor_of_no_meaning_is_said_as_a_number() -> None:

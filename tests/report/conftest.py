@@ -6,6 +6,7 @@ import io
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,7 @@ from gradcheck.findings import (
     Refusal,
     Report,
     Row,
+    Source,
     SpecReport,
     Worst,
 )
@@ -210,6 +212,35 @@ def failing() -> SpecReport:
         batch_size=32,
         replay=f"gradcheck run '{spec}' --entry '[/foo].weight[3,5]'",
     )
+
+
+@pytest.fixture
+def diagnosed(failing: SpecReport) -> SpecReport:
+    """A mistake that has a name, with all that shows it; and one that has none."""
+    probed = (
+        "The spec's own data fit both: GC112 window-overlap (a = last(shares), not Σ(shares)) and GC110 permuted "
+        "(a = flip(1)(n)); inputs drawn for this layer (distinct primes as sizes: (5, 7, 11)) fit only GC112 "
+        "window-overlap (a = last(shares), not Σ(shares))."
+    )
+    named = Finding(
+        "f1", "GC112", "error", "pool", "pool: the gradient that it hands back to input is wrong exactly where windows "
+        f"overlap. {probed}", None, (0, 1), Location(failing.path, 14, 5),
+        Diagnosis("window-overlap", 1.0, "a = last(shares), not Σ(shares)"),
+        evidence=Entry((0, 1), 0.25, 0.5, 1e-14, 2.5e13),
+        entries=(
+            Entry((0, 1), 0.25, 0.5, 1e-14, 2.5e13), Entry((1, 3), -0.125, 1.0, 1e-14, 1e13),
+            Entry((2, 1), 0.5, 0.0, 1e-14, 5e12),
+        ),
+        picture=(".*.-.", ".-.#.", ".+..."), source=Source("specs/wrong/pool.py", 31, 5, 36, 21), probed=probed,
+    )  # fmt: skip
+    nameless = Finding(
+        "f2", "GC100", "error", "head", "head.bias: at head.bias[2] backward says 0.3, forward says 0.2. No known "
+        "mistake gives these values: 213 predictions were held against them; GC101 constant-scale comes closest (a = "
+        "1.4 n) and explains 61%", "head.bias", (2,), Location(failing.path, 15, 5),
+        entries=(Entry((2,), 0.3, 0.2, 1e-14, 1e13), Entry((0,), 0.1, 0.3, 1e-14, 2e13)),
+        picture=("*.-.",), source=Source("specs/wrong/head.py", 12, 5, 14, 30),
+    )  # fmt: skip
+    return replace(failing, findings=(named, nameless))
 
 
 @pytest.fixture

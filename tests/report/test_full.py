@@ -31,6 +31,11 @@ def test_several_specs(report: Report, written: Written, snapshot: Snapshot) -> 
     snapshot("full_several.txt", text)
 
 
+def test_a_mistake_with_a_name_and_one_without(diagnosed: SpecReport, written: Written, snapshot: Snapshot) -> None:
+    text = written(full, of(diagnosed))
+    snapshot("full_diagnosed.txt", text[text.index("error GC100") : text.index("fail: Of")])
+
+
 def test_forty_columns(
     failing: SpecReport, written: Written, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

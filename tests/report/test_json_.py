@@ -36,6 +36,13 @@ def test_all_verdicts(report: Report, written: Written, snapshot: Callable[[str,
     snapshot("report.json", written(json_, report))
 
 
+def test_a_mistake_with_a_name_and_one_without(
+    diagnosed: SpecReport, written: Written, snapshot: Callable[[str, str], None]
+) -> None:
+    (spec,) = load(written(json_, Report("0.1.0", (diagnosed,))))["specs"]
+    snapshot("diagnosed.json", json.dumps(spec["findings"], indent=2, ensure_ascii=False) + "\n")
+
+
 def test_fields_are_those_of_the_contract_in_their_order(report: Report, written: Written) -> None:
     document = load(written(json_, report))
     assert list(document) == ["schema_version", "tool", "verdict", "specs"]

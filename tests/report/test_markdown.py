@@ -15,6 +15,13 @@ def test_all_verdicts(report: Report, written: Written, snapshot: Callable[[str,
     snapshot("summary.md", written(markdown, report))
 
 
+def test_a_mistake_with_a_name_and_one_without(
+    diagnosed: SpecReport, written: Written, snapshot: Callable[[str, str], None]
+) -> None:
+    text = written(markdown, Report("0.1.0", (diagnosed,)))
+    snapshot("diagnosed.md", text[text.index("**error GC100") : text.index("| gradient of")])
+
+
 def test_only_failures_leaves_out_what_passed(report: Report, written: Written) -> None:
     text = written(markdown, replace(report, only_failures=True))
     assert "specs/mlp.yaml" not in text

@@ -10,7 +10,7 @@ where several entries share a kink (a tie) also in the direction in which they m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,8 +30,6 @@ _PROBED = 32
 _ALONG = 64
 #: Numbers that may come out of a layer while every entry of one of its operands is asked for by itself.
 _AFFORDABLE = 2**31
-#: Numbers that come out of a layer in a wider precision, for one question.
-_WIDE = 2**19
 
 
 @dataclass(frozen=True)
@@ -257,7 +255,7 @@ class Alone:
         """The layer, cut out of its network: at these arrays, under this upstream gradient."""
         samples = self.stage.samples
         return Local(
-            forward=_Affordable(_forward(part)),
+            forward=_forward(part),
             branches=_branches(part),
             names=_names(part),
             arrays=arrays,
@@ -302,26 +300,6 @@ def _unit_by_unit(local: Local, operand: str) -> Interval:
 def _chained(part: Node | Term) -> bool:
     """Whether the layer says that units of its own feed others: then nothing can be told at their borders."""
     return isinstance(part, Node) and part.layer.chained
-
-
-class _Affordable:
-    """A forward that answers in a wider precision until that becomes too dear, and refuses then.
-
-    Long double goes through no fast matrix product. What cancels in a layer is measured at its first entries; a layer
-    that is larger than that is taken to round as they do.
-    """
-
-    def __init__(self, forward: Callable[[Mapping[str, Array]], Sequence[Array]]) -> None:
-        self.forward, self.left = forward, _WIDE
-
-    def __call__(self, arrays: Mapping[str, Array]) -> Sequence[Array]:
-        if not any(array.dtype.char in "gG" for array in arrays.values()):
-            return self.forward(arrays)
-        if self.left <= 0:
-            raise MemoryError("a wider precision is not affordable here")
-        found = self.forward(arrays)
-        self.left -= sum(np.size(y) for y in found)
-        return found
 
 
 def _names(part: Node | Term) -> tuple[str, ...]:

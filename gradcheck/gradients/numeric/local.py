@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -28,6 +28,8 @@ from gradcheck.gradients.numeric.sweep import CHUNK
 
 Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2
+#: Numbers that come out of the copies that are asked in a wider precision, for one vector-Jacobian product.
+_WIDE = 2**18
 #: Of the difference between slopes of first and second order, what the second order may still be off: h at unit scale,
 #: with room for steep higher derivatives.
 _LEFT_OVER = 1e-3
@@ -97,7 +99,8 @@ def vjp(local: Local, operand: str, entries: Array | None = None, ties: bool = F
     """
     array = local.arrays[operand]
     beside = list(untied(array, operand in local.samples)) if ties else []
-    return _everywhere(local, operand, entries, partial(_slopes, beside=beside))
+    cancelled = _greatest_cancelled(local, _moving(local, operand, entries))
+    return _everywhere(local, operand, entries, partial(_slopes, beside=beside, cancelled=cancelled))
 
 
 def plain_vjp(local: Local, operand: str, entries: Array | None = None) -> Interval:
@@ -112,18 +115,21 @@ def _everywhere(
     local: Local, operand: str, entries: Array | None, slopes: Callable[..., Mapping[str, Array]]
 ) -> Interval:
     """The interval from what is known of each copy and sample, chunk by chunk."""
+    array, moving = local.arrays[operand], _moving(local, operand, entries)
+    flat = {key: np.full(array.size, fill) for key, fill in _UNKNOWN.items()}
+    for moves in moving.chunks(max(1, CHUNK // max(array.size, *(dy.size for dy in local.upstream)))):
+        where = moves.units() if moving.fused else moves.entries
+        for key, values in slopes(local, moves, partial(_applied, moves, array)).items():
+            flat[key][where] = values if moving.fused else values.sum(axis=1)
+    return _interval({key: values.reshape(array.shape) for key, values in flat.items()})
+
+
+def _moving(local: Local, operand: str, entries: Array | None) -> Moves:
+    """Which copies answer for some entries of an operand: of one that has samples of its own, one for each feature."""
     array = local.arrays[operand]
     fused = operand in local.samples and not local.coupled
-    features = int(np.prod(array.shape[1:])) if fused else array.size
     wanted = np.arange(array.size) if entries is None else np.asarray(entries)
-    moving = np.unique(wanted % features) if fused else wanted
-    flat = {key: np.full(array.size, fill) for key, fill in _UNKNOWN.items()}
-    widest = max(array.size, *(dy.size for dy in local.upstream))
-    for moves in Moves(operand, moving, array.shape, fused).chunks(max(1, CHUNK // widest)):
-        where = moves.entries[:, None] + features * np.arange(len(array)) if fused else moves.entries
-        for key, values in slopes(local, moves, partial(_applied, moves, array)).items():
-            flat[key][where] = values if fused else values.sum(axis=1)
-    return _interval({key: values.reshape(array.shape) for key, values in flat.items()})
+    return Moves(operand, np.unique(wanted % int(np.prod(array.shape[1:]))) if fused else wanted, array.shape, fused)
 
 
 def _complex_slopes(local: Local, moves: Moves, moved: Callable[[complex], Array]) -> dict[str, Array]:
@@ -151,11 +157,13 @@ def _interval(found: Mapping[str, Array]) -> Interval:
 
 
 def _slopes(
-    local: Local, moves: Moves, moved: Callable[[complex], Array], beside: Sequence[Array] = ()
-) -> dict[str, Array]:
+    local: Local, moves: Moves, moved: Callable[[complex], Array], beside: Sequence[Array] = (),
+    cancelled: Sequence[float] | None = None,
+) -> dict[str, Array]:  # fmt: skip
     """Low, high, bar, size and kink of each copy and sample: (K, N).
 
-    beside  directions of points whose slopes count as well
+    beside     directions of points whose slopes count as well
+    cancelled  what cancels at most, where it was measured for all copies together
     """
     copies = _copies(local, moves)
 
@@ -165,7 +173,10 @@ def _slopes(
     base = [np.asarray(y)[None] for y in local.forward({name: local.arrays[name] for name in local.names})]
     tiny = step_for(SCHEMES["complex"], local.arrays[moves.name])
     stepped = [y.imag / tiny for y in at(1j * tiny)] if local.complex_safe else None
-    rounded = [] if stepped is None else _rounded(local, moves.name, moved(1j * tiny), copies, stepped, tiny)
+    rounded: list[Array] = []
+    if stepped is not None:
+        lost = _cancelled(local, moves, stepped) if cancelled is None else _as_much(cancelled, stepped, local.upstream)
+        rounded = [8 * _UNIT * np.abs(slope) + 2 * part for slope, part in zip(stepped, lost, strict=True)]
     if stepped is not None and local.smooth:
         return _summed(
             [_smooth(dy, slope, error) for dy, slope, error in zip(local.upstream, stepped, rounded, strict=True)]
@@ -192,22 +203,50 @@ def _slopes(
     return _summed(parts)
 
 
-def _rounded(
-    local: Local, name: str, moved: Array, copies: Copies, slopes: Sequence[Array], tiny: float
-) -> list[Array]:
-    """The rounding of slopes by a complex step: a few units of them, or twice what a wider precision changes.
+def _cancelled(local: Local, moves: Moves, slopes: Sequence[Array]) -> list[Array]:
+    """What a wider precision changes in slopes by a complex step; zeros where the layer does not answer in it.
 
     What cancels inside a layer is not seen in its slopes (1 - t / p of a prediction p that is the target t).
     """
-    errors = [8 * _UNIT * np.abs(slope) for slope in slopes]
+    h, found = step_for(SCHEMES["complex"], local.arrays[moves.name]), None
     with suppress(Exception):
-        wide = {key: a.astype(np.longdouble) if a.dtype.kind == "f" else a for key, a in copies.arrays.items()}
-        beside = Copies(wide, copies.samples, copies.batch_size, copies.count)
-        found = _outputs(local, beside, {name: moved.astype(np.clongdouble)})
-        for k, (slope, y) in enumerate(zip(slopes, found, strict=True)):
-            apart = np.abs(slope - y.imag / tiny).astype(np.float64)
-            errors[k] = errors[k] + 2 * np.where(np.isfinite(apart), apart, 0.0)
-    return errors
+        wide = {key: a.astype(np.longdouble) if a.dtype.kind == "f" else a for key, a in local.arrays.items()}
+        moved = _applied(moves, wide[moves.name], 1j * h).astype(np.clongdouble)
+        found = [y.imag / h for y in _outputs(local, _copies(replace(local, arrays=wide), moves), {moves.name: moved})]
+    if found is None:
+        return [np.zeros(slope.shape) for slope in slopes]
+    apart = [np.abs(slope - wider).astype(np.float64) for slope, wider in zip(slopes, found, strict=True)]
+    return [np.where(np.isfinite(part), part, 0.0) for part in apart]
+
+
+def _as_much(greatest: Sequence[float], slopes: Sequence[Array], upstream: Sequence[Array]) -> list[Array]:
+    """That wherever an output moves, and at the one that weighs most: slopes may cancel to 0."""
+    found = []
+    for part, slope, dy in zip(greatest, slopes, upstream, strict=True):
+        lost = np.where(slope != 0, part, 0.0)
+        lost.reshape(len(slope), -1)[:, np.argmax(np.abs(dy))] = part
+        found.append(lost)
+    return found
+
+
+def _greatest_cancelled(local: Local, moving: Moves) -> list[float] | None:
+    """The greatest of some copies, for each output: as matrix products in long double are slow.
+
+    None where all copies can be asked, each for itself.
+    """
+    outputs = max(dy.size for dy in local.upstream)
+    count = max(1, _WIDE // max(1, outputs))
+    if len(moving) <= count or not local.complex_safe:
+        return None
+    some = replace(moving, entries=moving.entries[np.linspace(0, len(moving) - 1, count).astype(int)])
+    h = step_for(SCHEMES["complex"], local.arrays[moving.name])
+    greatest = [0.0] * len(local.upstream)
+    for moves in some.chunks(max(1, CHUNK // max(1, outputs))):
+        moved = _applied(moves, local.arrays[moves.name], 1j * h)
+        slopes = [y.imag / h for y in _outputs(local, _copies(local, moves), {moves.name: moved})]
+        lost = _cancelled(local, moves, slopes)
+        greatest = [max(known, float(np.max(part, initial=0.0))) for known, part in zip(greatest, lost, strict=True)]
+    return greatest
 
 
 def _slopes_at(at: Callable[[complex], list[Array]], tiny: float | None, h: float) -> list[Array]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from core_nets import normal
 
+from gradcheck.gradients.numeric import local as local_module
 from gradcheck.gradients.numeric.local import Interval, Local, vjp
 
 X, DY = normal(3, 4), normal(3, 4, seed=1)
@@ -167,3 +168,22 @@ def test_kink_within_the_step_leaves_both_slopes_open(distance: float, complex_s
         x = np.where(normal(3, 4) > 0, away * 2.0**-17, 1.0)
         found = vjp(local(bent, x=x, complex_safe=complex_safe), "x")
         np.testing.assert_array_equal(found.kink, x != 1)
+
+
+def test_what_cancels_inside_of_large_copies_is_the_worst_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """-t / p + (1 - t) / (1 - p) at p = t is rounding and nothing else."""
+    p = np.random.default_rng(0).uniform(0.1, 0.9, (3, 40))
+    target = p.copy()
+
+    def entropy(x: Any) -> Any:
+        return -target * np.log(x) - (1 - target) * np.log1p(-x)
+
+    cut = local(entropy, p, np.ones_like(p), smooth=True, samples=frozenset())
+    each = vjp(cut, "x")
+    assert each.contains(np.zeros_like(p)).all()
+    monkeypatch.setattr(local_module, "_WIDE", 30 * p.size)
+    worst = vjp(cut, "x")
+    np.testing.assert_array_equal(worst.low, each.low)
+    assert worst.contains(np.zeros_like(p)).all()
+    assert (worst.bar >= np.median(each.bar)).all()
+    assert (worst.bar <= 3 * each.bar.max()).all()

@@ -40,10 +40,12 @@ class Mistake:
 def plant(case: Case, mistake: Mistake) -> Case:
     """The case with a backward that makes the mistake: that of the layer (or loss) that the gradient comes from.
 
-    A parameter's gradient is wrong in its layer; an input's, in the first layer or term of the loss that takes it.
+    A parameter's gradient is wrong in its layer, or in the term of the loss that penalises it; an input's, in the first
+    layer or term of the loss that takes it.
     """
     network = case.network
-    for node in network.nodes:
+    penalised = mistake.name in case.point.parameters and any(mistake.name in t.predictions for t in network.terms)
+    for node in () if penalised else network.nodes:
         if mistake.name in (*node.parameters.values(), *node.inputs):
             wrong = replace(node, layer=_wrong_layer(node, mistake))
             nodes = tuple(wrong if other is node else other for other in network.nodes)

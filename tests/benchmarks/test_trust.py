@@ -355,6 +355,17 @@ def test_a_mistake_can_be_planted_in_a_loss_without_layers() -> None:
     np.testing.assert_array_equal(wrong / right, [[1, 1], [1, 2], [1, 1]])
 
 
+def test_a_mistake_is_planted_in_the_penalty_that_the_gradient_comes_from() -> None:
+    net = next(net for k in range(40) if (net := draw_net(UNITS, 1, k, SMALL)).loss == UNITS.losses["l2_penalty"]())
+    case = net.case()
+    name = case.network.terms[0].predictions[0]
+    index = (0,) * case.point.arrays[name].ndim
+    right = gradient(case.network, case.point).gradients
+    wrong = gradient(plant(case, Mistake(name, index, 0.5)).network, case.point).gradients
+    assert wrong[name][index] == pytest.approx(1.5 * right[name][index])
+    assert right[name][index]
+
+
 def test_a_planted_mistake_is_caught_and_its_absence_is_not() -> None:
     case = fixed.workload("MLP 5-16-3, tanh, MSE", (1,))
     for r, verdict in [(1e-10, "fail"), (0.0, "pass"), (1e-18, "pass")]:

@@ -179,15 +179,16 @@ class Stage:
         return Passage(node, owned, uses[0] if cheap else None, touched, alone)
 
     def sole_owner(self, name: str) -> Passage | None:
-        """The one layer that has a parameter, if it says cheaply what its entries change; None where its outputs are
-        more than they are."""
+        """The one layer that has a parameter, if it says cheaply what its entries change.
+
+        None where what follows has an activation of more features than there are entries: then to follow these is less.
+        """
         if name not in self._owners:
-            owner = next(iter(self.passages(name)), None)
-            if owner and (owner.local is None or any(passage.owned for passage in self.passages(name)[1:])):
-                owner = None
-            if owner and math.prod(self.arrays[owner.node.outputs[0]].shape[1:]) > self.arrays[name].size:
-                owner = None
-            self._owners[name] = owner
+            passages = self.passages(name)
+            outputs = [self.arrays[output] for passage in passages for output in passage.node.outputs]
+            few = all(math.prod(y.shape[1:]) <= self.arrays[name].size for y in outputs)
+            alone = few and bool(passages) and not any(passage.owned for passage in passages[1:])
+            self._owners[name] = passages[0] if alone and passages[0].local is not None else None
         return self._owners[name]
 
     def slopes(self, node: Node) -> Array | None:

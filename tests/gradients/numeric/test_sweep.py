@@ -504,3 +504,11 @@ def test_copies_are_followed_where_they_are_fewer_than_the_outputs_of_their_laye
     assert stage.sole_owner("conv2d_1.bias") is None
     assert stage.sole_owner("linear_1.bias") is not None
     assert stage_of(NETS["a parameter that two layers share"]()).sole_owner("linear_1.weight") is None
+
+
+def test_copies_are_followed_where_they_are_fewer_than_what_any_layer_behind_makes() -> None:
+    """A decoder: what each of 40 outputs does to the losses is not asked for the sake of three entries."""
+    stage = stage_of(case(Linear(3), Tanh(), Linear(40), x=normal(4, 20), loss=Mse(), target=normal(4, 40)))
+    assert stage.sole_owner("linear_1.bias") is None
+    assert stage.sole_owner("linear_1.weight") is not None
+    assert stage.sole_owner("linear_2.bias") is not None

@@ -7,6 +7,7 @@ f(x + ih) = f(x) + i h f′(x) to the last digits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -79,21 +80,22 @@ def log_softmax(x: Array, axis: int) -> Array:
     With m the index of the greatest entry it is zⱼ − log(1 + Σ_{k≠m} e^zₖ), z = x − xₘ, which stays exact where xₘ is
     so far above the others that the plain formula rounds to 0.
     """
-    m = argmax(x, axis)
-    z = x - at(x, m, axis)
+    m = _places(argmax(x, axis), axis)
+    z = x - x[m]
     e = np.exp(z)
-    np.put_along_axis(e, m, 0, axis)
+    e[m] = 0
     y: Array = z - np.log1p(e.sum(axis=axis, keepdims=True))
     return y
 
 
 def sum_of_others(x: Array, axis: int) -> Array:
     """Σ_{k≠j} xₖ along one axis, in the place of xⱼ; without the cancellation of Σ x − xⱼ."""
-    z = np.moveaxis(x, axis, -1)
-    none = np.zeros_like(z[..., :1])
-    before = np.concatenate([none, z[..., :-1].cumsum(axis=-1)], axis=-1)
-    behind = np.concatenate([none, z[..., :0:-1].cumsum(axis=-1)], axis=-1)[..., ::-1]
-    return np.moveaxis(before + behind, -1, axis)
+    z = x.swapaxes(axis, -1)
+    before, behind = np.zeros(z.shape, dtype=z.dtype), np.zeros(z.shape, dtype=z.dtype)
+    np.add.accumulate(z[..., :-1], axis=-1, out=before[..., 1:])
+    np.add.accumulate(z[..., :0:-1], axis=-1, out=behind[..., -2::-1])
+    others: Array = (before + behind).swapaxes(axis, -1)
+    return others
 
 
 def argmax(x: Array, axis: int) -> NDArray[np.intp]:
@@ -104,7 +106,15 @@ def argmax(x: Array, axis: int) -> NDArray[np.intp]:
 
 def at(x: Array, index: NDArray[np.intp], axis: int) -> Array:
     """The entries of x at an index that `argmax` gives; the axis is kept with length 1."""
-    return np.take_along_axis(x, index, axis)
+    found: Array = x[_places(index, axis)]
+    return found
+
+
+def _places(index: NDArray[np.intp], axis: int) -> tuple[NDArray[np.intp], ...]:
+    """An index that `argmax` gives in the form that numpy takes between brackets."""
+    along = [np.arange(n).reshape(-1, *[1] * (index.ndim - 1 - k)) for k, n in enumerate(index.shape)]
+    along[axis] = index
+    return tuple(along)
 
 
 def side(x: Array, *, smooth: bool = False) -> NDArray[np.int8]:
@@ -119,6 +129,12 @@ def piece(x: Array, *borders: float) -> NDArray[np.int8]:
     """Which piece of a function each entry is on: how many of the borders its real part is above; -1 on a border."""
     above = sum((x.real > border).astype(np.int8) for border in borders)
     return np.where(np.isin(x.real, borders), -1, above).astype(np.int8)
+
+
+def is_finite(x: Array) -> bool:
+    """Whether all numbers are: the sum of their squares says so, unless it overflows."""
+    squares = np.vdot(x, x).real if x.dtype.char in "dD" else math.inf
+    return math.isfinite(squares) or bool(np.isfinite(x).all())
 
 
 def real_part(x: Array) -> Array:

@@ -167,13 +167,13 @@ class Term:
         """Call forward -> (losses or scalar, cache). `reduction` is for the reducing form; default: the term's."""
         keywords: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
         predictions = [arrays[name] for name in self.predictions]
-        if not self.trusted:
-            predictions, keywords = [p.copy() for p in predictions], {k: a.copy() for k, a in keywords.items()}
-        if not self.elementwise:
-            keywords["reduction"] = reduction or self.reduction
+        named = {} if self.elementwise else {"reduction": reduction or self.reduction}
+        if self.trusted:
+            losses, cache = self.loss.forward(*predictions, **keywords, **named)
+            return losses, cache
+        predictions, keywords = [p.copy() for p in predictions], {k: a.copy() for k, a in keywords.items()}
         with guarded(self.name, "forward", self.trusted):
-            losses, cache = _pair(self.loss.forward(*predictions, **keywords), self.name)
-        return losses, cache
+            return _pair(self.loss.forward(*predictions, **keywords, **named), self.name)
 
     def branches(self, predictions: Sequence[Array], arrays: Mapping[str, Array]) -> Array | None:
         """The loss's `branches` at the given predictions; None where it does not say."""

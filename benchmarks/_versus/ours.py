@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,7 @@ def no_direction() -> str:
     return ""
 
 
+@cache
 def _directions() -> Callable[..., Any]:
     found: Callable[..., Any] = importlib.import_module(PROBE).directions
     return found

@@ -6,8 +6,7 @@ NaN is named at the layer that produced it. What is missing or unusable is NaN i
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeGuard
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients._moves import copied_within, moved
+from gradcheck.maths import is_finite
 from gradcheck.network import Network, Node, Point, Term, Trace, guarded
 
 Array = NDArray[Any]
@@ -50,8 +50,7 @@ class Walk:
             upstream = moved(np.asarray(upstream), seed)[()]
         predictions = [self.trace.arrays[name] for name in term.predictions]
         try:
-            with guarded(term.name, "backward", term.trusted):
-                result = _own(term.loss.backward(upstream, _own(cache, term.trusted)), term.trusted)
+            result = _answer(term, term.loss.backward, upstream, cache)
         except LayerFailure as failure:
             self.failures.append(failure)
             result = tuple(None for _ in predictions)
@@ -70,10 +69,7 @@ class Walk:
     def _call(self, node: Node, dy: Any) -> tuple[Any, dict[str, Any] | None]:
         """(dx, gradients by parameter name); (None, None) where backward gave nothing that can be used."""
         try:
-            with guarded(node.name, "backward", node.trusted):
-                cache, trusted = self.trace.caches[node.name], node.trusted
-                result = node.backward(_own(dy, trusted), _own(cache, trusted), self._frozen(node))
-                result = _own(result, trusted)
+            result = _answer(node, node.backward, dy, self.trace.caches[node.name], self._frozen(node))
         except LayerFailure as failure:
             self.failures.append(failure)
             return None, None
@@ -92,7 +88,8 @@ class Walk:
         """Zeros where nothing arrived: what the loss does not depend on has no influence on it."""
         names = (*self.point.parameters, *self.point.inputs, *(o for n in self.network.nodes for o in n.outputs))
         for name in names:
-            self._at(name)
+            if name not in self.gradients:
+                self._at(name)
         return self.gradients
 
     def _at(self, name: str) -> Array:
@@ -180,7 +177,7 @@ class Walk:
             message = f"{subject}: {what} has shape {gradient.shape}; expected {array.shape}"
             self.failures.append(LayerFailure("GC120", where, "backward", message, parameter))
             return np.full_like(array, np.nan)
-        if not _is_finite(gradient) and not self._tainted():
+        if not is_finite(gradient) and not self._tainted():
             count = int(gradient.size - np.isfinite(gradient).sum())
             message = f"{subject}: {what} is NaN or Inf in {count} of {gradient.size} entries"
             self.failures.append(LayerFailure("GC115", where, "backward", message, parameter))
@@ -230,13 +227,7 @@ class Rounded(Walk):
 def _is_usual(found: Any, array: Array) -> TypeGuard[Array]:
     """Whether a gradient is what it nearly always is: an array like the one that it belongs to, and finite."""
     alike = type(found) is np.ndarray and found.dtype == array.dtype and found.shape == array.shape
-    return alike and _is_finite(found)
-
-
-def _is_finite(array: Array) -> bool:
-    """Whether all numbers are: one sum says so, unless their squares overflow."""
-    squares = float(np.vdot(array, array)) if array.dtype == np.float64 else math.inf
-    return math.isfinite(squares) or bool(np.isfinite(array).all())
+    return alike and is_finite(found)
 
 
 def _greatest(array: Array) -> Array:
@@ -261,6 +252,9 @@ def _upstream(term: Term, weight: float, reduction: str, losses: Any, arrays: Ma
     return np.full(losses.shape, weight / divisor, dtype=dtype)
 
 
-def _own(given: Any, trusted: bool) -> Any:
-    """What a backward gets, or gives: of a plugin's a copy, so that neither side can change what the other has."""
-    return given if trusted else copied_within(given)
+def _answer(of: Node | Term, backward: Callable[..., Any], *given: Any) -> Any:
+    """What a backward returns. A plugin gets and gives copies, so that neither side can change what the other has."""
+    if of.trusted:
+        return backward(*given)
+    with guarded(of.name, "backward", of.trusted):
+        return copied_within(backward(*map(copied_within, given)))

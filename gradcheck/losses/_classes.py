@@ -75,13 +75,13 @@ class OfClasses(Weighted):
 
         smoothing  ε: y becomes (1 − ε) y + ε / C
         """
-        classes = prediction.shape[self.axis]
-        if target.dtype.kind == "f":
-            y: Array = target
-        else:
-            y = np.expand_dims(target, self.axis) == self._along(np.arange(classes), prediction.ndim)
-        y = (1 - smoothing) * y + smoothing / classes
-        y = y * np.expand_dims(self._valid(target, without_axis(prediction.shape, self.axis)), self.axis)
+        classes, probabilities = prediction.shape[self.axis], target.dtype.kind == "f"
+        t = target if probabilities else np.expand_dims(target, self.axis)
+        y: Array = t if probabilities else t == self._along(np.arange(classes), prediction.ndim)
+        if smoothing:
+            y = (1 - smoothing) * y + smoothing / classes
+        if not probabilities:
+            y = y * (t != self.ignore_index)
         if self.class_weight is not None:
             y = y * self._along(np.array(self.class_weight), prediction.ndim)
         return y.astype(prediction.real.dtype, copy=False)

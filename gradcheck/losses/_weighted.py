@@ -166,4 +166,7 @@ def _behind(losses_shape: Shape, *arrays: Array | None) -> list[Array]:
 
 def _total(shape: Shape, factors: list[Array]) -> float:
     """Σ of the product of the factors over an array of the shape."""
-    return float(np.broadcast_to(math.prod(factors), shape).sum()) if factors else float(math.prod(shape))
+    if not factors:
+        return float(math.prod(shape))
+    product: Any = math.prod(factors)
+    return float((product if product.shape == shape else np.broadcast_to(product, shape)).sum())

@@ -30,18 +30,20 @@ class Draws:
         """One direction of a tensor."""
         return Ray({name: self._signs(name, draw, prod(shape)).reshape(shape)})
 
-    def joint(self, shapes: Mapping[str, tuple[int, ...]], draw: int) -> Ray:
-        """One direction of several tensors together."""
-        ends = list(accumulate((prod(shape) for shape in shapes.values()), initial=0))
+    def joint(self, shapes: Mapping[str, tuple[int, ...]], draw: int) -> tuple[Ray, Array]:
+        """One direction of several tensors together, and its signs one tensor behind the other."""
+        ends = list(accumulate(map(prod, shapes.values()), initial=0))
         signs = self._signs(" ".join(shapes), draw, ends[-1])
         parts = zip(shapes.items(), pairwise(ends), strict=True)
-        return Ray({name: signs[start:end].reshape(shape) for (name, shape), (start, end) in parts})
+        return Ray({name: signs[start:end].reshape(shape) for (name, shape), (start, end) in parts}), signs
 
     def _signs(self, name: str, draw: int, count: int) -> Array:
         """1 and -1, as the bits of a hash say: the same on every machine."""
         drawn = shake_128(f"{self.seed} {draw} {name}".encode()).digest(-(-count // 8))
         bits = np.unpackbits(np.frombuffer(drawn, dtype=np.uint8), count=count)
-        return np.asarray(2 * bits.view(np.int8) - 1)
+        signs: Array = 2 * bits.view(np.int8)
+        signs -= 1
+        return signs
 
     def rays(self, name: str, shape: tuple[int, ...], draws: Sequence[int] | Array | None = None) -> list[Ray]:
         """Some of the directions of a tensor, by default all."""

@@ -61,7 +61,11 @@ class Moves:
 
     def one_each(self, steps: Array | complex) -> Array:
         """A step for each copy: (K,)."""
-        return steps if isinstance(steps, np.ndarray) else np.full(len(self.entries), steps)
+        if isinstance(steps, np.ndarray):
+            return steps
+        each = np.empty(len(self.entries), dtype=type(steps))
+        each.fill(steps)
+        return each
 
     def chunks(self, size: int) -> Iterator[Moves]:
         """The same moves, so many at a time."""

@@ -44,16 +44,13 @@ class Observables:
         self.point = point
         self.blocks = tuple(self._blocks(per_sample))
         self.starts = np.cumsum([0, *(block.width for block in self.blocks)])
+        #: Whether column i of every block belongs to sample i alone.
+        self.sample_by_sample = all(term.elementwise for term in self.terms)
 
     @property
     def width(self) -> int:
         """Number of columns."""
         return int(self.starts[-1])
-
-    @property
-    def sample_by_sample(self) -> bool:
-        """Whether column i of every block belongs to sample i alone."""
-        return all(term.elementwise for term in self.terms)
 
     def of_term(self, position: int) -> Array:
         """Which columns belong to one term: (columns,)."""
@@ -122,7 +119,7 @@ class Observables:
         if block.kind == "none":
             losses = losses * copies.arrays[term.contraction]
         flat_losses = losses.reshape(copies.count, copies.batch_size, -1)
-        return flat_losses[:, :, 0] if flat_losses.shape[2] == 1 else flat_losses.sum(axis=2)
+        return flat_losses[:, :, 0] if flat_losses.shape[2] == 1 else np.add.reduce(flat_losses, 2)
 
 
 def _predictions(term: Term, changed: Mapping[str, Array]) -> dict[str, Array]:

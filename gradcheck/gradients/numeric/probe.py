@@ -17,7 +17,7 @@ number moves, is not known beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -78,20 +78,12 @@ def directions(
     step       tiny beside all of them
     """
     draws, shapes = Draws(count, seed), {name: stage.arrays[name].shape for name in names}
-    rays = [draws.joint(shapes, draw) for draw in range(count)]
+    rays, signs = zip(*(draws.joint(shapes, draw) for draw in range(count)), strict=True)
     alone = replace(question, others={}) if question.others else question
     rungs = climb_along(stage, rays, SCHEMES["complex"], alone, np.array([step]))
-    g = _flat(gradients[name] for name in names)
+    g = np.concatenate([gradients[name].reshape(-1) for name in names])
     magnitude = size(g)
-    return [
-        Slope(float(n), along(g, _flat(ray.moves.values())), magnitude)
-        for ray, n in zip(rays, rungs.values[-1], strict=True)
-    ]
-
-
-def _flat(arrays: Iterable[Array]) -> Array:
-    """All of their numbers, one array behind the other."""
-    return np.concatenate([array.reshape(-1) for array in arrays])
+    return [Slope(n, along(g, v), magnitude) for v, n in zip(signs, rungs.values[-1].tolist(), strict=True)]
 
 
 def _any(kink: Array) -> Array:

@@ -184,12 +184,14 @@ def _evaluated(stage: Stage, rays: Sequence[Ray], step: complex, watch: KinkWatc
 
 def _one_evaluated(stage: Stage, ray: Ray, step: complex) -> Array:
     """The observables of one copy -> (1, columns): a forward of what the ray moves."""
-    arrays = {**stage.arrays, **{name: _moved(stage, ray, name, step) for name in ray.moves}}
-    moving = set(ray.moves)
+    arrays = dict(stage.arrays)
+    moving = {name: _moved(stage, ray, name, step) for name in ray.moves}
+    arrays.update(moving)
     for node in stage.network.affected(ray.moves):
-        arrays.update(zip(node.outputs, node.apply(arrays)[0], strict=True))
-        moving.update(node.outputs)
-    changed = {name: arrays[name][None] for name in moving & stage.seen}
+        outputs = dict(zip(node.outputs, node.apply(arrays)[0], strict=True))
+        arrays.update(outputs)
+        moving.update(outputs)
+    changed = {name: moving[name][None] for name in stage.seen if name in moving}
     return stage.observables.evaluate(stage.copies(1), changed, stage.coupled)
 
 
@@ -220,9 +222,10 @@ def _moved(stage: Stage, ray: Ray, name: str, step: complex) -> Array:
     array, signs = stage.arrays[name], ray.moves[name]
     if step.real or not step.imag:
         return np.asarray(array + step * signs)
-    moved = np.empty(array.shape, dtype=complex)
-    moved.real = array
-    np.multiply(signs, step.imag, out=moved.imag)
+    moved = array.astype(complex)
+    imaginary = moved.imag
+    imaginary[...] = signs
+    imaginary *= step.imag
     return moved
 
 

@@ -66,7 +66,7 @@ class Scheme:
 def scale_of(array: Array) -> float:
     """Root mean square of an array; 1 where all entries are 0. Squares neither overflow nor vanish."""
     flat = array.reshape(-1)
-    total = float(np.dot(flat, flat)) if array.dtype == np.float64 else 0.0
+    total = float(np.dot(flat, flat)) if array.dtype.char == "d" else 0.0
     if _SQUARES[0] < total < _SQUARES[1]:
         return math.sqrt(total / flat.size)
     greatest = float(np.max(np.abs(array), initial=0.0))

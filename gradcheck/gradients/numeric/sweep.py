@@ -378,7 +378,7 @@ def _contracted(change: Change, sensitivity: Array) -> Array:
     """Σ over the entries of each sample of its tangent times what that does: (K, N)."""
     if isinstance(change, Columns):
         products = (change.moves * change.of(sensitivity)).reshape(*change.moves.shape[:2], -1)
-        return products[:, :, 0] if products.shape[2] == 1 else products.sum(axis=2)
+        return products[:, :, 0] if products.shape[2] == 1 else np.add.reduce(products, 2)
     samples = len(sensitivity)
     tangents = change.reshape(len(change), samples, -1).swapaxes(0, 1)
     sums: Array = (tangents @ sensitivity.reshape(samples, -1, 1))[:, :, 0].T

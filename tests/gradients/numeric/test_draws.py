@@ -43,6 +43,7 @@ def test_norms_neither_overflow_nor_vanish(scale: float) -> None:
 
 
 def test_tensors_that_move_together_have_the_signs_of_one_draw() -> None:
-    found = Draws(1, 3).joint({"a": (3, 5), "b": (), "c": (7,)}, 0)
+    found, flat = Draws(1, 3).joint({"a": (3, 5), "b": (), "c": (7,)}, 0)
     assert {name: signs.shape for name, signs in found.moves.items()} == {"a": (3, 5), "b": (), "c": (7,)}
     assert all(np.all(np.abs(signs) == 1) for signs in found.moves.values())
+    assert np.array_equal(flat, np.concatenate([signs.reshape(-1) for signs in found.moves.values()]))

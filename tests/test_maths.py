@@ -157,5 +157,23 @@ def test_a_sum_of_others_does_not_cancel(axis):
         assert others[place] == expected
 
 
+def test_one_alone_has_no_others():
+    np.testing.assert_array_equal(maths.sum_of_others(np.array([[3.0], [2.0]]), 1), [[0.0], [0.0]])
+    np.testing.assert_array_equal(maths.log_softmax(np.array([[3.0], [2.0]]), 1), [[0.0], [0.0]])
+
+
 def test_t_log_t_is_zero_at_zero():
     assert maths.t_log_t(np.array([0.0, 1.0, 2.0])).tolist() == [0, 0, 2 * np.log(2)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "longdouble", "complex128", "int64"])
+def test_finite_are_arrays_of_numbers_whose_squares_may_overflow(dtype):
+    x = np.array([[1, 2], [3, 0]], dtype=dtype)
+    assert maths.is_finite(x)
+    assert maths.is_finite(x[:, :0])
+    if dtype != "int64":
+        x[1, 0] = np.finfo(dtype).max
+        assert maths.is_finite(x.T)
+        for bad in (np.nan, np.inf, -np.inf):
+            x[0, 1] = bad
+            assert not maths.is_finite(x)

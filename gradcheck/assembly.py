@@ -9,10 +9,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.calling import guarded
 from gradcheck.errors import LayerFailure, ShapeError
 from gradcheck.layers._base import Layer
 from gradcheck.naming import spec_name
-from gradcheck.network import Network, Node, Point, Term, guarded
+from gradcheck.network import Network, Node, Point, Term
 
 Array = NDArray[Any]
 

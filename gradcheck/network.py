@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from types import MethodType
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.errors import LayerFailure, ShapeError
+from gradcheck.calling import arguments, belongs_to, guarded, pair, positional_names
+from gradcheck.errors import LayerFailure
 from gradcheck.layers._base import Layer
 from gradcheck.layers._columns import Columns
 from gradcheck.losses._base import DIVIDED_REDUCTIONS, Loss
@@ -75,7 +73,7 @@ class Node:
             return output if isinstance(output, tuple) else (output,), cache
         inputs, keywords = [x.copy() for x in inputs], {name: array.copy() for name, array in keywords.items()}
         with guarded(self.name, "forward", self.trusted):
-            output, cache = _pair(self.layer.forward(*inputs, **keywords), self.name)
+            output, cache = pair(self.layer.forward(*inputs, **keywords), self.name)
         outputs = output if isinstance(output, tuple) else (output,)
         outputs = tuple([np.array(y) if isinstance(y, np.ndarray) else y for y in outputs])
         self._require_shapes(inputs, outputs)
@@ -84,7 +82,7 @@ class Node:
     @property
     def hears_of_frozen(self) -> bool:
         """Whether the layer's backward wants to know which parameters are frozen."""
-        return _FROZEN in _arguments(self.layer.backward)
+        return _FROZEN in arguments(self.layer.backward)
 
     def backward(self, dy: Any, cache: Any, frozen: frozenset[str]) -> Any:
         """Call backward; `frozen` are the names of the parameters that are to receive no gradient."""
@@ -115,7 +113,7 @@ class Node:
 
     def says(self, name: str) -> bool:
         """Whether what the layer says beyond its three methods is about its own forward, not an inherited one."""
-        return _belongs_to(type(self.layer), "forward", name)
+        return belongs_to(type(self.layer), "forward", name)
 
     def acts_within(self, columns: Columns) -> bool:
         """Whether the layer keeps to the blocks of its input that change, and may be called on them alone."""
@@ -173,11 +171,11 @@ class Term:
             return losses, cache
         predictions, keywords = [p.copy() for p in predictions], {k: a.copy() for k, a in keywords.items()}
         with guarded(self.name, "forward", self.trusted):
-            return _pair(self.loss.forward(*predictions, **keywords, **named), self.name)
+            return pair(self.loss.forward(*predictions, **keywords, **named), self.name)
 
     def branches(self, predictions: Sequence[Array], arrays: Mapping[str, Array]) -> Array | None:
         """The loss's `branches` at the given predictions; None where it does not say."""
-        if not _belongs_to(type(self.loss), "forward", "branches"):
+        if not belongs_to(type(self.loss), "forward", "branches"):
             return None
         with guarded(self.name, "branches", self.trusted):
             return cast(
@@ -199,7 +197,7 @@ class Term:
     def divisor_name(self, reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]) -> str:
         """What the loss itself calls its divisor; empty where it does not say, and the number speaks for itself."""
         declared = getattr(self.loss, "divisor_name", None)
-        if declared is None or not _belongs_to(type(self.loss), "divisor", "divisor_name"):
+        if declared is None or not belongs_to(type(self.loss), "divisor", "divisor_name"):
             return ""
         with guarded(self.name, "divisor_name", self.trusted):
             return str(self._told(declared, reduction, arrays, losses_shape))
@@ -212,7 +210,7 @@ class Term:
         names = positional_names(self.loss.forward)
         offered |= dict(zip(names, (arrays[p] for p in self.predictions), strict=False))
         offered |= {"reduction": reduction, "losses_shape": losses_shape}
-        return method(**{name: offered[name] for name in _arguments(method) if name in offered})
+        return method(**{name: offered[name] for name in arguments(method) if name in offered})
 
     def _declared_divisor(
         self, declared: Callable[..., Any], reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
@@ -365,68 +363,3 @@ class Network:
                 moved.update(node.outputs)
                 found.append(node)
         return tuple(found)
-
-
-def _pair(result: Any, name: str) -> tuple[Any, Any]:
-    """What forward returns, if it is a pair."""
-    if isinstance(result, tuple) and len(result) == 2:
-        return result
-    kind = f"{len(result)} values" if isinstance(result, tuple) else f"one value ({type(result).__name__})"
-    message = f"{name}: forward returned {kind}; expected a pair (output, cache): write `return y, cache`"
-    raise LayerFailure("GC120", name, "forward", message)
-
-
-class guarded:  # noqa: N801 - reads as a statement: with guarded(...)
-    """Turn whatever user code raises into a LayerFailure; let refusals of shapes and Ctrl-C through."""
-
-    def __init__(self, node: str, phase: str, trusted: bool) -> None:
-        self.node, self.phase, self.trusted = node, phase, trusted
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if error is None or self.trusted or isinstance(error, (KeyboardInterrupt, LayerFailure)):
-            return
-        if isinstance(error, ShapeError) and self.phase in ("check", "init"):
-            return
-        message = f"{self.node}: {self.phase} raised {type(error).__name__}: {error}"
-        raise LayerFailure("GC901", self.node, self.phase, message) from error
-
-
-@cache
-def _belongs_to(kind: type, method: str, name: str) -> bool:
-    """Whether an attribute is defined at or below the class that defines a method: it was written for that method."""
-    for base in kind.__mro__:
-        if name in vars(base):
-            return True
-        if method in vars(base):
-            return False
-    return False
-
-
-def positional_names(forward: Callable[..., Any]) -> list[str]:
-    """The names of the arguments that a bound forward takes by position, in order."""
-    function = getattr(forward, "__func__", None)
-    return list(_positional(_arguments(forward)) if function is None else _positional_behind_self(function))
-
-
-def _positional(arguments: Mapping[str, inspect.Parameter]) -> list[str]:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [name for name, argument in arguments.items() if argument.kind in kinds]
-
-
-@cache
-def _positional_behind_self(function: Callable[..., Any]) -> list[str]:
-    return _positional(_behind_self(function))
-
-
-def _arguments(method: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """The arguments of a bound method, by name."""
-    function = getattr(method, "__func__", None)
-    return inspect.signature(method).parameters if function is None else _behind_self(function)
-
-
-@cache
-def _behind_self(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(MethodType(function, object())).parameters

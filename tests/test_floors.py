@@ -19,7 +19,7 @@ from gradcheck.findings import CODES
 ROOT = Path(__file__).parent.parent
 FLOORS = (
     {"complex_safe", "errors", "findings", "naming", "maths", "step_sweep"},
-    {"layers", "losses", "endings", "silencing"},
+    {"calling", "layers", "losses", "endings", "silencing"},
     {"catalogue", "network", "sources", "adapters"},
     {"assembly"},
     {"spec", "gradients"},

@@ -22,12 +22,12 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from gradcheck.calling import positional_names
 from gradcheck.catalogue import Catalogue
 from gradcheck.errors import ShapeError
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS, Loss
 from gradcheck.naming import spec_name
-from gradcheck.network import positional_names
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]

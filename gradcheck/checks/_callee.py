@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck._ground import Ground
+from gradcheck.calling import guarded
 from gradcheck.checks._contents import contents
 from gradcheck.gradients.numeric.schemes import scale_of
 from gradcheck.layers._base import Layer
 from gradcheck.losses._base import Loss
-from gradcheck.network import Node, Term, guarded
+from gradcheck.network import Node, Term
 
 Array = NDArray[Any]
 Upstream = tuple[Any, ...]

@@ -13,10 +13,11 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.calling import guarded
 from gradcheck.errors import LayerFailure
 from gradcheck.gradients._moves import copied_within, moved
 from gradcheck.maths import is_finite
-from gradcheck.network import Network, Node, Point, Term, Trace, guarded
+from gradcheck.network import Network, Node, Point, Term, Trace
 
 Array = NDArray[Any]
 

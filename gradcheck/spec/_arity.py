@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.calling import guarded
 from gradcheck.layers._base import Layer, Shape
-from gradcheck.network import guarded
 from gradcheck.spec._problems import counted
 
 _MANY = 1000

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from gradcheck.network import guarded
+from gradcheck.calling import guarded
 from gradcheck.workers.tasks import METER
 
 _SPAWN = multiprocessing.get_context("spawn")

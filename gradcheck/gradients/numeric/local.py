@@ -9,7 +9,7 @@ lies in Σₒ dyₒ [loₒ, hiₒ]. Each output by itself: the one-sided slopes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric._copies import Copies
+from gradcheck.gradients.numeric._piecewise import UNKNOWN, Shorter, piecewise, smooth_part
 from gradcheck.gradients.numeric._ties import untied
 from gradcheck.gradients.numeric.entries import Moves
-from gradcheck.gradients.numeric.ladder import RATIO, Plateau, Rungs, ladder_steps, plateau
+from gradcheck.gradients.numeric.ladder import RATIO, ladder_steps
 from gradcheck.gradients.numeric.noise import measured_noise
 from gradcheck.gradients.numeric.schemes import SCHEMES, step_for
 from gradcheck.gradients.numeric.sweep import CHUNK
@@ -30,9 +31,6 @@ Array = NDArray[Any]
 _UNIT = float(np.finfo(np.float64).eps) / 2
 #: Numbers that come out of the copies that are asked in a wider precision, for one vector-Jacobian product.
 _WIDE = 2**18
-#: Of the difference between slopes of first and second order, what the second order may still be off: h at unit scale,
-#: with room for steep higher derivatives.
-_LEFT_OVER = 1e-3
 #: At points beside, steps are so many times shorter; slopes that differ by less than this part of them are the same.
 _BESIDE, _TOLD = 64, 1e-2
 
@@ -116,7 +114,7 @@ def _everywhere(
 ) -> Interval:
     """The interval from what is known of each copy and sample, chunk by chunk."""
     array, moving = local.arrays[operand], _moving(local, operand, entries)
-    flat = {key: np.full(array.size, fill) for key, fill in _UNKNOWN.items()}
+    flat = {key: np.full(array.size, fill) for key, fill in UNKNOWN.items()}
     for moves in moving.chunks(max(1, CHUNK // max(array.size, *(dy.size for dy in local.upstream)))):
         where = moves.units() if moving.fused else moves.entries
         for key, values in slopes(local, moves, partial(_applied, moves, array)).items():
@@ -137,7 +135,7 @@ def _complex_slopes(local: Local, moves: Moves, moved: Callable[[complex], Array
     h = step_for(SCHEMES["complex"], local.arrays[moves.name])
     slopes = [y.imag / h for y in _outputs(local, _copies(local, moves), {moves.name: moved(1j * h)})]
     return _summed(
-        [_smooth(dy, slope, 8 * _UNIT * np.abs(slope)) for dy, slope in zip(local.upstream, slopes, strict=True)]
+        [smooth_part(dy, slope, 8 * _UNIT * np.abs(slope)) for dy, slope in zip(local.upstream, slopes, strict=True)]
     )
 
 
@@ -147,9 +145,6 @@ def _copies(local: Local, moves: Moves) -> Copies:
 
 def _applied(moves: Moves, array: Array, step: complex) -> Array:
     return moves.applied(array, np.full(len(moves), step))
-
-
-_UNKNOWN = {"low": -np.inf, "high": np.inf, "bar": 0.0, "size": 0.0, "kink": 0.0}
 
 
 def _interval(found: Mapping[str, Array]) -> Interval:
@@ -179,21 +174,21 @@ def _slopes(
         rounded = [8 * _UNIT * np.abs(slope) + 2 * part for slope, part in zip(stepped, lost, strict=True)]
     if stepped is not None and local.smooth:
         return _summed(
-            [_smooth(dy, slope, error) for dy, slope, error in zip(local.upstream, stepped, rounded, strict=True)]
+            [smooth_part(dy, slope, error) for dy, slope, error in zip(local.upstream, stepped, rounded, strict=True)]
         )
     h = _step(local, moves.name, base)
     differences = [at(k * h) for k in (-2, -1, 1, 2)]
     left_piece = _changes_piece(local, copies, {k: {moves.name: moved(k * h)} for k in (-1, 1)})
     array = local.arrays[moves.name]
     shorter = partial(
-        _Shorter, usual=h, at=cache(at), reach=float(np.max(np.abs(array), initial=0.0)), ladder=ladder_steps(array)
+        Shorter, usual=h, at=cache(at), reach=float(np.max(np.abs(array), initial=0.0)), ladder=ladder_steps(array)
     )
     parts = []
     for k, dy in enumerate(local.upstream):
         sampled = [outputs[k] for outputs in differences]
         slope = (stepped[k], rounded[k]) if stepped else None
         asked = shorter(y=base[k], output=k) if left_piece is None else None
-        parts.append(_piecewise(dy, base[k], sampled, h, local.noise[k], slope, left_piece, asked))
+        parts.append(piecewise(dy, base[k], sampled, h, local.noise[k], slope, left_piece, asked))
     for direction in beside:
         near, far = (
             _slopes_at(partial(at, move=reach * h * direction), tiny if local.complex_safe else None, h / _BESIDE)
@@ -283,135 +278,6 @@ def _step(local: Local, operand: str, base: list[Array]) -> float:
 def _relative(noise: Array, y: Array) -> float:
     greatest = float(np.max(np.abs(y), initial=0.0))
     return float(np.sqrt(np.mean(np.square(noise)))) / greatest if noise.size and greatest else 0.0
-
-
-def _smooth(dy: Array, slope: Array, error: Array) -> dict[str, Array]:
-    """Contributions of outputs that have one slope: (K, N, ...)."""
-    product = dy * slope
-    return {
-        "low": product,
-        "high": product,
-        "bar": np.abs(dy) * error,
-        "size": np.abs(product),
-        "kink": np.zeros_like(product),
-    }
-
-
-def _piecewise(
-    dy: Array, y: Array, sampled: list[Array], h: float, deviation: Array, stepped: tuple[Array, Array] | None,
-    left_piece: Array | None, shorter: _Shorter | None,
-) -> dict[str, Array]:  # fmt: skip
-    """Contributions of outputs that may have a kink: between the one-sided slopes where they do.
-
-    One-sided slopes of second order, (4 y(h) - 3 y(0) - y(2h)) / 2h; first minus second order is about f″h/2, and what
-    is left about h times that.
-    """
-    below2, below, above, above2 = sampled
-    left, right = (y - below) / h, (above - y) / h
-    noise = np.maximum(8 * _UNIT * np.fmax(np.abs(above), np.abs(below)), 6 * deviation) / h
-    kink = _kinks(left, right, (above2 - 2 * y + below2) / (2 * h), noise, left_piece)
-    outer = (below - below2) / h, (above2 - above) / h
-    if shorter is not None and kink.any():
-        kink &= _stays(left, right, outer, noise, shorter)
-    left2, right2 = 2 * left - (y - below2) / (2 * h), 2 * right - (above2 - y) / (2 * h)
-    left_over = _LEFT_OVER * np.nansum([np.abs(left2 - left), np.abs(right2 - right)], axis=0) + 4 * noise
-    if stepped is None:
-        central, wider = (above - below) / (2 * h), (above2 - below2) / (4 * h)
-        both = np.abs(central - wider) + noise  # not finite where one side leaves the domain: then the other has to do
-        one = np.where(np.isfinite(right2), right2, left2)
-        slope, error = np.where(np.isfinite(both), central, one), np.where(np.isfinite(both), both, left_over)
-        if shorter is not None:
-            slope, error = _settled(slope, error, np.isfinite(both) & ~kink, noise, shorter)
-    else:
-        slope, error = stepped
-    smooth = _smooth(dy, slope, error)
-    ends = [dy * left2, dy * right2, *([smooth["low"]] if shorter is not None and stepped is not None else [])]
-    found = {
-        "low": np.where(kink, np.min(ends, axis=0), smooth["low"]),
-        "high": np.where(kink, np.max(ends, axis=0), smooth["high"]),
-        "bar": np.where(kink, np.abs(dy) * left_over, smooth["bar"]),
-        "size": np.where(kink, np.max(np.abs(ends), axis=0), smooth["size"]),
-        "kink": (kink & (dy != 0)).astype(float),
-    }
-    return {key: np.where(np.isfinite(slope), values, _UNKNOWN[key]) for key, values in found.items()}
-
-
-@dataclass(frozen=True)
-class _Shorter:
-    """One output of a black box at shorter steps.
-
-    y       its values at the point
-    usual   the usual step
-    at      step -> all outputs
-    output  which of them it is
-    reach   the greatest number that a step is added to
-    ladder  the steps of a ladder
-    """
-
-    y: Array
-    usual: float
-    at: Callable[[float], Sequence[Array]]
-    output: int
-    reach: float
-    ladder: Array
-
-    def slopes(self) -> Iterator[tuple[float, Array, Array]]:
-        """At two shorter steps: how many times the noise of the usual one counts; the slopes below and above."""
-        for ratio in (RATIO, RATIO**2):
-            h = self.usual / ratio
-            yield ratio, (self.y - self.at(-h)[self.output]) / h, (self.at(h)[self.output] - self.y) / h
-
-    def plateau(self, noise: Array) -> Plateau:
-        """Where central differences settle, in flat order."""
-        slopes = [(self.at(h)[self.output] - self.at(-h)[self.output]) / (2 * h) for h in self.ladder]
-        values = np.stack([slope.reshape(-1) for slope in slopes])
-        ratios = self.usual / self.ladder[:, None]
-        rounding = 4 * _UNIT * self.reach / self.ladder[:, None] * np.abs(values)
-        bars = ratios * np.broadcast_to(noise, slopes[0].shape).reshape(1, -1) + rounding
-        nothing = np.zeros(values.shape, dtype=bool)
-        return plateau(Rungs(self.ladder, values, bars, nothing, np.zeros(values.shape[1]), {}), 2)
-
-
-def _stays(left: Array, right: Array, outer: tuple[Array, Array], noise: Array, shorter: _Shorter) -> Array:
-    """Which gaps between one-sided slopes are those of a kink at the point, or of one within the step.
-
-    Beside a kink at the point the slopes stay what they are at shorter steps; one within the step lies between the
-    slopes of the two pieces farther out. Neither holds for an oscillation, nor for values that jump by their rounding.
-    """
-    gap = np.abs(right - left)
-    low, high = np.fmin(*outer), np.fmax(*outer)
-    same, between = np.full(gap.shape, True), high - low >= gap / 2
-    for ratio, below, above in shorter.slopes():
-        slack = gap / 4 + ratio * noise
-        same &= (np.abs(below - left) <= slack) & (np.abs(above - right) <= slack)
-        between &= (np.fmin(below, above) >= low - slack) & (np.fmax(below, above) <= high + slack)
-    return np.asarray(same | between)
-
-
-def _settled(slope: Array, error: Array, asked: Array, noise: Array, shorter: _Shorter) -> tuple[Array, Array]:
-    """The slopes and errors of a central difference; of a ladder of steps where shorter ones contradict it.
-
-    NaN where that does not settle either.
-    """
-    apart = np.zeros(slope.shape, dtype=bool)
-    for ratio, below, above in shorter.slopes():
-        apart |= asked & (np.abs((below + above) / 2 - slope) > 2 * error + ratio * noise)
-    if not apart.any():
-        return slope, error
-    found = shorter.plateau(noise)
-    value = np.where(found.settled, found.value, np.nan).reshape(slope.shape)
-    bar = np.where(found.settled, found.error, 0.0).reshape(slope.shape)
-    return np.where(apart, value, slope), np.where(apart, bar, error)
-
-
-def _kinks(left: Array, right: Array, wide_gap: Array, noise: Array, left_piece: Array | None) -> Array:
-    """Which outputs have a kink; for a layer that does not say: a smooth gap shrinks with h, a kink's gap stays."""
-    gap = np.abs(right - left)
-    if left_piece is None:
-        size = np.maximum(np.abs(left), np.abs(right))
-        return np.asarray((gap > 0.75 * np.abs(wide_gap)) & (gap > 1e-3 * size + 64 * noise))
-    where = left_piece.any(axis=1) if gap.ndim == 1 else left_piece.reshape(*left_piece.shape, *[1] * (gap.ndim - 2))
-    return np.asarray((gap > 8 * noise) & where)
 
 
 def _summed(parts: list[dict[str, Array]]) -> dict[str, Array]:

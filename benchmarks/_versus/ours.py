@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +16,7 @@ from gradcheck.gradients.numeric.kinks import KinkWatch
 from gradcheck.gradients.numeric.ladder import Question, Rungs, climb
 from gradcheck.gradients.numeric.noise import forward_noise
 from gradcheck.gradients.numeric.observables import Observables
+from gradcheck.gradients.numeric.probe import directions
 from gradcheck.gradients.numeric.rays import climb_along
 from gradcheck.gradients.numeric.schemes import SCHEMES, step_for
 from gradcheck.gradients.numeric.sweep import Stage
@@ -26,7 +24,6 @@ from gradcheck.pipeline import run_case
 from gradcheck.spec.case import Case
 
 Array = NDArray[Any]
-PROBE = "gradcheck.gradients.numeric.probe"
 
 
 @dataclass(frozen=True)
@@ -102,24 +99,7 @@ def direction(known: Ready) -> Any:
     point = known.case.point
     analytic = gradient(known.case.network, point)
     stage = known.stage.anew()
-    return _directions()(stage, known.question, point.parameters, analytic.gradients, count=1, seed=0)
-
-
-def no_direction() -> str:
-    """Why directions cannot be timed; empty if they can."""
-    try:
-        _directions()
-    except ModuleNotFoundError:
-        return "not built"
-    except AttributeError:
-        return f"{PROBE} has no function `directions`"
-    return ""
-
-
-@cache
-def _directions() -> Callable[..., Any]:
-    found: Callable[..., Any] = importlib.import_module(PROBE).directions
-    return found
+    return directions(stage, known.question, point.parameters, analytic.gradients, count=1, seed=0)
 
 
 def _stage(known: Ready) -> Stage:

@@ -53,7 +53,6 @@ class Rival:
     starred   those of them on which some entries stand for all
     hurried   those on which they do so, too, if it must be quick
     patient   those that are left out if it must be quick
-    unable    says why it cannot be timed although the package is there; empty if it can
     """
 
     name: str
@@ -63,14 +62,11 @@ class Rival:
     starred: str = ""
     hurried: str = ""
     patient: str = ""
-    unable: Callable[[], str] = str
 
     @property
     def missing(self) -> str:
         """Why it is left out; empty if it is not."""
-        if not importlib.util.find_spec(self.package):
-            return f"{self.package} is not installed"
-        return self.unable()
+        return "" if importlib.util.find_spec(self.package) else f"{self.package} is not installed"
 
     def races(self, workload: str, quick: bool) -> bool:
         """Whether it is timed on the workload of that name."""
@@ -210,7 +206,7 @@ EVERY_ENTRY = (
 )
 ONE_DIRECTION = (
     Rival(UNIT, _unit),
-    Rival(DIRECTION, _direction, unable=ours.no_direction),
+    Rival(DIRECTION, _direction),
     Rival(TORCH_FAST, partial(_torch, True), "torch"),
     Rival(JAX, _jax, "jax"),
     Rival(AUTOGRAD, _autograd, "autograd"),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from _versus import ours
 from _versus.by_hand import BY_HAND
@@ -50,19 +49,12 @@ class Scale:
         return ratio(run, unit)
 
 
-def not_built() -> str:
-    """Why this cannot be measured; empty if it can."""
-    known = {field.name for field in fields(Overrides)}
-    return "" if "directions" in known else "directions are not built"
-
-
 def measured(task: tuple[str, int]) -> Scale:
     """(spec, rounds). In a process of its own, as a process never gives its greatest memory back."""
     spec, rounds = task
     ours.whole(spec_case(SPECS / "a.yaml"))  # loads what every run loads, which is no part of a network's memory
     before, started = _memory(), perf_counter()
-    asked: Any = {"directions": _DIRECTIONS}
-    case = spec_case(SPECS / spec, Overrides(**asked))
+    case = spec_case(SPECS / spec, Overrides(directions=_DIRECTIONS))
     verdict = ours.whole(case)
     seconds = perf_counter() - started
     taken = max(0, _greatest_memory() - before)  # Linux counts pages a little late

@@ -4,11 +4,9 @@ import gc
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -172,19 +170,6 @@ def test_what_is_not_installed_is_left_out_by_name(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(heats, "RIVALS", {"entries": (rivals.EVERY_ENTRY[0], absent)})
     assert heats.skipped("entries") == {"absent": "no_such_package is not installed"}
     assert list(heats.heat(("entries", "A", 1, True)).timings) == [rivals.UNIT]
-
-
-def test_directions_take_part_as_soon_as_they_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = next(one for one in rivals.ONE_DIRECTION if one.name == rivals.DIRECTION)
-    monkeypatch.setitem(sys.modules, ours.PROBE, None)
-    assert row.missing == "not built"
-    probe = ModuleType(ours.PROBE)
-    monkeypatch.setitem(sys.modules, ours.PROBE, probe)
-    assert row.missing == f"{ours.PROBE} has no function `directions`"
-    probe.directions = lambda stage, question, names, gradients, count, seed: (names, count)  # type: ignore[attr-defined]
-    assert row.missing == ""
-    run, _ = row.build(workload("A"), False)
-    assert run() == (workload("A").case.point.parameters, 1)
 
 
 def test_the_slow_are_starred_on_e_and_elsewhere_only_in_a_hurry() -> None:
@@ -443,13 +428,7 @@ def test_a_missed_criterion_is_what_the_exit_code_says(monkeypatch: pytest.Monke
         assert not versus_peers.measured(a_run(), ("start",), tmp_path / "figures.json")
 
 
-@pytest.mark.usefixtures("here")
-def test_without_directions_no_table_compares_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, ours.PROBE, None)
-    run = a_run()
-    with run.console.capture() as shown:
-        versus_peers.measure_heats("direction", run)
-    assert "gradcheck, one direction is left out: not built." in shown.get()
+def test_without_gradcheck_no_table_compares_with_it() -> None:
     assert tables.ratios("direction", [heat("direction", "A", unit=1.0, jax=2.0)]) is None
 
 

@@ -101,10 +101,8 @@ class Suspect(Jacobians):
         """Whether n there may be a, or a multiple of it: along two directions, Σ a v is one multiple of Σ g J v."""
         tangents = self.tangents if not arrays else self._tangents_at(arrays)
         flat = self.flat_upstream if upstream is None else np.concatenate([np.ravel(dy) for dy in upstream])
-        a = np.where(self._asked & np.isfinite(self.a), self.a, 0.0).reshape(-1)
-        numeric = [float(flat @ tangent) for tangent in tangents]
-        analytic = [float(a @ v) for v in self.directions]
-        if not np.isfinite(numeric).all():
+        numeric, analytic = [float(flat @ tangent) for tangent in tangents], self._slopes
+        if not all(map(math.isfinite, numeric)):
             return False
         cross = analytic[0] * numeric[1] - analytic[1] * numeric[0]
         size = math.hypot(*analytic) * math.hypot(*numeric)
@@ -118,6 +116,12 @@ class Suspect(Jacobians):
         return np.where(clear, rng.standard_normal(clear.size), 0.0), np.where(
             clear, rng.standard_normal(clear.size), 0.0
         )
+
+    @cached_property
+    def _slopes(self) -> list[float]:
+        """Σ a v along them."""
+        a = np.where(self._asked & np.isfinite(self.a), self.a, 0.0).reshape(-1)
+        return [float(a @ v) for v in self.directions]
 
     @cached_property
     def _asked(self) -> Array:

@@ -179,11 +179,16 @@ def orders(array: Array, shifts: tuple[int, ...] = (1, -1, 2, -2)) -> Iterator[t
     """An array's numbers in other orders, of the same shape; those that change nothing are left out."""
     if array.ndim == 0 or array.size < 2:
         return
-    seen = [array]
+    seen = {_numbers(array)}
     for how, other in _orders(array, shifts):
-        if other.shape == array.shape and not any(np.array_equal(other, known, equal_nan=True) for known in seen):
-            seen.append(other)
+        if other.shape == array.shape and (numbers := _numbers(other)) not in seen:
+            seen.add(numbers)
             yield how, other
+
+
+def _numbers(array: Array) -> bytes:
+    """The same for arrays that are equal: -0 is 0."""
+    return (array + 0.0).tobytes()
 
 
 def _orders(array: Array, shifts: tuple[int, ...]) -> Iterator[tuple[str, Array]]:

@@ -62,11 +62,16 @@ def predicted(suspect: Suspect, mistakes: Asked) -> Iterator[Prediction]:
     if known.in_vain.get(mistakes, 0) >= _IN_VAIN:
         return
     known.in_vain[mistakes] = known.in_vain.get(mistakes, 0) + 1
+    missed = _missed(small)
     for tried in _tried(small, mistakes):
+        if tried[0] in missed:
+            continue
         if _meets(small, tried[0]):
             known.in_vain[mistakes] = 0
             known.found.append((mistakes, tried))
             yield _prediction(suspect, small, tried)
+        else:
+            missed.add(tried[0])
 
 
 def _prediction(suspect: Suspect, small: Suspect, tried: Tried) -> Prediction:
@@ -88,6 +93,12 @@ def _tried(suspect: Suspect, mistakes: Asked) -> Iterator[Tried]:
 @lru_cache(maxsize=4)
 def _machine(suspect: Suspect) -> Machine:
     return Machine.of(suspect.local.forward, suspect.exact, suspect.operand, suspect.local.complex_safe)
+
+
+@lru_cache(maxsize=4)
+def _missed(suspect: Suspect) -> set[Mistake]:
+    """Mistakes that do not meet, as several hypotheses try the same."""
+    return set()
 
 
 @lru_cache(maxsize=4)
@@ -126,6 +137,7 @@ def _values(suspect: Suspect, mistake: Mistake) -> Array:
 # Other slopes ---------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=2**10)
 def scaled(site: Site, operand: int, factor: float) -> Mistake:
     """The slope by one operand, times a factor: 0 for a constant, -1 for the opposite sign."""
 
@@ -145,9 +157,8 @@ def in_round(site: Site, operand: int, number: int) -> Mistake:
     return Mistake(site, operands=operands)
 
 
-def cut() -> Mistake:
-    """Whatever comes from an earlier round of a loop is a constant."""
-    return Mistake(None, operands=lambda call: dict.fromkeys(call.carried))
+#: Whatever comes from an earlier round of a loop is a constant.
+CUT = Mistake(None, operands=lambda call: dict.fromkeys(call.carried))
 
 
 def folded(site: Site, factor: float) -> Mistake:
@@ -155,7 +166,7 @@ def folded(site: Site, factor: float) -> Mistake:
     return Mistake(site, result=lambda call, y, delta: factor * delta)
 
 
-def replaced(site: Site, back: int, slope: Callable[[Array, Array, Array], Array]) -> Mistake:
+def replaced(site: Site, seen: Seen, back: int, slope: Callable[[Array, Array, Array], Array]) -> Mistake:
     """Another slope for the last operations of one number each: a function of their input, their output, and the right
     slope."""
 
@@ -166,7 +177,7 @@ def replaced(site: Site, back: int, slope: Callable[[Array, Array, Array], Array
         right = np.divide(delta, first.delta, out=np.zeros(y.shape), where=first.delta != 0)
         return np.asarray(first.delta * slope(first.base, y, right))
 
-    return Mistake(site, result=result)
+    return Mistake(site, result=result, through=seen.through if back > 1 else frozenset())
 
 
 def transposed(site: Site, operand: int) -> Mistake:

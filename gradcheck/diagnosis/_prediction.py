@@ -66,7 +66,7 @@ def fits(suspect: Suspect, values: Array, free: int = 0) -> bool:
     if not told or (told < _ENOUGH and told < np.count_nonzero(suspect.wrong)):
         return False
     off, most = deviation(suspect, values)
-    return bool(np.all(off <= most)) and np.count_nonzero(suspect.clear & finite) > free
+    return bool(np.all(off <= most) and np.count_nonzero(suspect.clear & finite) > free)
 
 
 def explained(suspect: Suspect, values: Array) -> float:

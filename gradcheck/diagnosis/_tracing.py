@@ -13,9 +13,9 @@ from __future__ import annotations
 import linecache
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import CodeType, FrameType
 from typing import Any
 
@@ -65,11 +65,11 @@ class Site:
 
 @dataclass(frozen=True)
 class Step:
-    """An operation of one number each: what went into it, by how much that moves, and its name."""
+    """An operation of one number each: what went into it, by how much that moves, and where it is."""
 
     base: Array
     delta: Array
-    operation: str
+    site: Site
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class Seen:
     carried  those of them that come from an earlier round of a loop, or do not move in its first one
     given    those of them that are an array of forward as it was given
     chain    the operations of one number each that end here, this one first
+    through  the sites of these, in all rounds
     square   whether it is a product with a square matrix
     fold     how many numbers go into one of the result
     rounds   how often it is called
@@ -107,6 +108,7 @@ class Seen:
     carried: frozenset[int]
     given: frozenset[int]
     chain: tuple[str, ...]
+    through: frozenset[Site]
     square: bool
     fold: int
     rounds: int
@@ -118,11 +120,17 @@ class Mistake:
 
     operands  a call -> how its operands move instead, by number
     result    a call, the base of its result, how that moves -> how it moves instead
+    through   other sites that it looks back at
     """
 
     site: Site | None
     operands: Callable[[Call], Mapping[int, Array | None]] | None = None
     result: Callable[[Call, Array, Array], Array] | None = None
+    through: frozenset[Site] = frozenset()
+
+    def needs(self, site: Site) -> bool:
+        """Whether it must know of the calls of a site."""
+        return self.site is None or site is self.site or site in self.through
 
 
 class Tracer:
@@ -133,7 +141,7 @@ class Tracer:
 
     def __init__(self, mistake: Mistake | None = None, bases: Mapping[Any, tuple[Any, Any]] | None = None) -> None:
         self.mistake, self.bases = mistake, bases
-        self.rounds: Counter[Site] = Counter()
+        self.rounds: dict[Site, int] = {}
         self.seen: dict[Site, Seen] = {}
         self.record: dict[tuple[Site, int], tuple[Any, Any]] = {}
         self.calls = 0
@@ -147,9 +155,11 @@ class Tracer:
     def operate(self, site: Site, act: Callable[..., Any], operands: Sequence[Any]) -> Any:
         """The operation on its plain operands, with the mistake where it is made here."""
         self.calls += 1
-        number = self.rounds[site]
-        self.rounds[site] += 1
+        number = self.rounds.get(site, 0)
+        self.rounds[site] = number + 1
         values = tuple(map(plain, operands))
+        if self.mistake is not None and not self.mistake.needs(site):
+            return self._wrapped(act(*values), (site, number), ())
         mistake = self.mistake if self.mistake and self.mistake.site in (None, site) else None
         call = self._call(site, number, operands, values)
         if mistake is not None and mistake.operands is not None:
@@ -179,7 +189,7 @@ class Tracer:
         chain: tuple[Step, ...] = ()
         if len(moving) == 1 and site.operation in _ONE_BY_ONE:
             (k,) = moving
-            last = Step(bases[k], deltas[k], site.operation)
+            last = Step(bases[k], deltas[k], site)
             before = operands[k].chain if isinstance(operands[k], Traced) else ()
             chain = (last, *before)
         return Call(bases, deltas, carried, chain, number)
@@ -215,13 +225,15 @@ class Tracer:
             _is_real(x) and x.ndim >= 2 and x.shape[-1] == x.shape[-2] for x in call.bases
         )
         alike = bool(call.chain) and np.shape(first) == np.shape(found)
-        names = tuple(step.operation for step in call.chain) if alike else ()
-        before = self.seen.get(site, Seen(moving, frozenset(), given, names, square, max(fold, 1), 0))
+        chain = call.chain if alike else ()
+        names, through = tuple(step.site.operation for step in chain), frozenset(step.site for step in chain)
+        before = self.seen.get(site, Seen(moving, frozenset(), given, names, through, square, max(fold, 1), 0))
         late = frozenset() if before.rounds == 0 and call.round == 0 else moving - before.moving
         late |= moving if before.rounds == 0 and call.round > 0 else frozenset()
         self.seen[site] = Seen(
             before.moving | moving, before.carried | (call.carried & moving) | late, before.given | given,
-            max(names, before.chain, key=len), square or before.square, before.fold, call.round + 1,
+            max(names, before.chain, key=len), before.through | through, square or before.square, before.fold,
+            call.round + 1,
         )  # fmt: skip
 
     def _wrapped(self, found: Any, born: tuple[Site, int], chain: tuple[Step, ...]) -> Any:
@@ -234,27 +246,25 @@ class Traced(np.ndarray):
     """An array of which every operation is seen by a tracer."""
 
     tracer: Tracer
-    born: tuple[Site, int] | None
-    chain: tuple[Step, ...]
-    given: bool
+    born: tuple[Site, int] | None = None
+    chain: tuple[Step, ...] = ()
+    given: bool = False
 
     def __array_finalize__(self, other: Any) -> None:
         """Views and copies: of the same origin; what leads to it is known for arrays of the same shape alone."""
-        if other is not None:
+        if isinstance(other, Traced):
             alike = other.shape == self.shape
-            self.tracer = getattr(other, "tracer", None)  # type: ignore[assignment]
-            self.born = getattr(other, "born", None)
-            self.chain = getattr(other, "chain", ()) if alike else ()
-            self.given = getattr(other, "given", False) and alike
+            self.tracer, self.born = other.tracer, other.born
+            self.chain, self.given = (other.chain, other.given) if alike else ((), False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """An operation of numbers, or a sum along an axis."""
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         out = options.pop("out", None)
         act = _magnitude if name == "absolute" else getattr(ufunc, method)
-        tracer = next(x.tracer for x in (*inputs, *(out or ())) if isinstance(x, Traced))
-        options = {key: _deeply(plain, x) for key, x in options.items()}
-        found = tracer.operate(_site(name), lambda *xs: act(*xs, **options), inputs)
+        if options:
+            act = partial(act, **{key: _deeply(plain, x) for key, x in options.items()})
+        found = self.tracer.operate(_site(name), act, inputs)
         if out is None:
             return found
         plain(out[0])[...] = plain(found)
@@ -296,23 +306,27 @@ def _deeply(change: Callable[[Any], Any], x: Any) -> Any:
     return change(x)
 
 
-_known: dict[tuple[Any, ...], Site] = {}
+#: By operation, and id and instruction of all code that calls it: the site, and that code, so that the ids stay theirs.
+_known: dict[tuple[Any, ...], tuple[Site, list[CodeType]]] = {}
 
 
 def _site(operation: str) -> Site:
     """The operation that is being called, by all that calls it."""
     frame: FrameType | None = sys._getframe(2)
-    calls: list[tuple[CodeType, int, int]] = []
+    callers: list[FrameType] = []
+    key: list[Any] = [operation]
     while frame is not None and not frame.f_code.co_filename.endswith(_END):
         if _NUMPY not in frame.f_code.co_filename:
-            calls.append((frame.f_code, frame.f_lasti, frame.f_lineno))
+            callers.append(frame)
+            key += id(frame.f_code), frame.f_lasti
         frame = frame.f_back
-    key = (operation, *calls)
-    if key not in _known:
-        forwards = [call for call in calls if ".forward" in f".{call[0].co_qualname}"]
-        line, source = _text(*(forwards or calls)[0])
-        _known[key] = Site(operation, line, source)
-    return _known[key]
+    known = _known.get(tuple(key))
+    if known is None:
+        forwards = [caller for caller in callers if ".forward" in f".{caller.f_code.co_qualname}"]
+        shown = (forwards or callers)[0]
+        line, source = _text(shown.f_code, shown.f_lasti, shown.f_lineno)
+        known = _known[tuple(key)] = Site(operation, line, source), [caller.f_code for caller in callers]
+    return known[0]
 
 
 def _text(code: CodeType, instruction: int, line: int) -> tuple[int, str]:

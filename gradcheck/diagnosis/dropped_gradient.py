@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.diagnosis._inside import Tried, cut, predicted, scaled
+from gradcheck.diagnosis._inside import CUT, Tried, predicted, scaled
 from gradcheck.diagnosis._prediction import Prediction
 from gradcheck.diagnosis._support import support
 from gradcheck.diagnosis._tracing import Seen, Site
@@ -145,7 +145,7 @@ def inside(suspect: Suspect) -> Iterator[Prediction]:
 def _in_all_rounds(site: Site, seen: Seen) -> Iterator[Tried]:
     if seen.carried:
         says = "each step of the recurrence takes what the step before has handed on for a constant"
-        yield cut(), "a = n, each round of the loop by itself", f"{says}: it is cut off after one step", _STATE
+        yield CUT, "a = n, each round of the loop by itself", f"{says}: it is cut off after one step", _STATE
 
 
 def _in_one_operation(site: Site, seen: Seen) -> Iterator[Tried]:

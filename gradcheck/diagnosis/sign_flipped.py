@@ -77,7 +77,7 @@ def inside(suspect: Suspect) -> Iterator[Prediction]:
 def _signs(site: Site, seen: Seen) -> Iterator[Tried]:
     if site.operation == "absolute":
         yield (
-            replaced(site, 1, lambda u, y, r: np.ones_like(u)),
+            replaced(site, seen, 1, lambda u, y, r: np.ones_like(u)),
             f"a = n without the sign of `{site.short}`",
             f"the sign is missing that is the derivative of {site.words}",
             _LOOK,

@@ -184,7 +184,7 @@ def _slopes_of(site: Site, seen: Seen) -> Iterator[Tried]:
         what = site.words if back == 1 else f"{site.words} (its last operations: {listed})"
         for name, (slope, says) in _INSIDE.items():
             yield (
-                replaced(site, back, slope),
+                replaced(site, seen, back, slope),
                 f"a = n with {name} for the slope of `{site.short}`",
                 f"the derivative of {what} {says}",
                 _LOOK,

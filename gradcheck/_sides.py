@@ -207,6 +207,11 @@ class Sides:
         """Entries that differ by more than the bar."""
         return np.asarray(self.clear & (np.abs(self.e) > self.bar))
 
+    @cached_property
+    def most_wrong(self) -> int | None:
+        """The entry, in flat order, at which a and n differ most; None where they do not."""
+        return int(np.argmax(np.where(self.wrong, np.abs(self.e), 0.0))) if self.wrong.any() else None
+
     def gradients(self, upstream: Upstream | None = None) -> dict[str, Array]:
         """What backward says about every operand, in float64; empty where it raises or returns what cannot be used."""
         found: dict[str, Array] = {}

@@ -86,10 +86,26 @@ class Suspect(Jacobians):
         """n of some entries of an operand, with another upstream gradient or at other arrays; NaN where it is not "
         "known."""
         operand = operand or self.operand
+        if operand != self.operand and upstream is None and not arrays:
+            return self._of(operand)
         if only_plausible and operand == self.operand and not self._plausible(upstream, arrays or {}):
             return np.full(self.array.shape, np.nan)
-        at = {**self.exact, **(arrays or {})}
-        local = self.alone.local(self.part, at, self.upstream if upstream is None else upstream)
+        return self._asked_for(
+            operand, {**self.exact, **(arrays or {})}, self.upstream if upstream is None else upstream
+        )
+
+    def _of(self, operand: str) -> Array:
+        """n of another operand: several hypotheses ask for it."""
+        if operand not in self._others:
+            self._others[operand] = self._asked_for(operand, self.exact, self.upstream)
+        return self._others[operand]
+
+    @cached_property
+    def _others(self) -> dict[str, Array]:
+        return {}
+
+    def _asked_for(self, operand: str, at: Mapping[str, Array], upstream: Upstream) -> Array:
+        local = self.alone.local(self.part, at, upstream)
         alike = self.arrays[operand].shape == self.array.shape
         entries = self.glanced if alike else None
         with np.errstate(all="ignore"):
@@ -140,6 +156,13 @@ class Suspect(Jacobians):
         at = {**self.exact, **arrays}
         array = at[self.operand]
         h = step_for(SCHEMES["complex" if self.local.complex_safe else "central"], array)
+        if arrays and self.local.complex_safe and self._stacks:
+            twice = {name: np.concatenate([x, x]) if self.has_samples(name) else x for name, x in at.items()}
+            twice[self.operand] = twice[self.operand] + 1j * h * np.concatenate(self.directions).reshape(
+                -1, *array.shape[1:]
+            )
+            outputs = [np.asarray(y).imag.reshape(2, -1) / h for y in self.local.forward(twice)]
+            return list(np.concatenate(outputs, axis=1))
         found = []
         for v in self.directions:
             move = v.reshape(array.shape) * h

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +62,25 @@ def _stretch(suspect: Suspect, size: Array) -> Array:
 
 def fits(suspect: Suspect, values: Array, free: int = 0) -> bool:
     """Whether a prediction meets the analytic values, and tells more than was fitted."""
+    if _misses(suspect, values):
+        return False
     finite = np.isfinite(values)
     told = np.count_nonzero(suspect.wrong & finite)
     if not told or (told < _ENOUGH and told < np.count_nonzero(suspect.wrong)):
         return False
     off, most = deviation(suspect, values)
     return bool(np.all(off <= most) and np.count_nonzero(suspect.clear & finite) > free)
+
+
+def _misses(suspect: Suspect, values: Array) -> bool:
+    """Whether a prediction is off at the entry that is most wrong: so most are; False where it has no number there."""
+    k = suspect.most_wrong
+    if k is None or not math.isfinite(value := float(values.flat[k])):
+        return False
+    a, n, bar = (float(array.flat[k]) for array in (suspect.a, suspect.n, suspect.bar))
+    stretch = max(1.0, abs(value) / abs(n)) if abs(n) > bar else 1.0
+    greatest = max(float(values.max()), -float(values.min()), suspect.greatest)
+    return abs(a - value) > _BARS * bar * stretch + suspect.resolution * greatest
 
 
 def explained(suspect: Suspect, values: Array) -> float:

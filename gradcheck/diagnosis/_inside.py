@@ -8,7 +8,7 @@ along a random direction is a prediction, and is held against it entry by entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from gradcheck.alone import Alone
 from gradcheck.diagnosis._prediction import Prediction
-from gradcheck.diagnosis._tracing import Call, Machine, Mistake, Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Call, Machine, Mistake, Seen, Tracer
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
@@ -82,9 +83,9 @@ def _prediction(suspect: Suspect, small: Suspect, tried: Tried) -> Prediction:
 def _tried(suspect: Suspect, mistakes: Asked) -> Iterator[Tried]:
     surveyed = _survey(suspect)
     left = _MOST_CALLS
-    for site, seen in surveyed[0].items():
+    for site, seen in surveyed.seen.items():
         for tried in mistakes(site, seen):
-            left -= surveyed[1]
+            left -= surveyed.calls
             if left < 0:
                 return
             yield tried
@@ -102,14 +103,14 @@ def _missed(suspect: Suspect) -> set[Mistake]:
 
 
 @lru_cache(maxsize=4)
-def _survey(suspect: Suspect) -> tuple[Mapping[Site, Seen], int]:
+def _survey(suspect: Suspect) -> Tracer:
     """The operations that the operand's derivative passes, and how many calls one run of forward has."""
     with suppress(Exception), np.errstate(all="ignore"):
         found, tracer = _machine(suspect).run(suspect.directions[0].reshape(suspect.array.shape))
         right, expected = float(suspect.flat_upstream @ found), float(suspect.flat_upstream @ suspect.tangents[0])
         if abs(right - expected) <= _CLOSE * abs(expected):
-            return tracer.seen, tracer.calls
-    return {}, 1
+            return tracer
+    return Tracer()
 
 
 def _meets(suspect: Suspect, mistake: Mistake) -> bool:
@@ -117,7 +118,9 @@ def _meets(suspect: Suspect, mistake: Mistake) -> bool:
     v = suspect.directions[0]
     a = float(np.where(v != 0, suspect.a.reshape(-1), 0.0) @ v)
     with suppress(Exception), np.errstate(all="ignore"):
-        found = float(suspect.flat_upstream @ _machine(suspect).run(v.reshape(suspect.array.shape), mistake)[0])
+        calls = _survey(suspect).rounds_of(mistake.site)
+        moved, _ = _machine(suspect).run(v.reshape(suspect.array.shape), mistake, calls)
+        found = float(suspect.flat_upstream @ moved)
         return bool(abs(found - a) <= _CLOSE * max(abs(a), abs(found)))
     return False
 
@@ -125,12 +128,13 @@ def _meets(suspect: Suspect, mistake: Mistake) -> bool:
 def _values(suspect: Suspect, mistake: Mistake) -> Array:
     """The gradient that the mistake gives, entry by entry; NaN for those that are left out."""
     found = np.full(suspect.array.size, np.nan)
+    calls = _survey(suspect).rounds_of(mistake.site)
     known = suspect.glanced if suspect.columns.size > _MOST_ENTRIES else suspect.columns
     for entry in suspect.columns if known is None else known:
         basis = np.zeros(suspect.array.shape)
         basis.flat[entry] = 1.0
         with np.errstate(all="ignore"):
-            found[entry] = suspect.flat_upstream @ _machine(suspect).run(basis, mistake)[0]
+            found[entry] = suspect.flat_upstream @ _machine(suspect).run(basis, mistake, calls)[0]
     return found.reshape(suspect.array.shape)
 
 

@@ -10,25 +10,20 @@ take complex numbers it is base + h delta, with the bases from a first run in wh
 
 from __future__ import annotations
 
-import linecache
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.diagnosis._sites import Site, site_of
+
 Array = NDArray[Any]
-#: Where the walk through the callers ends: what calls a forward.
-_END = "gradcheck/network.py"
-_NUMPY = "/numpy/"
 #: Operations of one number each that are looked back at: 1 / (1 + exp(-x)) has four.
 _LONGEST = 6
-_WIDTH = 60
 _COMPLEX_STEP = 1e-40
 _REAL_STEP = 2.0**-17
 PRODUCTS = ("matmul", "dot")
@@ -36,31 +31,6 @@ PRODUCTS = ("matmul", "dot")
 _ONE_BY_ONE = frozenset(
     name for name in dir(np) if isinstance(getattr(np, name), np.ufunc) and getattr(np, name).signature is None
 ) | {"clip", "where"}
-
-
-@dataclass(frozen=True, eq=False)
-class Site:
-    """One operation in the source of a forward: whatever calls it from there is the same site.
-
-    operation  `multiply`, `matmul`, `add.reduce`
-    line       the line of forward
-    source     what stands there
-    """
-
-    operation: str
-    line: int
-    source: str
-
-    @property
-    def words(self) -> str:
-        """What stands where."""
-        return f"`{self.short}` in line {self.line} of forward"
-
-    @property
-    def short(self) -> str:
-        """What stands there, at most a line of it."""
-        text = " ".join(self.source.split())
-        return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
 
 
 @dataclass(frozen=True)
@@ -137,10 +107,14 @@ class Tracer:
     """Sees the operations of one forward, and makes at most one mistake in it.
 
     bases  what a run in which nothing moves has seen, by site and round; None for the complex step
+    calls  how often the mistake's site is called, where that is known: after that nothing more has to be seen
     """
 
-    def __init__(self, mistake: Mistake | None = None, bases: Mapping[Any, tuple[Any, Any]] | None = None) -> None:
-        self.mistake, self.bases = mistake, bases
+    def __init__(
+        self, mistake: Mistake | None = None, bases: Mapping[Any, tuple[Any, Any]] | None = None, calls: int = 0
+    ) -> None:
+        self.mistake, self.bases, self.left = mistake, bases, calls
+        self.over = False
         self.rounds: dict[Site, int] = {}
         self.seen: dict[Site, Seen] = {}
         self.record: dict[tuple[Site, int], tuple[Any, Any]] = {}
@@ -155,6 +129,8 @@ class Tracer:
     def operate(self, site: Site, act: Callable[..., Any], operands: Sequence[Any]) -> Any:
         """The operation on its plain operands, with the mistake where it is made here."""
         self.calls += 1
+        if self.over:
+            return act(*map(plain, operands))
         number = self.rounds.get(site, 0)
         self.rounds[site] = number + 1
         values = tuple(map(plain, operands))
@@ -174,8 +150,20 @@ class Tracer:
             self.record[site, number] = _deeply(_kept, values), _kept(found)
         if self.mistake is None:
             self._note(site, call, operands, found)
+        elif mistake is not None:
+            self.left -= 1
+            self.over = self.left == 0
         alike = bool(call.chain) and np.shape(call.chain[0].base) == np.shape(found)
         return self._wrapped(found, (site, number), call.chain[:_LONGEST] if alike else ())
+
+    def rounds_of(self, site: Site | None) -> int:
+        """How often a site was called, where an operation that is not seen is one as any other; 0 where it is not.
+
+        The magnitude of a complex number has no derivative unless it is seen.
+        """
+        if site is None or any(each.operation == "absolute" for each in self.rounds):
+            return 0
+        return self.rounds.get(site, 0)
 
     def _recorded(self, site: Site, number: int) -> tuple[Any, Any]:
         return (self.bases or {}).get((site, number)) or (None, None)
@@ -264,7 +252,7 @@ class Traced(np.ndarray):
         act = _magnitude if name == "absolute" else getattr(ufunc, method)
         if options:
             act = partial(act, **{key: _deeply(plain, x) for key, x in options.items()})
-        found = self.tracer.operate(_site(name), act, inputs)
+        found = self.tracer.operate(site_of(name), act, inputs)
         if out is None:
             return found
         plain(out[0])[...] = plain(found)
@@ -275,7 +263,7 @@ class Traced(np.ndarray):
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
         """A function of NumPy, as one operation; of a sequence of arrays each is an operand."""
         options = {key: _deeply(plain, x) for key, x in options.items()}
-        site = _site(function.__name__)
+        site = site_of(function.__name__)
         if arguments and isinstance(arguments[0], tuple | list):
             rest = _deeply(plain, tuple(arguments[1:]))
             return self.tracer.operate(site, lambda *xs: function(list(xs), *rest, **options), arguments[0])
@@ -304,39 +292,6 @@ def _deeply(change: Callable[[Any], Any], x: Any) -> Any:
     if isinstance(x, tuple | list):
         return type(x)(_deeply(change, each) for each in x)
     return change(x)
-
-
-#: By operation, and id and instruction of all code that calls it: the site, and that code, so that the ids stay theirs.
-_known: dict[tuple[Any, ...], tuple[Site, list[CodeType]]] = {}
-
-
-def _site(operation: str) -> Site:
-    """The operation that is being called, by all that calls it."""
-    frame: FrameType | None = sys._getframe(2)
-    callers: list[FrameType] = []
-    key: list[Any] = [operation]
-    while frame is not None and not frame.f_code.co_filename.endswith(_END):
-        if _NUMPY not in frame.f_code.co_filename:
-            callers.append(frame)
-            key += id(frame.f_code), frame.f_lasti
-        frame = frame.f_back
-    known = _known.get(tuple(key))
-    if known is None:
-        forwards = [caller for caller in callers if ".forward" in f".{caller.f_code.co_qualname}"]
-        shown = (forwards or callers)[0]
-        line, source = _text(shown.f_code, shown.f_lasti, shown.f_lineno)
-        known = _known[tuple(key)] = Site(operation, line, source), [caller.f_code for caller in callers]
-    return known[0]
-
-
-def _text(code: CodeType, instruction: int, line: int) -> tuple[int, str]:
-    """Line and text of the expression that an instruction belongs to; the whole line where that is not known."""
-    whole = linecache.getline(code.co_filename, line).strip()
-    start, end, first, last = list(code.co_positions())[instruction // 2]
-    if start is None or start != end or first is None or last is None:
-        return line, whole
-    encoded = linecache.getline(code.co_filename, start).encode()
-    return start, encoded[first:last].decode(errors="replace") or whole
 
 
 Forward = Callable[[Any], Sequence[Array]]
@@ -368,17 +323,20 @@ class Machine:
             forward({name: still.wrap(x.copy()) if _is_real(x) else x for name, x in arrays.items()})
         return Machine(forward, arrays, operand, still.record)
 
-    def run(self, direction: Array, mistake: Mistake | None = None) -> tuple[Array, Tracer]:
-        """The derivative of all outputs along a direction of the operand, flat; and what was seen."""
+    def run(self, direction: Array, mistake: Mistake | None = None, calls: int = 0) -> tuple[Array, Tracer]:
+        """The derivative of all outputs along a direction of the operand, flat; and what was seen.
+
+        calls  how often the mistake's site is called, where that is known
+        """
         if self.bases is None:
-            found, tracer = self._at(1j * _COMPLEX_STEP * direction, mistake)
+            found, tracer = self._at(1j * _COMPLEX_STEP * direction, mistake, calls)
             return found.imag / _COMPLEX_STEP, tracer
         h = _REAL_STEP * max(1.0, float(np.max(np.abs(self.arrays[self.operand]), initial=0.0)))
-        (up, tracer), (down, _) = (self._at(sign * h * direction, mistake) for sign in (1, -1))
+        (up, tracer), (down, _) = (self._at(sign * h * direction, mistake, calls) for sign in (1, -1))
         return (up - down) / (2 * h), tracer
 
-    def _at(self, move: Array, mistake: Mistake | None) -> tuple[Array, Tracer]:
-        tracer = Tracer(mistake, self.bases)
+    def _at(self, move: Array, mistake: Mistake | None, calls: int) -> tuple[Array, Tracer]:
+        tracer = Tracer(mistake, self.bases, calls)
         arrays = {name: tracer.wrap(x.copy()) if _is_real(x) else x for name, x in self.arrays.items()}
         arrays[self.operand] = tracer.wrap(self.arrays[self.operand] + move)
         with warnings.catch_warnings():

@@ -30,7 +30,8 @@ import numpy as np
 from gradcheck.diagnosis._fit import Reading, digits, factor, number, readings
 from gradcheck.diagnosis._inside import Tried, folded, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, fits
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 CODE = "GC101"

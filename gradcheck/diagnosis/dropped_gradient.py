@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 
 from gradcheck.diagnosis._inside import CUT, Tried, predicted, scaled
 from gradcheck.diagnosis._prediction import Prediction
+from gradcheck.diagnosis._sites import Site
 from gradcheck.diagnosis._support import support
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]

@@ -29,8 +29,9 @@ import numpy as np
 from gradcheck.diagnosis._fit import number
 from gradcheck.diagnosis._inside import Tried, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, explained
+from gradcheck.diagnosis._sites import Site
 from gradcheck.diagnosis._support import support
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 CODE = "GC109"

@@ -35,7 +35,8 @@ from gradcheck.diagnosis._diagonal import is_separable
 from gradcheck.diagnosis._fit import solve
 from gradcheck.diagnosis._inside import Tried, predicted, scaled
 from gradcheck.diagnosis._prediction import Prediction, allowed, fits
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]

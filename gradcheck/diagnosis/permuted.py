@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from gradcheck.diagnosis._inside import Tried, predicted, transposed
 from gradcheck.diagnosis._interpolation import matrices
 from gradcheck.diagnosis._prediction import Prediction
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]

@@ -25,7 +25,8 @@ import numpy as np
 
 from gradcheck.diagnosis._inside import Tried, predicted, replaced, scaled
 from gradcheck.diagnosis._prediction import Prediction
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 CODE = "GC102"

@@ -36,7 +36,8 @@ from gradcheck.catalogue import Catalogue
 from gradcheck.diagnosis._diagonal import is_diagonal
 from gradcheck.diagnosis._inside import Tried, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, deviation
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.layers._base import Layer
 from gradcheck.suspect import Suspect
 

@@ -85,7 +85,8 @@ def ways(suspect: Suspect) -> Iterator[Prediction]:
 
 def in_time(suspect: Suspect) -> Iterator[Prediction]:
     """The same, where all the ways that are cut lead from one step of a sequence to a later one."""
-    yield from (found for found in ways(suspect) if "to a later one" in found.says)
+    if _has_steps(suspect.small):
+        yield from (found for found in ways(suspect) if "to a later one" in found.says)
 
 
 def between_steps(suspect: Suspect) -> Iterator[Prediction]:

@@ -47,7 +47,7 @@ class Jacobians(Sides):
             return np.concatenate([np.ravel(y) for y in local.forward({**base, self.operand: moved})])
 
         with np.errstate(all="ignore"):
-            if self._stacks:
+            if self.per_sample and self._side_by_side:
                 found = self._stacked(h, is_complex)
             else:
                 found = np.zeros((self.flat_upstream.size, self.columns.size))
@@ -61,10 +61,9 @@ class Jacobians(Sides):
         return np.where(np.abs(found) <= least, 0.0, found)
 
     @property
-    def _stacks(self) -> bool:
-        """Whether copies of the batch in which the operand differs may ride in one batch."""
-        samples = all(dy.ndim and len(dy) == self.count for dy in self.upstream)
-        return self.per_sample and not self.coupled and samples
+    def _side_by_side(self) -> bool:
+        """Whether copies of the batch may ride in one batch."""
+        return not self.coupled and all(dy.ndim and len(dy) == self.count for dy in self.upstream)
 
     def _stacked(self, h: float, is_complex: bool) -> Array:
         """J of a layer that treats each sample by itself: copies of the batch in which one place of every sample "

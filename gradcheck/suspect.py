@@ -7,10 +7,11 @@ for others (fewer samples or more, another upstream gradient, another input), an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ _PRIMES = (5, 7, 11, 3, 13, 17, 19, 23, 29)
 _GLANCE = 64
 #: Along a direction, how closely a numeric gradient that is worth a look meets the analytic one.
 _PLAUSIBLE = 1e-4
+#: Arrays that are asked for in one batch.
+_TOGETHER = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +91,10 @@ class Suspect(Jacobians):
         operand = operand or self.operand
         if operand != self.operand and upstream is None and not arrays:
             return self._of(operand)
-        if only_plausible and operand == self.operand and not self._plausible(upstream, arrays or {}):
-            return np.full(self.array.shape, np.nan)
+        if only_plausible and operand == self.operand:
+            tangents = self._tangents_at(arrays) if arrays else self.tangents
+            if not self._plausible(tangents, upstream):
+                return np.full(self.array.shape, np.nan)
         return self._asked_for(
             operand, {**self.exact, **(arrays or {})}, self.upstream if upstream is None else upstream
         )
@@ -113,9 +118,20 @@ class Suspect(Jacobians):
         middle = (found.low + found.high) / 2
         return np.where(np.isfinite(found.low) & np.isfinite(found.high), middle, np.nan)
 
-    def _plausible(self, upstream: Upstream | None, arrays: Mapping[str, Array]) -> bool:
+    def numeric_at_each(self, name: str, others: Iterable[Array]) -> Iterator[Array]:
+        """n at each of several arrays in place of one, as `numeric` has it one by one."""
+        rest = iter(others)
+        while some := list(islice(rest, _TOGETHER)):
+            for other, tangents in zip(some, self._tangents_at_each(name, some), strict=True):
+                if tangents is None:
+                    yield self.numeric(arrays={name: other})
+                elif self._plausible(tangents):
+                    yield self._asked_for(self.operand, {**self.exact, name: other}, self.upstream)
+                else:
+                    yield np.full(self.array.shape, np.nan)
+
+    def _plausible(self, tangents: Sequence[Array], upstream: Upstream | None = None) -> bool:
         """Whether n there may be a, or a multiple of it: along two directions, Σ a v is one multiple of Σ g J v."""
-        tangents = self.tangents if not arrays else self._tangents_at(arrays)
         flat = self.flat_upstream if upstream is None else np.concatenate([np.ravel(dy) for dy in upstream])
         numeric, analytic = [float(flat @ tangent) for tangent in tangents], self._slopes
         if not all(map(math.isfinite, numeric)):
@@ -156,13 +172,6 @@ class Suspect(Jacobians):
         at = {**self.exact, **arrays}
         array = at[self.operand]
         h = step_for(SCHEMES["complex" if self.local.complex_safe else "central"], array)
-        if arrays and self.local.complex_safe and self._stacks:
-            twice = {name: np.concatenate([x, x]) if self.has_samples(name) else x for name, x in at.items()}
-            twice[self.operand] = twice[self.operand] + 1j * h * np.concatenate(self.directions).reshape(
-                -1, *array.shape[1:]
-            )
-            outputs = [np.asarray(y).imag.reshape(2, -1) / h for y in self.local.forward(twice)]
-            return list(np.concatenate(outputs, axis=1))
         found = []
         for v in self.directions:
             move = v.reshape(array.shape) * h
@@ -173,6 +182,23 @@ class Suspect(Jacobians):
                 outputs = [(np.asarray(up) - down) / (2 * h) for up, down in zip(*pair, strict=True)]
             found.append(np.concatenate([np.ravel(y) for y in outputs]))
         return found
+
+    def _tangents_at_each(self, name: str, others: Sequence[Array]) -> Sequence[Sequence[Array] | None]:
+        """The same at each of several arrays with samples: copies in one batch. None for all where they may not be."""
+        count, array = len(others), self.exact[self.operand]
+        small = count * max(array.size, self.flat_upstream.size) <= _AFFORDABLE // 16
+        found: list[Array] = []
+        if small and self.has_samples(name) and self.local.complex_safe and self._side_by_side:
+            at = {n: np.concatenate([x] * count) if self.has_samples(n) else x for n, x in self.exact.items()}
+            at[name] = np.concatenate(others)
+            h = step_for(SCHEMES["complex"], array)
+            with suppress(Exception):
+                for v in self.directions:
+                    one = v.reshape(array.shape)
+                    moves = np.concatenate([one] * count) if self.per_sample else one
+                    outputs = self.local.forward({**at, self.operand: at[self.operand] + 1j * h * moves})
+                    found.append(np.concatenate([np.asarray(y).imag.reshape(count, -1) / h for y in outputs], axis=1))
+        return list(zip(*found, strict=True)) if len(found) == len(self.directions) else [None] * count
 
     # The same part elsewhere ------------------------------------------------------------------------------------------
 

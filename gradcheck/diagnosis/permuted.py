@@ -66,10 +66,9 @@ def _operands(suspect: Suspect, what: str) -> Iterator[Prediction]:
                 values, f"a = n({how}(g))", f"{what} is that of an upstream gradient in another order: {how}", _LOOK
             )
     for name in suspect.real:
-        for how, turned in orders(suspect.exact[name], (1, -1)):
-            if not np.isfinite(turned).all():
-                continue
-            values = suspect.numeric(arrays={name: turned})
+        ways = [(how, x) for how, x in orders(suspect.exact[name], (1, -1)) if np.isfinite(x).all()]
+        each = suspect.numeric_at_each(name, (x for _, x in ways))
+        for (how, _), values in zip(ways, each, strict=True):
             yield Prediction(
                 values,
                 f"a = n({how}({name.rpartition('.')[2]}))",

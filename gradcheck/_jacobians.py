@@ -47,7 +47,7 @@ class Jacobians(Sides):
             return np.concatenate([np.ravel(y) for y in local.forward({**base, self.operand: moved})])
 
         with np.errstate(all="ignore"):
-            if self.per_sample and not self.coupled and all(dy.ndim and len(dy) == self.count for dy in self.upstream):
+            if self.per_sample and self._side_by_side:
                 found = self._stacked(h, is_complex)
             else:
                 found = np.zeros((self.flat_upstream.size, self.columns.size))
@@ -59,6 +59,11 @@ class Jacobians(Sides):
         found = np.nan_to_num(found)
         least = (2.0**-44 if is_complex else 2.0**-24) * float(np.max(np.abs(found), initial=0.0))
         return np.where(np.abs(found) <= least, 0.0, found)
+
+    @property
+    def _side_by_side(self) -> bool:
+        """Whether copies of the batch may ride in one batch."""
+        return not self.coupled and all(dy.ndim and len(dy) == self.count for dy in self.upstream)
 
     def _stacked(self, h: float, is_complex: bool) -> Array:
         """J of a layer that treats each sample by itself: copies of the batch in which one place of every sample "

@@ -164,6 +164,11 @@ class Sides:
         return np.where(self.known, (self.interval.low + self.interval.high) / 2, 0.0)
 
     @cached_property
+    def greatest(self) -> float:
+        """The greatest |n|."""
+        return float(np.max(np.abs(self.n), initial=0.0))
+
+    @cached_property
     def known(self) -> Array:
         """Entries that were asked for and have a slope."""
         found = np.isfinite(self.interval.low) & np.isfinite(self.interval.high)
@@ -183,7 +188,7 @@ class Sides:
     def bar(self) -> Array:
         """By how much a and n may differ: what n may be off, and the rounding of a."""
         size = np.where(self.known, self.interval.size, 0.0)
-        greatest = max(float(np.max(size, initial=0.0)), float(np.max(np.abs(self.n), initial=0.0)))
+        greatest = max(float(np.max(size, initial=0.0)), self.greatest)
         unit = max(self.alone.analytic.units.get(self.operand, _UNIT), _UNIT)
         return np.where(self.known, self.interval.bar, 0.0) + 64 * unit * size + _ROUNDINGS / 4 * unit * greatest
 
@@ -201,6 +206,11 @@ class Sides:
     def wrong(self) -> Array:
         """Entries that differ by more than the bar."""
         return np.asarray(self.clear & (np.abs(self.e) > self.bar))
+
+    @cached_property
+    def most_wrong(self) -> int | None:
+        """The entry, in flat order, at which a and n differ most; None where they do not."""
+        return int(np.argmax(np.where(self.wrong, np.abs(self.e), 0.0))) if self.wrong.any() else None
 
     def gradients(self, upstream: Upstream | None = None) -> dict[str, Array]:
         """What backward says about every operand, in float64; empty where it raises or returns what cannot be used."""

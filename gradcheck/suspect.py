@@ -7,10 +7,11 @@ for others (fewer samples or more, another upstream gradient, another input), an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ _PRIMES = (5, 7, 11, 3, 13, 17, 19, 23, 29)
 _GLANCE = 64
 #: Along a direction, how closely a numeric gradient that is worth a look meets the analytic one.
 _PLAUSIBLE = 1e-4
+#: Arrays that are asked for in one batch.
+_TOGETHER = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +89,28 @@ class Suspect(Jacobians):
         """n of some entries of an operand, with another upstream gradient or at other arrays; NaN where it is not "
         "known."""
         operand = operand or self.operand
-        if only_plausible and operand == self.operand and not self._plausible(upstream, arrays or {}):
-            return np.full(self.array.shape, np.nan)
-        at = {**self.exact, **(arrays or {})}
-        local = self.alone.local(self.part, at, self.upstream if upstream is None else upstream)
+        if operand != self.operand and upstream is None and not arrays:
+            return self._of(operand)
+        if only_plausible and operand == self.operand:
+            tangents = self._tangents_at(arrays) if arrays else self.tangents
+            if not self._plausible(tangents, upstream):
+                return np.full(self.array.shape, np.nan)
+        return self._asked_for(
+            operand, {**self.exact, **(arrays or {})}, self.upstream if upstream is None else upstream
+        )
+
+    def _of(self, operand: str) -> Array:
+        """n of another operand: several hypotheses ask for it."""
+        if operand not in self._others:
+            self._others[operand] = self._asked_for(operand, self.exact, self.upstream)
+        return self._others[operand]
+
+    @cached_property
+    def _others(self) -> dict[str, Array]:
+        return {}
+
+    def _asked_for(self, operand: str, at: Mapping[str, Array], upstream: Upstream) -> Array:
+        local = self.alone.local(self.part, at, upstream)
         alike = self.arrays[operand].shape == self.array.shape
         entries = self.glanced if alike else None
         with np.errstate(all="ignore"):
@@ -97,14 +118,23 @@ class Suspect(Jacobians):
         middle = (found.low + found.high) / 2
         return np.where(np.isfinite(found.low) & np.isfinite(found.high), middle, np.nan)
 
-    def _plausible(self, upstream: Upstream | None, arrays: Mapping[str, Array]) -> bool:
+    def numeric_at_each(self, name: str, others: Iterable[Array]) -> Iterator[Array]:
+        """n at each of several arrays in place of one, as `numeric` has it one by one."""
+        rest = iter(others)
+        while some := list(islice(rest, _TOGETHER)):
+            for other, tangents in zip(some, self._tangents_at_each(name, some), strict=True):
+                if tangents is None:
+                    yield self.numeric(arrays={name: other})
+                elif self._plausible(tangents):
+                    yield self._asked_for(self.operand, {**self.exact, name: other}, self.upstream)
+                else:
+                    yield np.full(self.array.shape, np.nan)
+
+    def _plausible(self, tangents: Sequence[Array], upstream: Upstream | None = None) -> bool:
         """Whether n there may be a, or a multiple of it: along two directions, Σ a v is one multiple of Σ g J v."""
-        tangents = self.tangents if not arrays else self._tangents_at(arrays)
         flat = self.flat_upstream if upstream is None else np.concatenate([np.ravel(dy) for dy in upstream])
-        a = np.where(self._asked & np.isfinite(self.a), self.a, 0.0).reshape(-1)
-        numeric = [float(flat @ tangent) for tangent in tangents]
-        analytic = [float(a @ v) for v in self.directions]
-        if not np.isfinite(numeric).all():
+        numeric, analytic = [float(flat @ tangent) for tangent in tangents], self._slopes
+        if not all(map(math.isfinite, numeric)):
             return False
         cross = analytic[0] * numeric[1] - analytic[1] * numeric[0]
         size = math.hypot(*analytic) * math.hypot(*numeric)
@@ -118,6 +148,12 @@ class Suspect(Jacobians):
         return np.where(clear, rng.standard_normal(clear.size), 0.0), np.where(
             clear, rng.standard_normal(clear.size), 0.0
         )
+
+    @cached_property
+    def _slopes(self) -> list[float]:
+        """Σ a v along them."""
+        a = np.where(self._asked & np.isfinite(self.a), self.a, 0.0).reshape(-1)
+        return [float(a @ v) for v in self.directions]
 
     @cached_property
     def _asked(self) -> Array:
@@ -146,6 +182,23 @@ class Suspect(Jacobians):
                 outputs = [(np.asarray(up) - down) / (2 * h) for up, down in zip(*pair, strict=True)]
             found.append(np.concatenate([np.ravel(y) for y in outputs]))
         return found
+
+    def _tangents_at_each(self, name: str, others: Sequence[Array]) -> Sequence[Sequence[Array] | None]:
+        """The same at each of several arrays with samples: copies in one batch. None for all where they may not be."""
+        count, array = len(others), self.exact[self.operand]
+        small = count * max(array.size, self.flat_upstream.size) <= _AFFORDABLE // 16
+        found: list[Array] = []
+        if small and self.has_samples(name) and self.local.complex_safe and self._side_by_side:
+            at = {n: np.concatenate([x] * count) if self.has_samples(n) else x for n, x in self.exact.items()}
+            at[name] = np.concatenate(others)
+            h = step_for(SCHEMES["complex"], array)
+            with suppress(Exception):
+                for v in self.directions:
+                    one = v.reshape(array.shape)
+                    moves = np.concatenate([one] * count) if self.per_sample else one
+                    outputs = self.local.forward({**at, self.operand: at[self.operand] + 1j * h * moves})
+                    found.append(np.concatenate([np.asarray(y).imag.reshape(count, -1) / h for y in outputs], axis=1))
+        return list(zip(*found, strict=True)) if len(found) == len(self.directions) else [None] * count
 
     # The same part elsewhere ------------------------------------------------------------------------------------------
 

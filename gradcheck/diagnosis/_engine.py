@@ -255,12 +255,24 @@ def _hold(other: Suspect, fitting: list[_Held]) -> list[_Held]:
     left = []
     with suppress(Exception):
         if other.wrong.any():
-            for held in fitting:
-                _, question, prediction = held
-                again = [p for p in _predictions(question, other) if _kind(p) == _kind(prediction)]
-                if not again or any(p.certain or fits(p.on or other, p.values, p.free) for p in again):
-                    left.append(held)
+            kinds: dict[Ask, set[str]] = {}
+            for _, question, prediction in fitting:
+                kinds.setdefault(question, set()).add(_kind(prediction))
+            right = {question: _right(question, other, some) for question, some in kinds.items()}
+            left = [held for held in fitting if right[held[1]].get(_kind(held[2]), True)]
     return left or fitting
+
+
+def _right(question: Ask, other: Suspect, kinds: set[str]) -> dict[str, bool]:
+    """By kind, whether a prediction of it is right about another suspect; what is not predicted there is left out."""
+    found: dict[str, bool] = {}
+    for p in _predictions(question, other):
+        kind = _kind(p)
+        if kind in kinds and not found.get(kind):
+            found[kind] = p.certain or fits(p.on or other, p.values, p.free)
+            if len(found) == len(kinds) and all(found.values()):
+                break
+    return found
 
 
 def _kind(prediction: Prediction) -> str:

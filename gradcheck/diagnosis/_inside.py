@@ -8,7 +8,7 @@ along a random direction is a prediction, and is held against it entry by entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from gradcheck.alone import Alone
 from gradcheck.diagnosis._prediction import Prediction
-from gradcheck.diagnosis._tracing import Call, Machine, Mistake, Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Call, Machine, Mistake, Seen, Tracer
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
@@ -62,11 +63,16 @@ def predicted(suspect: Suspect, mistakes: Asked) -> Iterator[Prediction]:
     if known.in_vain.get(mistakes, 0) >= _IN_VAIN:
         return
     known.in_vain[mistakes] = known.in_vain.get(mistakes, 0) + 1
+    missed = _missed(small)
     for tried in _tried(small, mistakes):
+        if tried[0] in missed:
+            continue
         if _meets(small, tried[0]):
             known.in_vain[mistakes] = 0
             known.found.append((mistakes, tried))
             yield _prediction(suspect, small, tried)
+        else:
+            missed.add(tried[0])
 
 
 def _prediction(suspect: Suspect, small: Suspect, tried: Tried) -> Prediction:
@@ -77,9 +83,9 @@ def _prediction(suspect: Suspect, small: Suspect, tried: Tried) -> Prediction:
 def _tried(suspect: Suspect, mistakes: Asked) -> Iterator[Tried]:
     surveyed = _survey(suspect)
     left = _MOST_CALLS
-    for site, seen in surveyed[0].items():
+    for site, seen in surveyed.seen.items():
         for tried in mistakes(site, seen):
-            left -= surveyed[1]
+            left -= surveyed.calls
             if left < 0:
                 return
             yield tried
@@ -91,14 +97,20 @@ def _machine(suspect: Suspect) -> Machine:
 
 
 @lru_cache(maxsize=4)
-def _survey(suspect: Suspect) -> tuple[Mapping[Site, Seen], int]:
+def _missed(suspect: Suspect) -> set[Mistake]:
+    """Mistakes that do not meet, as several hypotheses try the same."""
+    return set()
+
+
+@lru_cache(maxsize=4)
+def _survey(suspect: Suspect) -> Tracer:
     """The operations that the operand's derivative passes, and how many calls one run of forward has."""
     with suppress(Exception), np.errstate(all="ignore"):
         found, tracer = _machine(suspect).run(suspect.directions[0].reshape(suspect.array.shape))
         right, expected = float(suspect.flat_upstream @ found), float(suspect.flat_upstream @ suspect.tangents[0])
         if abs(right - expected) <= _CLOSE * abs(expected):
-            return tracer.seen, tracer.calls
-    return {}, 1
+            return tracer
+    return Tracer()
 
 
 def _meets(suspect: Suspect, mistake: Mistake) -> bool:
@@ -106,7 +118,9 @@ def _meets(suspect: Suspect, mistake: Mistake) -> bool:
     v = suspect.directions[0]
     a = float(np.where(v != 0, suspect.a.reshape(-1), 0.0) @ v)
     with suppress(Exception), np.errstate(all="ignore"):
-        found = float(suspect.flat_upstream @ _machine(suspect).run(v.reshape(suspect.array.shape), mistake)[0])
+        calls = _survey(suspect).rounds_of(mistake.site)
+        moved, _ = _machine(suspect).run(v.reshape(suspect.array.shape), mistake, calls)
+        found = float(suspect.flat_upstream @ moved)
         return bool(abs(found - a) <= _CLOSE * max(abs(a), abs(found)))
     return False
 
@@ -114,18 +128,20 @@ def _meets(suspect: Suspect, mistake: Mistake) -> bool:
 def _values(suspect: Suspect, mistake: Mistake) -> Array:
     """The gradient that the mistake gives, entry by entry; NaN for those that are left out."""
     found = np.full(suspect.array.size, np.nan)
+    calls = _survey(suspect).rounds_of(mistake.site)
     known = suspect.glanced if suspect.columns.size > _MOST_ENTRIES else suspect.columns
     for entry in suspect.columns if known is None else known:
         basis = np.zeros(suspect.array.shape)
         basis.flat[entry] = 1.0
         with np.errstate(all="ignore"):
-            found[entry] = suspect.flat_upstream @ _machine(suspect).run(basis, mistake)[0]
+            found[entry] = suspect.flat_upstream @ _machine(suspect).run(basis, mistake, calls)[0]
     return found.reshape(suspect.array.shape)
 
 
 # Other slopes ---------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=2**10)
 def scaled(site: Site, operand: int, factor: float) -> Mistake:
     """The slope by one operand, times a factor: 0 for a constant, -1 for the opposite sign."""
 
@@ -145,9 +161,8 @@ def in_round(site: Site, operand: int, number: int) -> Mistake:
     return Mistake(site, operands=operands)
 
 
-def cut() -> Mistake:
-    """Whatever comes from an earlier round of a loop is a constant."""
-    return Mistake(None, operands=lambda call: dict.fromkeys(call.carried))
+#: Whatever comes from an earlier round of a loop is a constant.
+CUT = Mistake(None, operands=lambda call: dict.fromkeys(call.carried))
 
 
 def folded(site: Site, factor: float) -> Mistake:
@@ -155,7 +170,7 @@ def folded(site: Site, factor: float) -> Mistake:
     return Mistake(site, result=lambda call, y, delta: factor * delta)
 
 
-def replaced(site: Site, back: int, slope: Callable[[Array, Array, Array], Array]) -> Mistake:
+def replaced(site: Site, seen: Seen, back: int, slope: Callable[[Array, Array, Array], Array]) -> Mistake:
     """Another slope for the last operations of one number each: a function of their input, their output, and the right
     slope."""
 
@@ -166,7 +181,7 @@ def replaced(site: Site, back: int, slope: Callable[[Array, Array, Array], Array
         right = np.divide(delta, first.delta, out=np.zeros(y.shape), where=first.delta != 0)
         return np.asarray(first.delta * slope(first.base, y, right))
 
-    return Mistake(site, result=result)
+    return Mistake(site, result=result, through=seen.through if back > 1 else frozenset())
 
 
 def transposed(site: Site, operand: int) -> Mistake:

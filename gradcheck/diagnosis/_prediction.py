@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,35 +46,48 @@ def deviation(suspect: Suspect, values: Array) -> tuple[Array, Array]:
     """|a - predicted| and what it may be, where both are known; elsewhere 0."""
     where = suspect.clear & np.isfinite(values)
     finite = np.where(where, values, 0.0)
-    off = np.where(where, np.abs(suspect.a - finite), 0.0)
-    greatest = max(float(np.max(np.abs(finite), initial=0.0)), float(np.max(np.abs(suspect.n), initial=0.0)))
-    stretch = np.maximum(
-        1.0,
-        np.divide(np.abs(finite), np.abs(suspect.n), out=np.ones_like(finite), where=np.abs(suspect.n) > suspect.bar),
-    )
-    return off, _BARS * suspect.bar * stretch + suspect.resolution * greatest
+    return np.where(where, np.abs(suspect.a - finite), 0.0), allowed(suspect, np.abs(finite))
 
 
-def _partial(suspect: Suspect, values: Array) -> bool:
-    """Whether a prediction leaves out entries that are wrong."""
-    return bool(np.any(suspect.wrong & ~np.isfinite(values)))
+def allowed(suspect: Suspect, size: Array) -> Array:
+    """What a prediction of that size may be off."""
+    greatest = max(float(np.max(size, initial=0.0)), suspect.greatest)
+    return _BARS * suspect.bar * _stretch(suspect, size) + suspect.resolution * greatest
+
+
+def _stretch(suspect: Suspect, size: Array) -> Array:
+    n = np.abs(suspect.n)
+    return np.maximum(1.0, np.divide(size, n, out=np.ones_like(size), where=n > suspect.bar))
 
 
 def fits(suspect: Suspect, values: Array, free: int = 0) -> bool:
     """Whether a prediction meets the analytic values, and tells more than was fitted."""
-    where = suspect.clear & np.isfinite(values)
-    told = where & suspect.wrong
-    if not told.any() or (_partial(suspect, values) and np.sum(told) < _ENOUGH):
+    if _misses(suspect, values):
         return False
-    off, allowed = deviation(suspect, values)
-    return bool(np.all(off <= allowed)) and int(np.sum(where)) > free
+    finite = np.isfinite(values)
+    told = np.count_nonzero(suspect.wrong & finite)
+    if not told or (told < _ENOUGH and told < np.count_nonzero(suspect.wrong)):
+        return False
+    off, most = deviation(suspect, values)
+    return bool(np.all(off <= most) and np.count_nonzero(suspect.clear & finite) > free)
+
+
+def _misses(suspect: Suspect, values: Array) -> bool:
+    """Whether a prediction is off at the entry that is most wrong: so most are; False where it has no number there."""
+    k = suspect.most_wrong
+    if k is None or not math.isfinite(value := float(values.flat[k])):
+        return False
+    a, n, bar = (float(array.flat[k]) for array in (suspect.a, suspect.n, suspect.bar))
+    stretch = max(1.0, abs(value) / abs(n)) if abs(n) > bar else 1.0
+    greatest = max(float(values.max()), -float(values.min()), suspect.greatest)
+    return abs(a - value) > _BARS * bar * stretch + suspect.resolution * greatest
 
 
 def explained(suspect: Suspect, values: Array) -> float:
     """The share of a - n that a prediction reproduces, 0 to 1, over the entries that it is about."""
     where = suspect.clear & np.isfinite(values)
-    off, allowed = deviation(suspect, values)
-    if where.any() and np.all(off <= allowed):
+    off, most = deviation(suspect, values)
+    if where.any() and np.all(off <= most):
         return 1.0
     total = float(np.sqrt(np.sum(np.square(suspect.e[where]))))
     left = float(np.sqrt(np.sum(np.square(suspect.a[where] - values[where]))))

@@ -10,25 +10,20 @@ take complex numbers it is base + h delta, with the bases from a first run in wh
 
 from __future__ import annotations
 
-import linecache
-import sys
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import CodeType, FrameType
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.diagnosis._sites import Site, site_of
+
 Array = NDArray[Any]
-#: Where the walk through the callers ends: what calls a forward.
-_END = "gradcheck/network.py"
-_NUMPY = "/numpy/"
 #: Operations of one number each that are looked back at: 1 / (1 + exp(-x)) has four.
 _LONGEST = 6
-_WIDTH = 60
 _COMPLEX_STEP = 1e-40
 _REAL_STEP = 2.0**-17
 PRODUCTS = ("matmul", "dot")
@@ -38,38 +33,13 @@ _ONE_BY_ONE = frozenset(
 ) | {"clip", "where"}
 
 
-@dataclass(frozen=True, eq=False)
-class Site:
-    """One operation in the source of a forward: whatever calls it from there is the same site.
-
-    operation  `multiply`, `matmul`, `add.reduce`
-    line       the line of forward
-    source     what stands there
-    """
-
-    operation: str
-    line: int
-    source: str
-
-    @property
-    def words(self) -> str:
-        """What stands where."""
-        return f"`{self.short}` in line {self.line} of forward"
-
-    @property
-    def short(self) -> str:
-        """What stands there, at most a line of it."""
-        text = " ".join(self.source.split())
-        return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
-
-
 @dataclass(frozen=True)
 class Step:
-    """An operation of one number each: what went into it, by how much that moves, and its name."""
+    """An operation of one number each: what went into it, by how much that moves, and where it is."""
 
     base: Array
     delta: Array
-    operation: str
+    site: Site
 
 
 @dataclass(frozen=True)
@@ -98,6 +68,7 @@ class Seen:
     carried  those of them that come from an earlier round of a loop, or do not move in its first one
     given    those of them that are an array of forward as it was given
     chain    the operations of one number each that end here, this one first
+    through  the sites of these, in all rounds
     square   whether it is a product with a square matrix
     fold     how many numbers go into one of the result
     rounds   how often it is called
@@ -107,6 +78,7 @@ class Seen:
     carried: frozenset[int]
     given: frozenset[int]
     chain: tuple[str, ...]
+    through: frozenset[Site]
     square: bool
     fold: int
     rounds: int
@@ -118,22 +90,32 @@ class Mistake:
 
     operands  a call -> how its operands move instead, by number
     result    a call, the base of its result, how that moves -> how it moves instead
+    through   other sites that it looks back at
     """
 
     site: Site | None
     operands: Callable[[Call], Mapping[int, Array | None]] | None = None
     result: Callable[[Call, Array, Array], Array] | None = None
+    through: frozenset[Site] = frozenset()
+
+    def needs(self, site: Site) -> bool:
+        """Whether it must know of the calls of a site."""
+        return self.site is None or site is self.site or site in self.through
 
 
 class Tracer:
     """Sees the operations of one forward, and makes at most one mistake in it.
 
     bases  what a run in which nothing moves has seen, by site and round; None for the complex step
+    calls  how often the mistake's site is called, where that is known: after that nothing more has to be seen
     """
 
-    def __init__(self, mistake: Mistake | None = None, bases: Mapping[Any, tuple[Any, Any]] | None = None) -> None:
-        self.mistake, self.bases = mistake, bases
-        self.rounds: Counter[Site] = Counter()
+    def __init__(
+        self, mistake: Mistake | None = None, bases: Mapping[Any, tuple[Any, Any]] | None = None, calls: int = 0
+    ) -> None:
+        self.mistake, self.bases, self.left = mistake, bases, calls
+        self.over = False
+        self.rounds: dict[Site, int] = {}
         self.seen: dict[Site, Seen] = {}
         self.record: dict[tuple[Site, int], tuple[Any, Any]] = {}
         self.calls = 0
@@ -147,9 +129,13 @@ class Tracer:
     def operate(self, site: Site, act: Callable[..., Any], operands: Sequence[Any]) -> Any:
         """The operation on its plain operands, with the mistake where it is made here."""
         self.calls += 1
-        number = self.rounds[site]
-        self.rounds[site] += 1
+        if self.over:
+            return act(*map(plain, operands))
+        number = self.rounds.get(site, 0)
+        self.rounds[site] = number + 1
         values = tuple(map(plain, operands))
+        if self.mistake is not None and not self.mistake.needs(site):
+            return self._wrapped(act(*values), (site, number), ())
         mistake = self.mistake if self.mistake and self.mistake.site in (None, site) else None
         call = self._call(site, number, operands, values)
         if mistake is not None and mistake.operands is not None:
@@ -164,8 +150,20 @@ class Tracer:
             self.record[site, number] = _deeply(_kept, values), _kept(found)
         if self.mistake is None:
             self._note(site, call, operands, found)
+        elif mistake is not None:
+            self.left -= 1
+            self.over = self.left == 0
         alike = bool(call.chain) and np.shape(call.chain[0].base) == np.shape(found)
         return self._wrapped(found, (site, number), call.chain[:_LONGEST] if alike else ())
+
+    def rounds_of(self, site: Site | None) -> int:
+        """How often a site was called, where an operation that is not seen is one as any other; 0 where it is not.
+
+        The magnitude of a complex number has no derivative unless it is seen.
+        """
+        if site is None or any(each.operation == "absolute" for each in self.rounds):
+            return 0
+        return self.rounds.get(site, 0)
 
     def _recorded(self, site: Site, number: int) -> tuple[Any, Any]:
         return (self.bases or {}).get((site, number)) or (None, None)
@@ -179,7 +177,7 @@ class Tracer:
         chain: tuple[Step, ...] = ()
         if len(moving) == 1 and site.operation in _ONE_BY_ONE:
             (k,) = moving
-            last = Step(bases[k], deltas[k], site.operation)
+            last = Step(bases[k], deltas[k], site)
             before = operands[k].chain if isinstance(operands[k], Traced) else ()
             chain = (last, *before)
         return Call(bases, deltas, carried, chain, number)
@@ -215,13 +213,15 @@ class Tracer:
             _is_real(x) and x.ndim >= 2 and x.shape[-1] == x.shape[-2] for x in call.bases
         )
         alike = bool(call.chain) and np.shape(first) == np.shape(found)
-        names = tuple(step.operation for step in call.chain) if alike else ()
-        before = self.seen.get(site, Seen(moving, frozenset(), given, names, square, max(fold, 1), 0))
+        chain = call.chain if alike else ()
+        names, through = tuple(step.site.operation for step in chain), frozenset(step.site for step in chain)
+        before = self.seen.get(site, Seen(moving, frozenset(), given, names, through, square, max(fold, 1), 0))
         late = frozenset() if before.rounds == 0 and call.round == 0 else moving - before.moving
         late |= moving if before.rounds == 0 and call.round > 0 else frozenset()
         self.seen[site] = Seen(
             before.moving | moving, before.carried | (call.carried & moving) | late, before.given | given,
-            max(names, before.chain, key=len), square or before.square, before.fold, call.round + 1,
+            max(names, before.chain, key=len), before.through | through, square or before.square, before.fold,
+            call.round + 1,
         )  # fmt: skip
 
     def _wrapped(self, found: Any, born: tuple[Site, int], chain: tuple[Step, ...]) -> Any:
@@ -234,27 +234,25 @@ class Traced(np.ndarray):
     """An array of which every operation is seen by a tracer."""
 
     tracer: Tracer
-    born: tuple[Site, int] | None
-    chain: tuple[Step, ...]
-    given: bool
+    born: tuple[Site, int] | None = None
+    chain: tuple[Step, ...] = ()
+    given: bool = False
 
     def __array_finalize__(self, other: Any) -> None:
         """Views and copies: of the same origin; what leads to it is known for arrays of the same shape alone."""
-        if other is not None:
+        if isinstance(other, Traced):
             alike = other.shape == self.shape
-            self.tracer = getattr(other, "tracer", None)  # type: ignore[assignment]
-            self.born = getattr(other, "born", None)
-            self.chain = getattr(other, "chain", ()) if alike else ()
-            self.given = getattr(other, "given", False) and alike
+            self.tracer, self.born = other.tracer, other.born
+            self.chain, self.given = (other.chain, other.given) if alike else ((), False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """An operation of numbers, or a sum along an axis."""
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         out = options.pop("out", None)
         act = _magnitude if name == "absolute" else getattr(ufunc, method)
-        tracer = next(x.tracer for x in (*inputs, *(out or ())) if isinstance(x, Traced))
-        options = {key: _deeply(plain, x) for key, x in options.items()}
-        found = tracer.operate(_site(name), lambda *xs: act(*xs, **options), inputs)
+        if options:
+            act = partial(act, **{key: _deeply(plain, x) for key, x in options.items()})
+        found = self.tracer.operate(site_of(name), act, inputs)
         if out is None:
             return found
         plain(out[0])[...] = plain(found)
@@ -265,7 +263,7 @@ class Traced(np.ndarray):
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
         """A function of NumPy, as one operation; of a sequence of arrays each is an operand."""
         options = {key: _deeply(plain, x) for key, x in options.items()}
-        site = _site(function.__name__)
+        site = site_of(function.__name__)
         if arguments and isinstance(arguments[0], tuple | list):
             rest = _deeply(plain, tuple(arguments[1:]))
             return self.tracer.operate(site, lambda *xs: function(list(xs), *rest, **options), arguments[0])
@@ -294,35 +292,6 @@ def _deeply(change: Callable[[Any], Any], x: Any) -> Any:
     if isinstance(x, tuple | list):
         return type(x)(_deeply(change, each) for each in x)
     return change(x)
-
-
-_known: dict[tuple[Any, ...], Site] = {}
-
-
-def _site(operation: str) -> Site:
-    """The operation that is being called, by all that calls it."""
-    frame: FrameType | None = sys._getframe(2)
-    calls: list[tuple[CodeType, int, int]] = []
-    while frame is not None and not frame.f_code.co_filename.endswith(_END):
-        if _NUMPY not in frame.f_code.co_filename:
-            calls.append((frame.f_code, frame.f_lasti, frame.f_lineno))
-        frame = frame.f_back
-    key = (operation, *calls)
-    if key not in _known:
-        forwards = [call for call in calls if ".forward" in f".{call[0].co_qualname}"]
-        line, source = _text(*(forwards or calls)[0])
-        _known[key] = Site(operation, line, source)
-    return _known[key]
-
-
-def _text(code: CodeType, instruction: int, line: int) -> tuple[int, str]:
-    """Line and text of the expression that an instruction belongs to; the whole line where that is not known."""
-    whole = linecache.getline(code.co_filename, line).strip()
-    start, end, first, last = list(code.co_positions())[instruction // 2]
-    if start is None or start != end or first is None or last is None:
-        return line, whole
-    encoded = linecache.getline(code.co_filename, start).encode()
-    return start, encoded[first:last].decode(errors="replace") or whole
 
 
 Forward = Callable[[Any], Sequence[Array]]
@@ -354,17 +323,20 @@ class Machine:
             forward({name: still.wrap(x.copy()) if _is_real(x) else x for name, x in arrays.items()})
         return Machine(forward, arrays, operand, still.record)
 
-    def run(self, direction: Array, mistake: Mistake | None = None) -> tuple[Array, Tracer]:
-        """The derivative of all outputs along a direction of the operand, flat; and what was seen."""
+    def run(self, direction: Array, mistake: Mistake | None = None, calls: int = 0) -> tuple[Array, Tracer]:
+        """The derivative of all outputs along a direction of the operand, flat; and what was seen.
+
+        calls  how often the mistake's site is called, where that is known
+        """
         if self.bases is None:
-            found, tracer = self._at(1j * _COMPLEX_STEP * direction, mistake)
+            found, tracer = self._at(1j * _COMPLEX_STEP * direction, mistake, calls)
             return found.imag / _COMPLEX_STEP, tracer
         h = _REAL_STEP * max(1.0, float(np.max(np.abs(self.arrays[self.operand]), initial=0.0)))
-        (up, tracer), (down, _) = (self._at(sign * h * direction, mistake) for sign in (1, -1))
+        (up, tracer), (down, _) = (self._at(sign * h * direction, mistake, calls) for sign in (1, -1))
         return (up - down) / (2 * h), tracer
 
-    def _at(self, move: Array, mistake: Mistake | None) -> tuple[Array, Tracer]:
-        tracer = Tracer(mistake, self.bases)
+    def _at(self, move: Array, mistake: Mistake | None, calls: int) -> tuple[Array, Tracer]:
+        tracer = Tracer(mistake, self.bases, calls)
         arrays = {name: tracer.wrap(x.copy()) if _is_real(x) else x for name, x in self.arrays.items()}
         arrays[self.operand] = tracer.wrap(self.arrays[self.operand] + move)
         with warnings.catch_warnings():

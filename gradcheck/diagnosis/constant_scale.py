@@ -30,7 +30,8 @@ import numpy as np
 from gradcheck.diagnosis._fit import Reading, digits, factor, number, readings
 from gradcheck.diagnosis._inside import Tried, folded, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, fits
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 CODE = "GC101"
@@ -122,7 +123,7 @@ def inside(suspect: Suspect) -> Iterator[Prediction]:
 def _factors(site: Site, seen: Seen) -> Iterator[Tried]:
     if site.operation in ("multiply", "divide") and seen.chain and seen.moving != {1, 0}:
         yield (
-            replaced(site, 1, lambda u, y, r: np.ones_like(u)),
+            replaced(site, seen, 1, lambda u, y, r: np.ones_like(u)),
             f"a = n without the factor of `{site.short}`",
             f"the derivative of {site.words} ({site.operation}) lacks the factor that is there",
             "backward lacks a factor that forward has there",

@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.diagnosis._inside import Tried, cut, predicted, scaled
+from gradcheck.diagnosis._inside import CUT, Tried, predicted, scaled
 from gradcheck.diagnosis._prediction import Prediction
+from gradcheck.diagnosis._sites import Site
 from gradcheck.diagnosis._support import support
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
@@ -84,7 +85,8 @@ def ways(suspect: Suspect) -> Iterator[Prediction]:
 
 def in_time(suspect: Suspect) -> Iterator[Prediction]:
     """The same, where all the ways that are cut lead from one step of a sequence to a later one."""
-    yield from (found for found in ways(suspect) if "to a later one" in found.says)
+    if _has_steps(suspect.small):
+        yield from (found for found in ways(suspect) if "to a later one" in found.says)
 
 
 def between_steps(suspect: Suspect) -> Iterator[Prediction]:
@@ -145,7 +147,7 @@ def inside(suspect: Suspect) -> Iterator[Prediction]:
 def _in_all_rounds(site: Site, seen: Seen) -> Iterator[Tried]:
     if seen.carried:
         says = "each step of the recurrence takes what the step before has handed on for a constant"
-        yield cut(), "a = n, each round of the loop by itself", f"{says}: it is cut off after one step", _STATE
+        yield CUT, "a = n, each round of the loop by itself", f"{says}: it is cut off after one step", _STATE
 
 
 def _in_one_operation(site: Site, seen: Seen) -> Iterator[Tried]:

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from gradcheck.diagnosis._fit import solve
 from gradcheck.diagnosis._inside import Tried, in_round, predicted
 from gradcheck.diagnosis._prediction import Prediction
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]

@@ -29,8 +29,9 @@ import numpy as np
 from gradcheck.diagnosis._fit import number
 from gradcheck.diagnosis._inside import Tried, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, explained
+from gradcheck.diagnosis._sites import Site
 from gradcheck.diagnosis._support import support
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 CODE = "GC109"
@@ -120,7 +121,7 @@ def inside(suspect: Suspect) -> Iterator[Prediction]:
 def _masks(site: Site, seen: Seen) -> Iterator[Tried]:
     if site.operation in ("where", "maximum", "minimum", "clip") and seen.chain:
         yield (
-            replaced(site, 1, lambda u, y, r: np.ones_like(u)),
+            replaced(site, seen, 1, lambda u, y, r: np.ones_like(u)),
             f"a = n without the mask of `{site.short}`",
             f"the mask is missing that is the derivative of {site.words}: what it shuts out gets a gradient, too",
             "a mask that forward applies and backward forgets",

@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 from gradcheck.diagnosis._diagonal import is_separable
 from gradcheck.diagnosis._fit import solve
 from gradcheck.diagnosis._inside import Tried, predicted, scaled
-from gradcheck.diagnosis._prediction import Prediction, fits
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._prediction import Prediction, allowed, fits
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
@@ -65,6 +66,7 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
                 )
     known = _terms(suspect)
     e = suspect.e
+    most = _most(suspect)
     for groups, axes in _slicings(suspect):
         if 0 in axes and suspect.per_sample and not suspect.coupled:
             continue
@@ -74,7 +76,7 @@ def predict(suspect: Suspect) -> Iterator[Prediction]:
                 continue
             for chosen in combinations(known, count):
                 arrays = [known[name] for name in chosen]
-                fitted = _fitted(e, arrays, axes)
+                fitted = _fitted(e, arrays, axes, most)
                 if fitted is not None and fits(suspect, suspect.n + fitted[0], e.size // length * count):
                     used = [name for name, active in zip(chosen, fitted[1], strict=True) if active]
                     yield _prediction(suspect, suspect.n + fitted[0], used, groups, e.size // length * count)
@@ -144,17 +146,28 @@ def _normalised(suspect: Suspect) -> Array:
     return np.asarray(suspect.local.forward({**suspect.exact, **plain})[0], dtype=np.float64)
 
 
-def _fitted(e: Array, arrays: list[Array], axes: tuple[int, ...]) -> tuple[Array, list[bool]] | None:
-    """e regressed on the arrays, slice by slice; and which of them are active."""
+def _most(suspect: Suspect) -> Array:
+    """What is left of e at most, where a regression meets a: it gives no more than ‖e‖. Infinite where a is not clear.
+
+    Twice that, for rounding.
+    """
+    size = np.abs(suspect.n) + float(np.linalg.norm(suspect.e))
+    return np.where(suspect.clear, 2 * allowed(suspect, size), np.inf)
+
+
+def _fitted(e: Array, arrays: list[Array], axes: tuple[int, ...], most: Array) -> tuple[Array, list[bool]] | None:
+    """e regressed on the arrays, slice by slice; and which of them are active. None where more than `most` is left."""
     rest = [k for k in range(e.ndim) if k not in axes]
     order = [*rest, *axes]
     slices = int(np.prod([e.shape[k] for k in rest])) if rest else 1
-    flat = [np.transpose(array, order).reshape(slices, -1) for array in (e, *arrays)]
-    fitted, active = np.empty_like(flat[0]), np.zeros(len(arrays))
-    for k in range(slices):
-        columns = np.stack([array[k] for array in flat[1:]], axis=1)
-        c, fitted[k] = solve(columns, flat[0][k])
-        active = np.maximum(active, np.abs(c) * np.sqrt(np.mean(np.square(columns), axis=0)))
+    left, flat, *columns = (np.transpose(array, order).reshape(slices, -1) for array in (most, e, *arrays))
+    fitted, active = np.empty_like(flat), np.zeros(len(arrays))
+    for k in np.argsort(-np.max(np.abs(flat), axis=1), kind="stable"):
+        of_slice = np.stack([column[k] for column in columns], axis=1)
+        c, fitted[k] = solve(of_slice, flat[k])
+        if np.any(np.abs(flat[k] - fitted[k]) > left[k]):
+            return None
+        active = np.maximum(active, np.abs(c) * np.sqrt(np.mean(np.square(of_slice), axis=0)))
     back = np.argsort(order)
     shaped = fitted.reshape([e.shape[k] for k in order]).transpose(back)
     return shaped, list(active > 1e-6 * np.max(active, initial=0.0))

@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from gradcheck.diagnosis._inside import Tried, predicted, transposed
 from gradcheck.diagnosis._interpolation import matrices
 from gradcheck.diagnosis._prediction import Prediction
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 Array = NDArray[Any]
@@ -65,10 +66,9 @@ def _operands(suspect: Suspect, what: str) -> Iterator[Prediction]:
                 values, f"a = n({how}(g))", f"{what} is that of an upstream gradient in another order: {how}", _LOOK
             )
     for name in suspect.real:
-        for how, turned in orders(suspect.exact[name], (1, -1)):
-            if not np.isfinite(turned).all():
-                continue
-            values = suspect.numeric(arrays={name: turned})
+        ways = [(how, x) for how, x in orders(suspect.exact[name], (1, -1)) if np.isfinite(x).all()]
+        each = suspect.numeric_at_each(name, (x for _, x in ways))
+        for (how, _), values in zip(ways, each, strict=True):
             yield Prediction(
                 values,
                 f"a = n({how}({name.rpartition('.')[2]}))",
@@ -179,11 +179,16 @@ def orders(array: Array, shifts: tuple[int, ...] = (1, -1, 2, -2)) -> Iterator[t
     """An array's numbers in other orders, of the same shape; those that change nothing are left out."""
     if array.ndim == 0 or array.size < 2:
         return
-    seen = [array]
+    seen = {_numbers(array)}
     for how, other in _orders(array, shifts):
-        if other.shape == array.shape and not any(np.array_equal(other, known, equal_nan=True) for known in seen):
-            seen.append(other)
+        if other.shape == array.shape and (numbers := _numbers(other)) not in seen:
+            seen.add(numbers)
             yield how, other
+
+
+def _numbers(array: Array) -> bytes:
+    """The same for arrays that are equal: -0 is 0."""
+    return (array + 0.0).tobytes()
 
 
 def _orders(array: Array, shifts: tuple[int, ...]) -> Iterator[tuple[str, Array]]:

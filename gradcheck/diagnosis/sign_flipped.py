@@ -25,7 +25,8 @@ import numpy as np
 
 from gradcheck.diagnosis._inside import Tried, predicted, replaced, scaled
 from gradcheck.diagnosis._prediction import Prediction
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.suspect import Suspect
 
 CODE = "GC102"
@@ -77,7 +78,7 @@ def inside(suspect: Suspect) -> Iterator[Prediction]:
 def _signs(site: Site, seen: Seen) -> Iterator[Tried]:
     if site.operation == "absolute":
         yield (
-            replaced(site, 1, lambda u, y, r: np.ones_like(u)),
+            replaced(site, seen, 1, lambda u, y, r: np.ones_like(u)),
             f"a = n without the sign of `{site.short}`",
             f"the sign is missing that is the derivative of {site.words}",
             _LOOK,

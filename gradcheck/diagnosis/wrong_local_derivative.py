@@ -36,7 +36,8 @@ from gradcheck.catalogue import Catalogue
 from gradcheck.diagnosis._diagonal import is_diagonal
 from gradcheck.diagnosis._inside import Tried, predicted, replaced
 from gradcheck.diagnosis._prediction import Prediction, deviation
-from gradcheck.diagnosis._tracing import Seen, Site
+from gradcheck.diagnosis._sites import Site
+from gradcheck.diagnosis._tracing import Seen
 from gradcheck.layers._base import Layer
 from gradcheck.suspect import Suspect
 
@@ -184,7 +185,7 @@ def _slopes_of(site: Site, seen: Seen) -> Iterator[Tried]:
         what = site.words if back == 1 else f"{site.words} (its last operations: {listed})"
         for name, (slope, says) in _INSIDE.items():
             yield (
-                replaced(site, back, slope),
+                replaced(site, seen, back, slope),
                 f"a = n with {name} for the slope of `{site.short}`",
                 f"the derivative of {what} {says}",
                 _LOOK,

@@ -120,7 +120,7 @@ def test_planted_mistake_is_found_and_the_only_one(
     """With the line that its docstring calls right, whatever did not pass passes: nothing else was wrong."""
     code, report = run(capsys, spec, "--plugin", str(spec.with_suffix(".py")))
     expected = expectations(spec)
-    assert code == int(expected["exit"])
+    assert (code, report["name"]) == (int(expected["exit"]), spec.stem)
     guilty = errors(report)
     assert any(f["layer"] == expected["layer"] and f["code"].startswith(expected["code"]) for f in guilty), guilty
     assert {f["layer"] for f in guilty} == {expected["layer"]}, "an innocent layer is accused"

@@ -108,9 +108,9 @@ def test_passes(x: Any) -> None:
 
 
 @pytest.mark.parametrize("law", laws.ALL, ids=laws.name)
-@pytest.mark.parametrize("x", CASES.values(), ids=CASES)
-def test_law(x: Any, law: laws.Law) -> None:
-    law(Add(), *x)
+def test_law(law: laws.Law) -> None:
+    for x in CASES.values():
+        law(Add(), *x)
 
 
 @st.composite

@@ -13,6 +13,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable
+from functools import cache
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -111,10 +112,12 @@ class Catalogue:
         self._plugins[folder][name] = kind
 
 
-def _builtin_names(folder: str) -> list[str]:
-    return sorted(path.stem for path in (_PACKAGE / folder).glob("*.py") if not path.stem.startswith("_"))
+@cache
+def _builtin_names(folder: str) -> frozenset[str]:
+    return frozenset(path.stem for path in (_PACKAGE / folder).glob("*.py") if not path.stem.startswith("_"))
 
 
+@cache
 def _builtin(folder: str, name: str) -> Unit:
     module = importlib.import_module(f"{__package__}.{folder}.{name}")
     for kind, home in _offered(module).items():
@@ -130,7 +133,7 @@ def _offered(module: ModuleType) -> dict[Unit, str]:
         for kind in vars(module).values()
         if inspect.isclass(kind) and kind.__module__ == module.__name__ and not kind.__name__.startswith("_")
     ]
-    return {kind: folder for kind in own for folder, base in _FOLDERS.items() if issubclass(kind, base)}
+    return {kind: folder for kind in own for folder, base in _FOLDERS.items() if base in kind.__mro__}
 
 
 # Importing ------------------------------------------------------------------------------------------------------------
@@ -187,7 +190,7 @@ def _line_of(error: BaseException, path: Path) -> str:
 
 def require_contract(where: str, kind: Any) -> None:
     """Refuse a class that cannot keep the contract, with the reason; `where` is what the sentence begins with."""
-    folder = next(folder for folder, base in _FOLDERS.items() if issubclass(kind, base))
+    folder = next(folder for folder, base in _FOLDERS.items() if base in kind.__mro__)
 
     def refuse(reason: str) -> NoReturn:
         raise PluginError(f"{where}: class {kind.__name__} {reason}")

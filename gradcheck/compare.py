@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,30 +67,30 @@ class Comparison:
     usual: float = 0.0
     kink: Array | bool = False
 
-    @property
+    @cached_property
     def distance(self) -> Array:
         """|a - n|; infinite where either side is not finite."""
         with np.errstate(invalid="ignore"):
             distance = np.abs(self.analytic - self.numeric)
         return np.where(np.isfinite(distance), distance, np.inf)
 
-    @property
+    @cached_property
     def told_apart(self) -> Array:
         """w."""
         return np.maximum(told_apart(self.numeric, self.resolution), self.resolution * self.usual)
 
-    @property
+    @cached_property
     def vacuous(self) -> bool:
         """Whether the numeric gradient is nowhere greater than its own error, and that error is nothing to notice."""
         nothing = (np.abs(self.numeric) <= self.error) & (self.error <= self.noticeable)
         return bool(np.all(nothing | self.kink) and not np.all(self.kink))
 
-    @property
+    @cached_property
     def agrees(self) -> Array:
         """|a - n| ≤ bar, whatever the bar."""
         return np.asarray(self.distance <= self.bar)
 
-    @property
+    @cached_property
     def passes(self) -> Array:
         """Entries that need no second look."""
         fine = np.asarray(self.bar <= self.told_apart) | (self.vacuous & ~np.asarray(self.kink))

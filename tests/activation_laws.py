@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import laws
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import ALL, check
 
@@ -21,9 +21,6 @@ from gradcheck.layers.softplus import Softplus
 
 POINTS = [-800.0, -50.0, -20.5, -1.5, -1e-9, 0.0, 1e-9, 0.7, 19.9, 20.1, 50.0, 800.0]
 H = 1e-30
-
-#: Every subclass runs the laws that it inherits, on its own layer.
-few = settings(laws.few, suppress_health_check=[HealthCheck.differing_executors])
 
 
 class ActivationLaws:
@@ -71,7 +68,7 @@ class ActivationLaws:
                 np.testing.assert_allclose(outcome.y[0][index], value, rtol=self.rtol, err_msg=at)
                 np.testing.assert_allclose(outcome.dx[0][index], -1.5 * slope, rtol=self.rtol, err_msg=at)
 
-    @few
+    @laws.few
     @given(st.lists(st.floats(1e-3, 1) | st.integers(0, 11), min_size=1, max_size=8))
     def test_a_complex_step_follows_backward_at_any_size(self, drawn):
         """One of the points, or a number between the least and the greatest of them."""

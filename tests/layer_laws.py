@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import laws
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ALL, check
 
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 Case = tuple[Any, tuple[Array, ...]]
 
 #: Every subclass runs the laws that it inherits, on its own layer.
-few = settings(laws.few, max_examples=10, suppress_health_check=[HealthCheck.differing_executors])
+few = settings(laws.few, max_examples=10)
 
 
 def checked(layer: Layer, inputs: Sequence[Array], **options: Any) -> Any:

@@ -14,9 +14,9 @@ import laws
 import numpy as np
 import pytest
 from core_nets import graph
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import ALL
+from support import ALL, judged
 
 from gradcheck.errors import ShapeError
 from gradcheck.findings import SpecReport
@@ -24,10 +24,9 @@ from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.losses._base import Loss
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 seeds = st.integers(0, 2**32 - 1)
-few = settings(laws.few, max_examples=8, suppress_health_check=[HealthCheck.differing_executors])
+few = settings(laws.few, max_examples=8)
 H = 1e-30
 EQUIVALENCES = tuple(check for check in ALL if check not in ("gradient", "vacuity"))
 
@@ -243,7 +242,7 @@ class LossLaws:
         )
         named = {name: name for name in arrays if name != "input"}
         term = Term(loss, "mean", 1.0, names, named, trusted=False)
-        return check_case(graph(arrays, layers, [term], **options))
+        return judged(graph(arrays, layers, [term], **options))
 
     def test_the_checker_passes_it(self):
         for loss in self.losses:
@@ -257,7 +256,7 @@ class LossLaws:
             best = self.perfect(loss, *predictions, *data.values()) if is_best else predictions
             arrays = {f"p{k}": np.array(each) for k, each in enumerate(best or predictions)}
             term = Term(loss, "mean", 1.0, tuple(arrays), {name: name for name in data})
-            report = check_case(graph({**arrays, **data}, [], [term], inputs=tuple(arrays), checks=EQUIVALENCES))
+            report = judged(graph({**arrays, **data}, [], [term], inputs=tuple(arrays), checks=EQUIVALENCES))
             assert not report.findings
             assert {check.verdict for check in report.checks} <= {"pass", "not_applicable"}
             said = " ".join(s for check in report.checks for s in (check.reason, *check.measured.get("sentences", ())))

@@ -13,7 +13,7 @@ import laws
 import numpy as np
 import pytest
 from core_nets import blamed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import ALL, check
 
@@ -22,10 +22,6 @@ from gradcheck.layers.flatten import Flatten
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
 from gradcheck.naming import spec_name
-
-#: Every subclass runs the laws that it inherits, on its own layer.
-few = settings(laws.few, suppress_health_check=[HealthCheck.differing_executors])
-
 
 # Planted mistakes, each to be mixed into a layer ----------------------------------------------------------------------
 
@@ -183,14 +179,14 @@ class NormLaws:
         for layer, x in self.cases.values():
             laws.assert_matches_reference(layer, self.reference(layer), x, **laws.drawn(layer, x))
 
-    @few
+    @laws.few
     @given(st.data())
     def test_any_options_say_what_loops_say(self, data):
         layer, x = self.draw(data.draw)
         layer.check(x.shape)
         laws.assert_matches_reference(layer, self.reference(layer), x, **laws.drawn(layer, x))
 
-    @few
+    @laws.few
     @given(st.data())
     def test_neither_a_shift_nor_a_scale_of_a_group_moves_the_loss(self, data):
         layer, x = self.draw(data.draw)
@@ -199,7 +195,7 @@ class NormLaws:
         for change in (dx, dx * x):
             assert np.all(np.abs(change.sum(axis=axes)) <= 1e-9 * np.abs(change).sum(axis=axes) + 1e-9)
 
-    @few
+    @laws.few
     @given(st.data(), st.sampled_from([50.0, -50.0]))
     def test_a_shift_by_fifty_changes_nothing_but_rounding(self, data, shift):
         layer, x = self.draw(data.draw)

@@ -9,12 +9,12 @@ import numpy as np
 from core_nets import graph, verdict
 from hypothesis import given
 from loss_laws import H, few, seeds
+from support import judged
 
 from gradcheck.layers.linear import Linear
 from gradcheck.losses._base import Loss
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 TAKEN = ("head.weight", "head.bias")
 
@@ -58,7 +58,7 @@ class PenaltyLaws:
             Term(Mse(), "mean", 1.0, ("head",), {"target": "target"}, name="loss_1"),
             Term(loss, "once", 0.1, TAKEN, {}, trusted=False, name="loss_2"),
         ]
-        return check_case(graph(data, layers, terms, **options))
+        return judged(graph(data, layers, terms, **options))
 
     def test_the_checker_passes_it_and_has_nothing_to_divide(self):
         report = self.checked(self.loss)

@@ -8,14 +8,13 @@ from typing import Any, ClassVar
 import laws
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import ALL, check
 
 from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 
-few = settings(laws.few, suppress_health_check=[HealthCheck.differing_executors])
 H = 1e-30
 
 
@@ -48,7 +47,7 @@ class SoftmaxLaws:
     def test_is_the_obvious_loop(self, axis):
         laws.assert_matches_reference(self.kind(axis), self.reference(axis), laws.normal(2, 3, 4))
 
-    @few
+    @laws.few
     @given(st.integers(0, 999), st.floats(-100, 100))
     def test_a_shift_of_a_row_changes_nothing_so_its_gradient_sums_to_zero(self, seed, shift):
         x = laws.normal(3, 4, seed=seed)

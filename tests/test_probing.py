@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import errors, plug, told
-from support import check
+from support import diagnosed
 
 from gradcheck.layers._base import Layer
 from gradcheck.layers.embedding import Embedding
@@ -82,9 +82,9 @@ HIDDEN: dict[str, tuple[Any, Any, str, str]] = {
 @pytest.mark.parametrize("case", HIDDEN)
 def test_hidden_mistake_shows_with_better_inputs_alone(case: str) -> None:
     layers, x, code, probe = HIDDEN[case]
-    plain = check(*layers, x=x, checks=ONLY)
+    plain = diagnosed(*layers, x=x, checks=ONLY)
     assert not errors(plain), told(plain)
-    report = check(*layers, x=x, checks=ONLY, probe=True)
+    report = diagnosed(*layers, x=x, checks=ONLY, probe=True)
     (found,) = errors(report)
     assert report.verdict == "fail"
     assert found.code == code, told(report)
@@ -93,7 +93,7 @@ def test_hidden_mistake_shows_with_better_inputs_alone(case: str) -> None:
 
 
 def test_what_is_right_is_right_with_better_inputs_too() -> None:
-    report = check(
+    report = diagnosed(
         Linear(4), Relu(), Softmax(), x=X, loss=Huber(), target=np.full((4, 4), 0.5), checks=ONLY, probe=True
     )
     assert report.verdict == "pass", told(report)
@@ -101,5 +101,5 @@ def test_what_is_right_is_right_with_better_inputs_too() -> None:
     assert set(result.measured["probes"]) == {"linear_1", "relu_1", "softmax_1", "loss"}
     assert "All are right there, too." in result.measured["sentences"][0]
     for layer, x in ((MaxPool2d(2), IMAGE), (Embedding(9, 2), np.array([[0, 1, 2], [3, 4, 5]]))):
-        report = check(layer, x=x, checks=ONLY, probe=True)
+        report = diagnosed(layer, x=x, checks=ONLY, probe=True)
         assert not errors(report), told(report)

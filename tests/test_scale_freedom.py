@@ -10,6 +10,7 @@ import pytest
 from core_nets import normal, wrong
 from support import case
 
+import gradcheck.pipeline
 from gradcheck.layers.conv2d import Conv2d
 from gradcheck.layers.flatten import Flatten
 from gradcheck.layers.linear import Linear
@@ -20,7 +21,7 @@ from gradcheck.losses.cross_entropy import CrossEntropy
 from gradcheck.pipeline import run_case
 from gradcheck.spec.case import Case
 
-IMAGES = normal(3, 1, 6, 7) * (np.arange(6) > 2)[:, None]
+IMAGES = normal(2, 1, 6, 5) * (np.arange(6) > 2)[:, None]
 FACTORS = (1e-30, 1e-8, 1e8, 1e30)
 
 
@@ -32,13 +33,19 @@ def _half_wrong(dx: Any, gradients: Any) -> Any:
 def _images(**options: Any) -> Case:
     layers = (Conv2d(2, 3), Relu(), MaxPool2d(2), Flatten(), wrong(_half_wrong, out_features=4))
     zero_bias = {"conv2d_1.bias": np.zeros(2)}
-    data: Any = {"x": IMAGES, "loss": CrossEntropy(), "target": np.array([0, 3, 1]), "parameters": zero_bias}
+    data: Any = {"x": IMAGES, "loss": CrossEntropy(), "target": np.array([0, 3]), "parameters": zero_bias}
     return case(*layers, checks=["gradient"], **data, **options)
 
 
 def _verdicts(of: Case) -> dict[str, list[str]]:
     found = run_case(of, "").gradients
     return {name: array.ravel().tolist() for name, array in found.items() if name.endswith("/verdict")}
+
+
+@pytest.fixture(autouse=True)
+def _unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict is known before the mistake is looked for by name."""
+    monkeypatch.setattr(gradcheck.pipeline, "diagnosed", lambda findings, accused: tuple(findings))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

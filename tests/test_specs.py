@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -96,15 +94,13 @@ def test_step_of_one_player_reaches_its_own_parameters_and_no_other(spec: Path) 
     assert all(gradients[name].any() for name in point.parameters if name != "critic.linear_2.bias")
 
 
-def test_folder_passes_by_the_command(tmp_path: Path) -> None:
+def test_folder_passes_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder means the specs directly in it: the wrong ones below are not among them."""
     (tmp_path / "wrong").mkdir()
     for spec in ("softmax_cross_entropy.yaml", "linear_mse.yaml", "dead_unit.yaml", f"wrong/{WRONG[0].name}"):
         shutil.copy(SPECS / spec, tmp_path / spec)
-    command = [sys.executable, "-m", "gradcheck", "run", str(tmp_path), "--format", "json"]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
-    assert finished.returncode == 0, finished.stderr
-    names = [spec["name"] for spec in json.loads(finished.stdout)["specs"]]
+    assert main(["run", str(tmp_path), "--format", "json"]) == 0
+    names = [spec["name"] for spec in json.loads(capsys.readouterr().out)["specs"]]
     assert names == ["dead_unit", "linear_mse", "softmax_cross_entropy"]
 
 
@@ -120,7 +116,7 @@ def test_planted_mistake_is_found_and_the_only_one(
     """With the line that its docstring calls right, whatever did not pass passes: nothing else was wrong."""
     code, report = run(capsys, spec, "--plugin", str(spec.with_suffix(".py")))
     expected = expectations(spec)
-    assert code == int(expected["exit"])
+    assert (code, report["name"]) == (int(expected["exit"]), spec.stem)
     guilty = errors(report)
     assert any(f["layer"] == expected["layer"] and f["code"].startswith(expected["code"]) for f in guilty), guilty
     assert {f["layer"] for f in guilty} == {expected["layer"]}, "an innocent layer is accused"

@@ -3,22 +3,23 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import neg
 from typing import Any
 
 import numpy as np
 import pytest
 import trust
-from _trust import alarms, bars, comparison, criteria, equivalences, fixed, nets, peers, sensitivity
+from _trust import alarms, bars, comparison, criteria, equivalences, fixed, nets, peers, replay, sensitivity
 from _trust.inputs import sources
 from _trust.nets import SMALL, Net, draw_net
 from _trust.planting import Mistake, plant
 from _trust.pool import Pool
 from _trust.recipes import DATA_NAMES, NoRecipe, Sizes, Units, draw_unit, reads_integers
-from _trust.replay import show_net
 from rich.console import Console
 
 import gradcheck.evidence
+import gradcheck.pipeline
 from gradcheck.errors import ShapeError
 from gradcheck.gradients.analytic import gradient
 from gradcheck.layers._base import Layer
@@ -32,6 +33,7 @@ from gradcheck.layers.softplus import Softplus
 from gradcheck.layers.split import Split
 from gradcheck.layers.sqrt import Sqrt
 from gradcheck.layers.tanh import Tanh
+from gradcheck.losses.l2_penalty import L2Penalty
 from gradcheck.losses.mse import Mse
 from gradcheck.pipeline import run_case
 
@@ -80,6 +82,18 @@ def units(**layers: Any) -> Units:
 
 def a_net(units: Units, index: int = 0) -> Net:
     return draw_net(units, 5, index, SMALL)
+
+
+@pytest.fixture
+def few_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalogue of little: its nets are quickly drawn and checked."""
+    monkeypatch.setattr(Units, "of_catalogue", classmethod(lambda cls: units(tanh=Tanh)))
+
+
+@pytest.fixture
+def unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether something is wrong is known before the mistake is looked for by name."""
+    monkeypatch.setattr(gradcheck.pipeline, "diagnosed", lambda findings, accused: tuple(findings))
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -246,6 +260,7 @@ def test_correct_nets_are_counted_entry_by_entry() -> None:
     assert (tally.nets, tally.entries, tally.fail, tally.unclean) == (5, 5 * entries, 0, [])
 
 
+@pytest.mark.usefixtures("unnamed")
 def test_a_wrong_layer_among_the_correct_ones_shows_up_as_an_alarm() -> None:
     trials = [alarms.judged(a_net(Units({"linear": Halved}, {"mse": Mse})))]
     tallies = alarms.by_configuration(trials)
@@ -356,8 +371,7 @@ def test_a_mistake_can_be_planted_in_a_loss_without_layers() -> None:
 
 
 def test_a_mistake_is_planted_in_the_penalty_that_the_gradient_comes_from() -> None:
-    net = next(net for k in range(40) if (net := draw_net(UNITS, 1, k, SMALL)).loss == UNITS.losses["l2_penalty"]())
-    case = net.case()
+    case = a_net(Units({"linear": Linear}, {"l2_penalty": L2Penalty})).case()
     name = case.network.terms[0].predictions[0]
     index = (0,) * case.point.arrays[name].ndim
     right = gradient(case.network, case.point).gradients
@@ -366,6 +380,7 @@ def test_a_mistake_is_planted_in_the_penalty_that_the_gradient_comes_from() -> N
     assert right[name][index]
 
 
+@pytest.mark.usefixtures("unnamed")
 def test_a_planted_mistake_is_caught_and_its_absence_is_not() -> None:
     case = fixed.workload("MLP 5-16-3, tanh, MSE", (1,))
     for r, verdict in [(1e-10, "fail"), (0.0, "pass"), (1e-18, "pass")]:
@@ -373,12 +388,14 @@ def test_a_planted_mistake_is_caught_and_its_absence_is_not() -> None:
         assert sensitivity.judged(case, Mistake("linear_1.weight", None, r), (2, 3)) == verdict
 
 
+@pytest.mark.usefixtures("few_units", "unnamed")
 def test_each_setting_plants_entries_and_tensors_at_two_scales_of_the_loss() -> None:
     found = sensitivity.trial((0, 1, 0))
     assert [(catch.what, catch.scale) for catch in found] == list(sensitivity.KINDS)
     assert {catch.verdict for catch in found} == {"fail"}
 
 
+@pytest.mark.usefixtures("few_units")
 def test_an_entry_is_planted_alone_and_a_tensor_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     planted: list[Mistake] = []
 
@@ -488,8 +505,11 @@ def test_results_do_not_depend_on_the_number_of_workers() -> None:
         assert several.each(neg, range(9), "numbers") == none.each(neg, range(9), "numbers") == [-k for k in range(9)]
 
 
+@pytest.mark.usefixtures("few_units", "unnamed")
 def test_a_run_prints_its_tables_and_writes_its_figures(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Units, "of_catalogue", classmethod(lambda cls: units(tanh=Tanh)))
+    for part in (alarms, equivalences):
+        monkeypatch.setattr(part, "tasks", partial(part.tasks, profile=SMALL))
+    monkeypatch.setattr(sensitivity, "SETTINGS", sensitivity.SETTINGS[:2])
     equivalences.units.cache_clear()
     run = trust.Run(trust.Size(nets=1, trials=1), seed=0, pool=Pool(0), console=Console(width=200))
     destination = tmp_path / "trust.json"
@@ -503,10 +523,12 @@ def test_a_run_prints_its_tables_and_writes_its_figures(tmp_path: Any, monkeypat
     assert {one["name"] for one in figures["criteria"]} >= {"nets", "planted mistakes called `fail`, worst kind"}
 
 
-def test_one_net_again_says_what_it_is_and_what_was_found() -> None:
+@pytest.mark.usefixtures("few_units")
+def test_one_net_again_says_what_it_is_and_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "draw_net", partial(draw_net, profile=SMALL))
     console = Console(width=200)
     with console.capture() as shown:
-        clean = show_net(console, 0, 0)
+        clean = replay.show_net(console, 0, 0)
     lines = shown.get().splitlines()
     assert clean
     assert lines[0].startswith("input (")

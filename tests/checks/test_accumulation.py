@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Array, Centred, Declared, Reducing, double, errors, graph, normal, told, verdict, wrong
-from support import case, check
+from support import case, check, judged
 
 from gradcheck.checks._recipes import partitions
 from gradcheck.findings import CheckResult, SpecReport
@@ -19,7 +19,6 @@ from gradcheck.losses.l1_penalty import L1Penalty
 from gradcheck.losses.l2_penalty import L2Penalty
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 X, TARGET = normal(7, 3), normal(7, 2)
 ON = ["gradient", "reduction", "per_sample", "accumulation"]
@@ -152,7 +151,7 @@ def by_hand(name: str, k: int, of_sum: list[Array], of_mean: list[Array], counts
 
 def test_recipe_gives_the_gradient_of_the_batch_and_every_other_one_the_error_that_was_predicted() -> None:
     net = case(Linear(5), Tanh(), Linear(4), x=normal(13, 6, 3), loss=TokenMean(), target=TOKENS, checks=ON)
-    report = check_case(net)
+    report = judged(net)
     assert not report.findings, told(report)
     total = int(LENGTHS.sum())
     assert f"divide once by the {total} valid (not negative) targets" in result(report).measured["sentences"][0]
@@ -192,7 +191,7 @@ def test_recipe_for_tokens_followed_in_numpy_gives_the_gradient_of_the_batch() -
     """Without a line of gradcheck: what the report says is done by hand, and so is what it warns of."""
     x, loss = normal(13, 6, 3), CrossEntropy(ignore_index=-1)
     net = case(Linear(5), Tanh(), Linear(4), x=x, loss=loss, target=TOKENS, checks=["accumulation"])
-    measured = result(check_case(net)).measured
+    measured = result(judged(net)).measured
     assert "divide once by the 43 valid targets" in measured["sentences"][0]
     weights = [net.point.arrays[name] for name in net.point.parameters]
     whole = gradient_of_tokens(weights, x, TOKENS) / 43
@@ -350,7 +349,7 @@ def with_penalties(*losses: Loss, reduction: str = "mean", weight: float = 0.1, 
 
 def test_penalty_is_counted_once_and_the_usual_mistakes_are_off_as_predicted() -> None:
     net = with_penalties(L2Penalty())
-    report = check_case(net)
+    report = judged(net)
     penalty = result(report, 1)
     assert (penalty.verdict, report.findings) == ("pass", ())
     names = net.point.parameters
@@ -386,16 +385,16 @@ def test_penalty_is_counted_once_and_the_usual_mistakes_are_off_as_predicted() -
 
 
 def test_under_sum_a_penalty_is_divided_by_nothing_anyhow() -> None:
-    cuts = result(check_case(with_penalties(L1Penalty(), reduction="sum")), 1).measured["partitions"]
+    cuts = result(judged(with_penalties(L1Penalty(), reduction="sum")), 1).measured["partitions"]
     assert [[recipe["recipe"] for recipe in facts["wrong"]] for facts in cuts] == [["once per micro-batch"]] * len(cuts)
 
 
 def test_same_penalty_on_one_parameter_twice_is_a_warning() -> None:
-    report = check_case(with_penalties(L2Penalty(), L2Penalty()))
+    report = judged(with_penalties(L2Penalty(), L2Penalty()))
     (warning,) = report.findings
     assert (warning.code, warning.severity, report.verdict) == ("GC403", "warning", "pass")
     assert warning.message.startswith("loss_3: the same penalty as loss_2 on a.weight, which it counts twice; ")
-    assert not check_case(with_penalties(L2Penalty(), L1Penalty())).findings
+    assert not judged(with_penalties(L2Penalty(), L1Penalty())).findings
 
 
 # What cannot be asked -------------------------------------------------------------------------------------------------
@@ -422,7 +421,7 @@ def test_micro_batch_without_a_valid_target_leaves_the_recipe_standing() -> None
     tokens = TOKENS.copy()
     tokens[0] = -1
     net = case(Linear(4), x=normal(13, 6, 3), loss=TokenMean(), target=tokens, checks=ON)
-    report = check_case(net)
+    report = judged(net)
     assert not errors(report), told(report)
     assert cut(report, "one alone")["wrong"] == []
     assert cut(report, "one alone")["right"]["error"] < 1e-14
@@ -452,5 +451,5 @@ def test_every_term_is_looked_at_by_itself() -> None:
         Term(Mse(), "mean", 0.0, ("a",), {"target": "target"}, name="loss_3"),
     ]
     layers: list[Any] = [("a", Linear(2), ("input",))]
-    report = check_case(graph({"input": X, "target": TARGET}, layers, terms, checks=ON))
+    report = judged(graph({"input": X, "target": TARGET}, layers, terms, checks=ON))
     assert [result(report, k).verdict for k in range(3)] == ["pass", "fail", "not_applicable"], told(report)

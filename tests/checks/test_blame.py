@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Add, Gate, blamed, double, errors, graph, normal, row, told, verdict, wrong
-from support import check
+from support import check, diagnosed, judged
 
 from gradcheck.findings import SpecReport
 from gradcheck.layers._base import Layer
@@ -14,7 +14,6 @@ from gradcheck.layers.relu import Relu
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 X = normal(4, 3)
 ONLY = ["gradient"]
@@ -111,7 +110,7 @@ def test_wrong_term_among_right_ones_is_named_in_the_message() -> None:
         Term(Squares(), "sum", 1.0, ("a",), {"target": "target"}, name="loss_2"),
     ]
     layers: list[Any] = [("a", Linear(2), ("input",))]
-    report = check_case(graph({"input": X, "target": normal(4, 2)}, layers, terms, checks=ONLY))
+    report = judged(graph({"input": X, "target": normal(4, 2)}, layers, terms, checks=ONLY))
     assert blamed(report) == [("loss", None)], told(report)
     assert errors(report)[0].message.startswith("loss_2: ")
 
@@ -122,7 +121,7 @@ def test_layer_beside_the_path_of_the_mistake_is_no_consequence() -> None:
         ("sum", Add(), ("wrong", "right")),
     ]  # fmt: skip
     terms = [Term(Mse(), "mean", 1.0, ("sum",), {"target": "target"})]
-    report = check_case(graph({"input": X, "target": normal(4, 2)}, layers, terms, checks=ONLY))
+    report = judged(graph({"input": X, "target": normal(4, 2)}, layers, terms, checks=ONLY))
     assert blamed(report) == [("wrong", None)], told(report)
     assert {parameter for _, parameter, _ in consequences(report)} == {"left.weight", "left.bias", "input"}
     assert row(report, "right.weight").verdict == "pass"
@@ -157,7 +156,7 @@ def test_message_shows_both_numbers_their_place_and_how_many_are_wrong() -> None
         g["weight"][1, 2] = 0.25
         return dx, g
 
-    (finding,) = errors(check(wrong(one), x=X, checks=ONLY))
+    (finding,) = errors(diagnosed(wrong(one), x=X, checks=ONLY))
     assert finding.evidence is not None
     assert finding.message.startswith(
         f"wrong_linear_1.weight: at wrong_linear_1.weight[1, 2] backward says 0.25, forward says "
@@ -169,7 +168,7 @@ def test_message_shows_both_numbers_their_place_and_how_many_are_wrong() -> None
 
 
 def test_finding_about_what_is_handed_back_names_no_parameter_and_shows_both_numbers() -> None:
-    (finding,) = errors(check(Linear(3), Flipped(), Linear(2), x=X, checks=ONLY))
+    (finding,) = errors(diagnosed(Linear(3), Flipped(), Linear(2), x=X, checks=ONLY))
     assert (finding.code, finding.parameter, finding.index) == ("GC102", None, None)
     assert finding.evidence is not None
     assert finding.evidence.analytic == pytest.approx(-finding.evidence.numeric)
@@ -244,7 +243,7 @@ def test_forgotten_parameter_taints_nothing_else() -> None:
 
 def test_wrong_shape_and_a_wrong_value_elsewhere_are_both_found() -> None:
     layers = [Linear(3), Flipped(), wrong(lambda dx, g: (dx, {**g, "bias": g["bias"][None]}))]
-    report = check(*layers, x=X, checks=ONLY)
+    report = diagnosed(*layers, x=X, checks=ONLY)
     assert [(f.code, f.layer) for f in errors(report)] == [("GC120", "wrong_linear_1"), ("GC102", "flipped_1")]
 
 

@@ -18,7 +18,7 @@ from core_nets import (
     verdict,
     wrong,
 )
-from support import ALL, check
+from support import ALL, check, judged
 
 from gradcheck.findings import CheckResult, SpecReport
 from gradcheck.layers._base import Layer
@@ -27,7 +27,6 @@ from gradcheck.layers.tanh import Tanh
 from gradcheck.losses._base import Loss
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 X, TARGET = normal(4, 3), normal(4, 3, seed=1)
 ONLY: dict[str, Any] = {"checks": ("contract",)}
@@ -543,7 +542,7 @@ def test_every_guilty_part_is_named_once() -> None:
         Term(Ignores(), "sum", 2.0, ("b",), {"target": "target"}, name="loss_2"),
     ]
     layers: list[Any] = [("a", BackwardInPlace(), ("input",)), ("b", CacheInPlace(), ("a",))]
-    report = check_case(graph({"input": X, "target": TARGET}, layers, terms, checks=("contract",)))
+    report = judged(graph({"input": X, "target": TARGET}, layers, terms, checks=("contract",)))
     assert [(f.code, f.message.partition(":")[0]) for f in errors(report)] == [
         ("GC501", "a"), ("GC501", "b"), ("GC504", "loss"), ("GC504", "loss_2"),
     ]  # fmt: skip

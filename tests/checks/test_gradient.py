@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Normalised, WrongLinear, blamed, double, errors, graph, normal, notes, plug, row, told, wrong
-from support import check
+from support import check, judged
 
 from gradcheck.findings import SpecReport
 from gradcheck.layers._base import Layer
@@ -16,7 +16,6 @@ from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.cross_entropy import CrossEntropy
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 X = normal(5, 3)
 ONLY = ("gradient", "vacuity")
@@ -77,7 +76,7 @@ def test_tiny_tensor_with_the_wrong_sign_fails() -> None:
     """A fixed absolute tolerance would pass it."""
     layers: list[Any] = [("a", wrong(lambda dx, g: (dx, {**g, "weight": -g["weight"]}), 2), ("input",))]
     terms = [Term(Mse(), "mean", 1e-12, ("a",), {"target": "target"})]
-    report = check_case(graph({"input": X, "target": normal(5, 2)}, layers, terms))
+    report = judged(graph({"input": X, "target": normal(5, 2)}, layers, terms))
     assert blamed(report) == [("a", "a.weight")], told(report)
 
 
@@ -90,7 +89,7 @@ def test_verdicts_do_not_depend_on_the_weight_of_the_loss(dtype: str, smallest: 
             ("c", wrong(change_entry("bias", (0,), 1.02), 2), ("b",)),
         ]  # fmt: skip
         terms = [Term(Mse(), "mean", weight, ("c",), {"target": "target"})]
-        report = check_case(graph({"input": X, "target": normal(5, 2)}, layers, terms, dtype=dtype))
+        report = judged(graph({"input": X, "target": normal(5, 2)}, layers, terms, dtype=dtype))
         found = [(r.name, r.verdict, r.counts) for r in report.rows], [c.verdict for c in report.checks]
         expected = expected or found
         assert found == expected, f"weight {weight}: {told(report)}"
@@ -101,7 +100,7 @@ def test_verdicts_do_not_depend_on_the_weight_of_the_loss(dtype: str, smallest: 
 def test_gradient_that_is_lost_to_underflow_is_no_failure(weight: float) -> None:
     layers: list[Any] = [("a", Linear(4), ("input",)), ("b", Tanh(), ("a",)), ("c", Linear(2), ("b",))]
     terms = [Term(Mse(), "mean", weight, ("c",), {"target": "target"})]
-    report = check_case(graph({"input": X, "target": normal(5, 2)}, layers, terms, dtype="float32"))
+    report = judged(graph({"input": X, "target": normal(5, 2)}, layers, terms, dtype="float32"))
     assert not errors(report), told(report)
 
 
@@ -139,14 +138,14 @@ def test_parameter_may_be_a_single_number() -> None:
 def test_target_that_is_the_input_is_held_constant(method: str) -> None:
     layers: list[Any] = [("a", Linear(2), ("input",)), ("b", Tanh(), ("a",)), ("c", Linear(3), ("b",))]
     terms = [Term(Mse(), "mean", 1.0, ("c",), {"target": "input"})]
-    report = check_case(graph({"input": X}, layers, terms, method=method))
+    report = judged(graph({"input": X}, layers, terms, method=method))
     assert report.verdict == "pass", told(report)
 
 
 def test_weight_of_zero_leaves_nothing_to_test_and_fails_nothing() -> None:
     terms = [Term(Mse(), "mean", 0.0, ("a",), {"target": "target"})]
     data = {"input": X, "target": normal(5, 2)}
-    report = check_case(graph(data, [("a", Linear(2), ("input",))], terms, checks=ONLY))
+    report = judged(graph(data, [("a", Linear(2), ("input",))], terms, checks=ONLY))
     assert report.verdict == "pass", told(report)
     assert [code for code, _ in notes(report)] == ["GC601"] * 3
 

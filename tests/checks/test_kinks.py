@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Add, errors, graph, normal, pair_max, plug, relu_with, row, told
-from support import case, check
+from support import case, check, judged
 
 from gradcheck.checks._kinks import evidence_at_kinks
 from gradcheck.compare import INCONCLUSIVE, KINK
@@ -25,7 +25,6 @@ from gradcheck.layers.relu import Relu
 from gradcheck.losses.l1 import L1
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 from gradcheck.report.json_ import document
 
 ONLY = ["gradient"]
@@ -137,7 +136,7 @@ def test_different_layers_come_first_then_different_entries() -> None:
 
 def test_same_evidence_every_time() -> None:
     layers = Linear(5, bias=False), Relu(), Linear(2, bias=False), Relu()
-    first, second = (check_case(case(*layers, x=np.zeros((4, 3)), checks=ONLY)) for _ in range(2))
+    first, second = (judged(case(*layers, x=np.zeros((4, 3)), checks=ONLY)) for _ in range(2))
     assert first == second
     assert row(first, "input").kinks
 
@@ -199,7 +198,7 @@ def test_finding_names_a_unit_of_the_guilty_layer() -> None:
     ]  # fmt: skip
     term = Term(Mse(), "mean", 1.0, ("add_1",), {"target": "target"})
     data = {"input": np.zeros((2, 3)), "target": normal(2, 2)}
-    (found,) = errors(check_case(graph(data, layers, [term], checks=ONLY)))
+    (found,) = errors(judged(graph(data, layers, [term], checks=ONLY)))
     assert found.layer == "bad"
     assert re.search(r"\(bad\[\d, \d\] has the slope 0 below it and 1 above it\)", found.message)
 

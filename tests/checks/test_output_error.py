@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Array, errors, graph, normal, told
-from support import case, check
+from support import case, check, judged
 
 from gradcheck.findings import CheckResult, SpecReport
 from gradcheck.gradients.analytic import gradient
@@ -27,7 +27,6 @@ from gradcheck.losses.mse import Mse
 from gradcheck.losses.nll import Nll
 from gradcheck.losses.quadratic import Quadratic
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 X, TARGET = normal(5, 4), normal(5, 3)
 CLASSES = np.array([0, 2, 1, 2, 2])
@@ -84,7 +83,7 @@ ENDS: dict[str, tuple[tuple[Layer, ...], Loss, Any, Any, str]] = {
 def test_every_pair_is_recognised_verified_and_shown(pair: str, dtype: str) -> None:
     layers, loss, target, expected, formula = ENDS[pair]
     net = case(Linear(3), *layers, x=X, loss=loss, target=target, dtype=dtype, **ON)
-    report = check_case(net)
+    report = judged(net)
     found = result(report)
     assert (found.verdict, report.findings) == ("pass", ()), told(report)
     assert (found.measured["pair"], found.measured["formula"]) == (pair, formula)
@@ -128,7 +127,7 @@ def test_weight_of_a_term_is_in_the_scale_and_its_name_before_the_sentence() -> 
         Term(Mse(), "mean", 0.0, ("a",), {"target": "t"}, name="loss_4"),
     ]
     layers = [("a", Linear(3), ("input",)), ("b", Linear(3), ("input",))]
-    report = check_case(graph(data, layers, terms, **ON))
+    report = judged(graph(data, layers, terms, **ON))
     first, second, last = [check for check in report.checks if check.check == "output_error"]
     assert first.measured["formula"] == "-1 × (a - t) / 15"
     assert second.measured["sentences"][0].startswith(
@@ -200,7 +199,7 @@ def test_activation_that_others_use_is_named() -> None:
         Term(Bce(), "mean", 1.0, ("p",), {"target": "t"}, name="loss_1"),
         Term(Mse(), "mean", 1.0, ("q",), {"target": "t"}, name="loss_2"),
     ]
-    first, second = check_case(graph({"input": X, "t": BINARY}, layers, terms, **ON)).checks
+    first, second = judged(graph({"input": X, "t": BINARY}, layers, terms, **ON)).checks
     assert first.reason == "p is used by q and loss_1, so more than this error flows back through it"
     assert second.verdict == "pass"
 
@@ -285,7 +284,7 @@ def test_finding_says_where_and_by_how_much() -> None:
 def test_directions_change_nothing() -> None:
     net = case(Linear(3), x=X, loss=CrossEntropy(), target=CLASSES, **ON)
     net = replace(net, gradient=replace(net.gradient, directions=2))
-    assert result(check_case(net)).verdict == "pass"
+    assert result(judged(net)).verdict == "pass"
 
 
 def test_backward_that_failed_is_the_reason() -> None:

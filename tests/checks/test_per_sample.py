@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Add, Centred, Declared, Gate, Reducing, double, errors, graph, normal, told, verdict
-from support import case, check
+from support import case, check, judged
 
 from gradcheck.findings import CheckResult, SpecReport
 from gradcheck.layers._base import Layer
@@ -18,7 +18,7 @@ from gradcheck.losses.cross_entropy import CrossEntropy
 from gradcheck.losses.l1 import L1
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case, run_case
+from gradcheck.pipeline import run_case
 
 X, TARGET = normal(4, 3), normal(4, 2)
 ON = ["gradient", "per_sample"]
@@ -148,7 +148,7 @@ def test_of_two_roads_from_one_activation_the_one_that_leaks_is_named() -> None:
         ("sum", Add(), ("leaking", "stem")),
     ]
     term = Term(Mse(), "mean", 1.0, ("sum",), {"target": "target"})
-    report = check_case(graph({"input": X, "target": TARGET}, layers, [term], checks=ON))
+    report = judged(graph({"input": X, "target": TARGET}, layers, [term], checks=ON))
     assert "GC301" in {finding.code for finding in errors(report)}, told(report)
     assert {finding.layer for finding in errors(report)} == {"leaking"}, told(report)
 
@@ -248,7 +248,7 @@ def test_every_term_is_looked_at_by_itself() -> None:
         Term(Declared(), "sum", 1.0, ("a",), {"target": "target"}, name="loss_2"),
     ]
     layers: list[Any] = [("a", Linear(2), ("input",))]
-    report = check_case(graph({"input": X, "target": TARGET}, layers, terms, checks=ON))
+    report = judged(graph({"input": X, "target": TARGET}, layers, terms, checks=ON))
     assert [result(report, k).verdict for k in range(2)] == ["pass", "pass"], told(report)
     assert [result(report, k).measured["term"] for k in range(2)] == ["loss", "loss_2"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Add, Declared, Reducing, double, errors, graph, normal, told, verdict, wrong
-from support import check
+from support import check, judged
 
 from gradcheck.findings import CheckResult, SpecReport
 from gradcheck.layers.linear import Linear
@@ -18,7 +18,6 @@ from gradcheck.losses.l1 import L1
 from gradcheck.losses.mse import Mse
 from gradcheck.losses.wasserstein_generator import WassersteinGenerator
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 X, TARGET = normal(4, 3), normal(4, 2)
 ON = ["gradient", "reduction"]
@@ -156,7 +155,7 @@ def test_of_two_roads_from_one_activation_the_one_that_is_not_linear_is_named() 
         ("sum", Add(), ("double", "stem")),
     ]
     term = Term(Mse(), "mean", 1.0, ("sum",), {"target": "target"})
-    report = check_case(graph({"input": X, "target": TARGET}, layers, [term], checks=ON))
+    report = judged(graph({"input": X, "target": TARGET}, layers, [term], checks=ON))
     assert ("GC201", "double") in codes(report), told(report)
     assert {layer for code, layer in codes(report) if code == "GC201"} == {"double"}, told(report)
 
@@ -403,7 +402,7 @@ def test_every_term_has_a_result_of_its_own_and_says_which() -> None:
         Term(L1(), "sum", 100.0, ("a",), {"target": "target"}, name="loss_3"),
     ]
     layers: list[Any] = [("a", Linear(2), ("input",))]
-    report = check_case(graph({"input": X, "target": TARGET}, layers, terms, checks=ON))
+    report = judged(graph({"input": X, "target": TARGET}, layers, terms, checks=ON))
     assert [result(report, k).verdict for k in range(3)] == ["pass", "fail", "pass"], told(report)
     assert [result(report, k).measured["term"] for k in range(3)] == ["loss", "loss_2", "loss_3"]
     (finding,) = errors(report)
@@ -424,7 +423,7 @@ def test_term_without_weight_has_no_gradient_to_hold_against_another() -> None:
         Term(Mse(), "mean", weight, (head,), {"target": "target"}, name=name)
         for head, weight, name in (("a", 1.0, "loss_1"), ("b", 0.0, "loss_2"))
     ]
-    report = check_case(graph(data, [("a", Linear(2), ("input",)), ("b", Linear(2), ("input",))], terms))
+    report = judged(graph(data, [("a", Linear(2), ("input",)), ("b", Linear(2), ("input",))], terms))
     assert not errors(report), told(report)
     for name in ("reduction", "per_sample"):
         weighted, without = (result for result in report.checks if result.check == name)
@@ -493,7 +492,7 @@ def test_weights_of_the_classes_of_the_targets_are_a_name() -> None:
     term = Term(ByClass(), "mean", 1.0, ("a",), {"target": "target", "weight": "weight"})
     net = graph(data, layers, [term], checks=ON)
     net = replace(net, point=replace(net.point, batched=net.point.batched - {"weight"}))
-    facts = result(check_case(net)).measured["reductions"]["mean"]
+    facts = result(judged(net)).measured["reductions"]["mean"]
     assert facts["fits"] == ["the sum of `weight` over the targets"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import errors, normal, plug, row, told, wrong
-from support import case, check
+from support import case, check, judged
 
 from gradcheck.checks import _second_look
 from gradcheck.evidence import Evidence, gather
@@ -13,7 +13,6 @@ from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.mse import Mse
-from gradcheck.pipeline import check_case
 
 X = normal(4, 3)
 
@@ -141,7 +140,7 @@ def test_every_entry_of_a_tensor_is_looked_at_again_whichever_was_asked_for() ->
     for entries in ((), (("wrong_linear_1.weight", (2, 1)),)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_judgement, "look_again", listening)
-            check_case(case(*layers, x=X, entries=entries))
+            judged(case(*layers, x=X, entries=entries))
     np.testing.assert_array_equal(asked[0], asked[1])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Normalised, blamed, errors, graph, normal, notes, plug, relu_with, row, told, wrong
-from support import case, check
+from support import case, check, judged
 
 from gradcheck.checks._dead_units import dead_units
 from gradcheck.checks._influence import carried, differs, small_moves
@@ -26,7 +26,6 @@ from gradcheck.layers.sigmoid import Sigmoid
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 X = normal(5, 3)
 ONLY = ("gradient", "vacuity")
@@ -123,7 +122,7 @@ def test_what_is_said_does_not_depend_on_the_scale_of_the_loss(weight: float, me
     terms = [Term(Mse(), "mean", weight, ("e",), {"target": "target"})]
     own = {"c.bias": np.array([-100.0, 1.0, 2.0, 3.0])}
     data = {"input": X, "target": normal(5, 2)}
-    report = check_case(graph(data, layers, terms, parameters=own, method=method, dtype=dtype, checks=ONLY))
+    report = judged(graph(data, layers, terms, parameters=own, method=method, dtype=dtype, checks=ONLY))
     assert not errors(report), told(report)
     assert notes(report) == [("GC601", "a.bias"), ("GC602", None)], told(report)
     expected = {"a.bias": 4, "c.weight": 4, "c.bias": 1, "e.weight": 2}
@@ -150,7 +149,7 @@ def test_bias_gradient_without_the_centring_of_the_normalisation_behind_it_fails
 def test_term_with_the_weight_zero_is_no_tensor_that_is_never_reached() -> None:
     terms = [Term(Mse(), "mean", 0.0, ("a",), {"target": "target"})]
     data = {"input": X, "target": normal(5, 2)}
-    report = check_case(graph(data, [("a", Linear(2), ("input",))], terms, checks=ONLY))
+    report = judged(graph(data, [("a", Linear(2), ("input",))], terms, checks=ONLY))
     assert {code for code, _ in notes(report)} == {"GC601"}, told(report)
 
 
@@ -423,7 +422,7 @@ def test_layer_that_nothing_uses() -> None:
     layers: list[Any] = [("a", Linear(2), ("input",)), ("b", Linear(3), ("input",)), ("c", Tanh(), ("b",))]
     terms = [Term(Mse(), "mean", 1.0, ("a",), {"target": "target"})]
     data = {"input": X, "other": normal(5, 2, seed=1), "target": normal(5, 2)}
-    report = check_case(graph(data, layers, terms, inputs=("input", "other"), checks=ONLY))
+    report = judged(graph(data, layers, terms, inputs=("input", "other"), checks=ONLY))
     assert notes(report) == [("GC603", "b.weight"), ("GC603", "b.bias"), ("GC603", "other")], told(report)
     ends = [finding.message.split(": ")[-1] for finding in report.findings]
     assert ends == ["c, which it feeds, is used by nothing"] * 2 + ["no layer and no loss takes it"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import errors, told
-from support import check
+from support import diagnosed
 
 from gradcheck.diagnosis._interpolation import matrices
 from gradcheck.findings import Finding, SpecReport
@@ -123,7 +123,7 @@ def of(report: SpecReport, operand: str) -> Finding:
 
 @cache
 def report_of(how: str, buffer: bool) -> SpecReport:
-    return check(Cell(how, buffer), x=STEPS, checks=ONLY)
+    return diagnosed(Cell(how, buffer), x=STEPS, checks=ONLY)
 
 
 def cell(how: str, operand: str, buffer: bool = False) -> Callable[[], Finding]:
@@ -140,19 +140,19 @@ FOUND: dict[str, tuple[str, str, Callable[[], Finding]]] = {
     "one round": ("GC103", "a = n of the first round of `x[:, t] @ W`", cell("first", "W")),
     "held constant": (
         "GC104", "a = n, the slope of `np.abs(x[n])` left out",
-        lambda: of(check(LargestHeldConstant(), x=ROWS, checks=ONLY), "input"),
+        lambda: of(diagnosed(LargestHeldConstant(), x=ROWS, checks=ONLY), "input"),
     ),
     "a mask": (
         "GC109", "a = n without the mask of `np.maximum(x @ W, 0)`",
-        lambda: of(check(MaskForgotten(), x=ROWS, checks=ONLY), "W"),
+        lambda: of(diagnosed(MaskForgotten(), x=ROWS, checks=ONLY), "W"),
     ),
     "another interpolation": (
         "GC110", "",
-        lambda: of(check(Upsampled(), x=np.random.default_rng(0).standard_normal((2, 2, 5)), checks=ONLY), "input"),
+        lambda: of(diagnosed(Upsampled(), x=np.random.default_rng(0).standard_normal((2, 2, 5)), checks=ONLY), "input"),
     ),
     "no dilation": (
         "GC110", "a[i + u] += g[i] w[u], for a[i + 2 u]",
-        lambda: of(check(Dilated(), x=np.random.default_rng(0).standard_normal((2, 2, 8)), checks=ONLY), "input"),
+        lambda: of(diagnosed(Dilated(), x=np.random.default_rng(0).standard_normal((2, 2, 8)), checks=ONLY), "input"),
     ),
 }  # fmt: skip
 
@@ -176,4 +176,4 @@ def test_message_says_which_line_and_what_is_wrong_there() -> None:
 
 def test_right_cells_are_not_asked() -> None:
     for buffer in (False, True):
-        assert not check(Cell("", buffer), x=STEPS, checks=ONLY).findings
+        assert not diagnosed(Cell("", buffer), x=STEPS, checks=ONLY).findings

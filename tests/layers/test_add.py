@@ -8,14 +8,13 @@ import pytest
 from core_nets import graph, row
 from hypothesis import given
 from hypothesis import strategies as st
-from support import ALL, check
+from support import ALL, check, judged
 
 from gradcheck.layers.add import Add
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 CASES = {
     "two": (laws.normal(3, 4), laws.normal(3, 4, seed=1)),
@@ -75,7 +74,7 @@ def residual(add: Add, **options: Any) -> Any:
         ("head", Linear(2), ("sum",)),
     ]
     data = {"input": laws.normal(3, 4), "target": laws.normal(3, 2)}
-    return check_case(graph(data, layers, [Term(Mse(), "mean", 1.0, ("head",), {"target": "target"})], **options))
+    return judged(graph(data, layers, [Term(Mse(), "mean", 1.0, ("head",), {"target": "target"})], **options))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -94,7 +93,7 @@ def test_input_used_twice_gets_both_gradients() -> None:
     x, target = laws.normal(3, 4), laws.normal(3, 4, seed=1)
     term = Term(Mse(), "sum", 1.0, ("twice",), {"target": "target"})
     case = graph({"input": x, "target": target}, [("twice", Add(), ("input", "input"))], [term])
-    report = check_case(case)
+    report = judged(case)
     laws.assert_passes(report)
     laws.close(row(report, "input").worst.analytic, 4 * (2 * x - target)[row(report, "input").worst.index], "dx")
 
@@ -109,9 +108,9 @@ def test_passes(x: Any) -> None:
 
 
 @pytest.mark.parametrize("law", laws.ALL, ids=laws.name)
-@pytest.mark.parametrize("x", CASES.values(), ids=CASES)
-def test_law(x: Any, law: laws.Law) -> None:
-    law(Add(), *x)
+def test_law(law: laws.Law) -> None:
+    for x in CASES.values():
+        law(Add(), *x)
 
 
 @st.composite

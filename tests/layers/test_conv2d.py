@@ -155,9 +155,9 @@ def test_passes_in_float32() -> None:
 
 
 @pytest.mark.parametrize("law", laws.ALL, ids=laws.name)
-@pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
-def test_law(layer: Conv2d, x: Any, law: laws.Law) -> None:
-    law(layer, x, **laws.drawn(layer, x))
+def test_law(law: laws.Law) -> None:
+    for layer, x in LAYERS.values():
+        law(layer, x, **laws.drawn(layer, x))
 
 
 def pairs(least: int, greatest: int) -> Any:

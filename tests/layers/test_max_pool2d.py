@@ -129,9 +129,9 @@ def test_gradient_to_the_first_tie_is_no_mistake() -> None:
 
 
 @pytest.mark.parametrize("law", laws.ALL, ids=laws.name)
-@pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
-def test_law(layer: MaxPool2d, x: Any, law: laws.Law) -> None:
-    law(layer, x)
+def test_law(law: laws.Law) -> None:
+    for layer, x in LAYERS.values():
+        law(layer, x)
 
 
 def pairs(least: int, greatest: int) -> Any:

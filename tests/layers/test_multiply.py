@@ -9,13 +9,12 @@ import pytest
 from core_nets import graph, row
 from hypothesis import given
 from hypothesis import strategies as st
-from support import ALL, check
+from support import ALL, check, judged
 
 from gradcheck.layers.linear import Linear
 from gradcheck.layers.multiply import Multiply
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
-from gradcheck.pipeline import check_case
 
 CASES = {
     "two": (laws.normal(3, 4), laws.normal(3, 4, seed=1)),
@@ -83,7 +82,7 @@ def test_square_of_an_input_with_zeros_passes(method: str) -> None:
     x = np.where(np.arange(12).reshape(3, 4) % 2, laws.normal(3, 4), 0)
     term = Term(Mse(), "mean", 1.0, ("square",), {"target": "target"})
     data = {"input": x, "target": laws.normal(3, 4, seed=1)}
-    report = check_case(graph(data, [("square", Multiply(), ("input", "input"))], [term], method=method))
+    report = judged(graph(data, [("square", Multiply(), ("input", "input"))], [term], method=method))
     laws.assert_passes(report)
     assert row(report, "input").entries == 12
 
@@ -102,9 +101,9 @@ def test_boolean_mask_is_no_row_and_has_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("law", laws.ALL, ids=laws.name)
-@pytest.mark.parametrize("x", CASES.values(), ids=CASES)
-def test_law(x: Any, law: laws.Law) -> None:
-    law(Multiply(), *x)
+def test_law(law: laws.Law) -> None:
+    for x in CASES.values():
+        law(Multiply(), *x)
 
 
 @st.composite

@@ -34,18 +34,16 @@ def spread(count: int, dump: bool = False, max_time: float | None = None) -> Ord
 
 def test_the_same_bytes_with_several_workers(job_of: JobOf) -> None:
     jobs = [
-        of_file(SPECS / "linear_mse.yaml", method="central"),
-        of_file(SPECS / "zero_background.yaml"),
+        of_file(SPECS / "linear_mse.yaml", method="central", seed=3),
         of_file(SPECS / "wrong" / "mean_of_means.yaml", method="five_point"),
         of_file(SPECS / "wrong" / "zero_slope_at_kink.yaml", method="central"),
-        of_file(SPECS / "wrong" / "unflipped_kernel.yaml", seed=3),
         job_of("raises_in_sweep"),
         job_of(text="network: nothing"),
         job_of(entries=("head.weight[2, 1]",)),
     ]
     alone = results(jobs, Orders(dump=True))
     assert {outcome.report.verdict for outcome in alone if isinstance(outcome, Outcome)} >= {"pass", "fail", "refused"}
-    several = results(jobs, spread(3, dump=True))
+    several = results(jobs, spread(2, dump=True))
     assert documents(several) == documents(alone)
     for one, other in zip(alone, several, strict=True):
         assert isinstance(one, Outcome)
@@ -56,10 +54,12 @@ def test_the_same_bytes_with_several_workers(job_of: JobOf) -> None:
         )
 
 
-def test_a_worker_that_dies_costs_the_others_nothing(job_of: JobOf) -> None:
-    jobs = [job_of(), job_of("killed"), job_of("twice"), job_of("exits_in_sweep")]
-    first, killer, twice, late = results(jobs, spread(2))
-    assert documents([first, twice]) == documents(results([jobs[0], jobs[2]]))
+def test_a_worker_that_dies_is_replaced_and_costs_the_others_nothing(job_of: JobOf) -> None:
+    jobs = [job_of("killed_once"), job_of("killed"), job_of("exits_in_sweep"), job_of()]
+    once, killer, late, other = results(jobs, spread(1))
+    assert Path("was_killed").exists()
+    assert documents([once, other]) == documents(results([jobs[0], jobs[3]]))
+    assert codes(once) == codes(other) == []
     assert codes(killer) == [("GC902", "killed_1", None)]
     assert isinstance(killer, Outcome)
     assert killer.report.verdict == "fail"
@@ -68,14 +68,6 @@ def test_a_worker_that_dies_costs_the_others_nothing(job_of: JobOf) -> None:
     assert isinstance(late, Outcome)
     assert "died twice in the sweep of input" in late.report.findings[0].message
     assert late.report.replay == "gradcheck run exits_in_sweep.yaml --plugin layers.py --seed 0"
-
-
-def test_a_worker_that_dies_once_is_replaced(job_of: JobOf) -> None:
-    jobs = [job_of("killed_once"), job_of()]
-    found = results(jobs, spread(1))
-    assert Path("was_killed").exists()
-    assert documents(found) == documents(results(jobs))
-    assert [codes(outcome) for outcome in found] == [[], []]
 
 
 def test_gradients_stay_where_they_are_unless_they_are_wanted(job_of: JobOf) -> None:

@@ -218,21 +218,20 @@ def layer_staircase(
     quantisation, moves along a staircase all the same.
     """
     real = [name for name in dict.fromkeys(names) if arrays[name].dtype.kind == "f"]
+    rates = _own_rates(arrays, real)
+    still = {name: np.where(_are_not_greatest(arrays[name]), rate, 0) for name, rate in rates.items()}
 
-    def along(factor: float, still: bool) -> Array:
-        return forward({**arrays, **_at_own_rates(arrays, real, factor, still)})
+    def along(factor: float, rates: Mapping[str, Array]) -> Array:
+        moved = {name: arrays[name] * (1 + rate * (factor - 1)) for name, rate in rates.items()}
+        return forward({**arrays, **moved})
 
-    return np.maximum(*(staircase_noise(partial(along, still=still)) for still in (False, True)))
+    return np.maximum(*(staircase_noise(partial(along, rates=chosen)) for chosen in (rates, still)))
 
 
-def _at_own_rates(arrays: Mapping[str, Array], names: Sequence[str], factor: float, still: bool) -> dict[str, Array]:
-    """x (1 + r (factor - 1)) with r from 1/2 to 3/2; 0 for the greatest numbers if they are to stay still."""
+def _own_rates(arrays: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+    """How fast each number of the named arrays moves: r in x (1 + r (factor - 1)), from 1/2 to 3/2."""
     rng = np.random.default_rng(len(names))
-    moved = {}
-    for name in names:
-        rates = rng.uniform(0.5, 1.5, arrays[name].shape)
-        moved[name] = arrays[name] * (1 + np.where(still & ~_are_not_greatest(arrays[name]), 0, rates) * (factor - 1))
-    return moved
+    return {name: rng.uniform(0.5, 1.5, arrays[name].shape) for name in names}
 
 
 def _are_not_greatest(array: Array) -> Array:

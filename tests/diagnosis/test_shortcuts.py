@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import plug, wrong
-from support import check
+from support import diagnosed
 
 from gradcheck.diagnosis import _engine
 from gradcheck.diagnosis._inside import _survey, folded, replaced, scaled
@@ -40,7 +40,7 @@ def suspects(monkeypatch: pytest.MonkeyPatch, layer: Layer) -> list[Suspect]:
     """Whom a diagnosis is asked about."""
     found: list[Suspect] = []
     monkeypatch.setattr(_engine, "ask", lambda suspect: found.append(suspect) or _engine.Opinion((), None, 0))
-    check(layer, x=X, checks=("gradient",))
+    diagnosed(layer, x=X, checks=("gradient",))
     return found
 
 

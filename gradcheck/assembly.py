@@ -99,7 +99,7 @@ class Assembly:
             raise ShapeError(f"{spec_name(type(term.loss))} {error}; {self._origin(term.predictions)}") from None
         self._check_losses(term, losses)
         if term.elementwise and term.reduction == "none":
-            self.arrays[term.contraction] = self._rounded(self._rng(term.contraction).standard_normal(losses.shape))
+            self.arrays[term.contraction] = self._rounded(_contraction(self._rng(term.contraction), losses.shape))
             self.point_names.append(term.contraction)
             self.batched |= {term.contraction}
         self.terms.append(term)
@@ -197,3 +197,8 @@ class Assembly:
         if array.dtype.kind != "f":
             return array
         return np.asarray(array, dtype=self.dtype, order="C").astype(np.float64)
+
+
+def _contraction(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Numbers of both signs between 1/2 and 3/2, so that every loss counts about as much as any other."""
+    return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))

@@ -124,6 +124,15 @@ def contraction_bound(terms: int, unit: float) -> float:
     return terms * unit / (1 - terms * unit)
 
 
+def to_sum(term: Term, divisor: float, arrays: Mapping[str, Array]) -> float:
+    """What turns an error of the declared objective into one of the sum-reduced term, at most: D / |weight|.
+
+    Under `none`, whose D is 1, a loss that counts |c| times may be off by 1 / |c| times as much.
+    """
+    least = float(np.min(np.abs(arrays[term.contraction]), initial=1.0)) if term.contraction in arrays else 1.0
+    return abs(divisor / (term.weight * least)) if term.weight and least else 1.0
+
+
 def without_weight(term: Term) -> str:
     """Why an identity of gradients cannot be asked of a term: they vanish in the objective; empty if they do not."""
     return "" if term.weight else f"the weight of {term.name} is 0, so it has no gradient"

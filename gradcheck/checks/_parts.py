@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.checks._base import contraction_bound, nearest_to_loss, unusable
+from gradcheck.checks._base import contraction_bound, nearest_to_loss, to_sum, unusable
 from gradcheck.checks._questioning import unrepeatable
 from gradcheck.evidence import Evidence
 from gradcheck.gradients.analytic import Analytic, Objective, gradient, on_other_pieces
@@ -153,7 +153,7 @@ def bound(
 
 
 def scale(evidence: Evidence) -> float:
-    """What turns a gradient of the declared objective into one of the sums: the greatest D / weight."""
+    """What turns an error of the declared objective into one of the sums: the greatest of all terms."""
     return evidence.once("scale", lambda: _scale(evidence))
 
 
@@ -162,7 +162,7 @@ def _scale(evidence: Evidence) -> float:
     scales = [1.0]
     for term, losses in zip(network.terms, evidence.analytic.trace.losses, strict=True):
         divisor = term.divisor(term.reduction, arrays, np.shape(losses)) or float(evidence.case.point.batch_size)
-        scales.append(abs(divisor / term.weight) if term.weight else 1.0)
+        scales.append(to_sum(term, divisor, arrays))
     return max(scales)
 
 

@@ -37,6 +37,7 @@ from gradcheck.checks._base import (
     nearest_to_loss,
     number,
     of_term,
+    to_sum,
     unusable,
     without_weight,
 )
@@ -280,13 +281,13 @@ def _numeric(evidence: Evidence, position: int, reduction: str, divisor: float |
 
 
 def _scale(evidence: Evidence, position: int) -> float:
-    """What turns an error of the declared objective into one of the sum: D / weight."""
+    """What turns an error of the declared objective into one of the sum."""
     term = evidence.case.network.terms[position]
     shape = np.shape(evidence.analytic.trace.losses[position])
     divisor = term.divisor(term.reduction, evidence.stage.arrays, shape)
     if divisor is None:
         divisor = _common_ratio(evidence, position, term.reduction)
-    return abs(divisor / term.weight) if term.weight else 1.0
+    return to_sum(term, divisor, evidence.stage.arrays)
 
 
 def _ratio(

@@ -164,17 +164,19 @@ def spread_along(
     return found
 
 
-def changes(network: Network, point: Point, base: Analytic, draws: int) -> Iterator[dict[str, tuple[Array, Array]]]:
+def changes(
+    network: Network, point: Point, base: Analytic, draws: int, objective: Objective = DECLARED
+) -> Iterator[dict[str, tuple[Array, Array]]]:
     """Every gradient, by name, before and after each move: of the point, then of what the forward passes keep."""
     on = all_pieces(network, base.trace.arrays)
     for seed in range(draws):
-        yield from _moved_by(network, point, base, on, seed)
+        yield from _moved_by(network, point, base, on, seed, objective)
     for seed in range(draws):
-        yield from _moved_inside(network, point, base, seed)
+        yield from _moved_inside(network, point, base, seed, objective)
 
 
 def _moved_by(
-    network: Network, point: Point, base: Analytic, on: Mapping[str, Array], seed: int
+    network: Network, point: Point, base: Analytic, on: Mapping[str, Array], seed: int, objective: Objective
 ) -> Iterator[dict[str, tuple[Array, Array]]]:
     """What one move changes in every gradient; nothing if that cannot be told."""
     near = point.map(lambda array: moved(array, seed))
@@ -182,7 +184,7 @@ def _moved_by(
         trace = network.forward(near)
     except LayerFailure:  # the point lies on the border of the forward's domain, and the move leads out of it
         return
-    found = _backward(network, near, trace, DECLARED, seed).gradients
+    found = _backward(network, near, trace, objective, seed).gradients
     if same_pieces(on, all_pieces(network, trace.arrays)):
         yield {name: (found[name], base.gradients[name]) for name in base.gradients}
         return
@@ -190,12 +192,12 @@ def _moved_by(
         far = wider(near)
         trace_far = network.forward(far)
         if same_pieces(all_pieces(network, trace.arrays), all_pieces(network, trace_far.arrays)):
-            wide = _backward(network, far, trace_far, DECLARED, seed=None).gradients
+            wide = _backward(network, far, trace_far, objective, seed=None).gradients
             yield {name: (found[name], wide[name]) for name in base.gradients}
 
 
 def _moved_inside(
-    network: Network, point: Point, base: Analytic, seed: int
+    network: Network, point: Point, base: Analytic, seed: int, objective: Objective
 ) -> Iterator[dict[str, tuple[Array, Array]]]:
     """What a move of everything that the backward passes start from changes; nothing where they refuse it."""
     caches, losses = base.trace.caches, base.trace.loss_caches
@@ -204,7 +206,7 @@ def _moved_inside(
         caches={name: moved_within(cache, seed) for name, cache in caches.items()},
         loss_caches=tuple(moved_within(cache, seed) for cache in losses),
     )
-    found = _backward(network, point, trace, DECLARED, seed, Rounded(network, point, trace, seed))
+    found = _backward(network, point, trace, objective, seed, Rounded(network, point, trace, seed))
     if not found.failures:
         yield {name: (found.gradients[name], base.gradients[name]) for name in base.gradients}
 
@@ -226,14 +228,25 @@ def _distance(found: Array, other: Array) -> Array:
     return np.abs(np.asarray(found, dtype=np.longdouble) - other).astype(np.float64)
 
 
-def greatest_rounding(network: Network, point: Point, base: Analytic, objective: Objective) -> dict[str, float]:
-    """By name, the greatest distance of a gradient from the same backward in a wider precision; 0 if there is none."""
+def greatest_rounding(
+    network: Network, point: Point, base: Analytic, objective: Objective, draws: int = 4
+) -> dict[str, float]:
+    """By name, the greatest distance of a gradient from the same backward in a wider precision.
+
+    Where a layer does not answer in one, the greatest change by moves of one unit in the last place counts as well.
+    """
+    pairs: list[dict[str, tuple[Array, Array]]] = []
+    answered = False
     with suppress(Exception):
-        wide = gradient(network, wider(point), objective).gradients
-        return {
-            name: float(np.max(_distance(found, wide[name]), initial=0.0)) for name, found in base.gradients.items()
-        }
-    return dict.fromkeys(base.gradients, 0.0)
+        wide = gradient(network, wider(point), objective)
+        pairs.append({name: (found, wide.gradients[name]) for name, found in base.gradients.items()})
+        answered = wide.unit < base.unit
+    if not answered:
+        pairs += changes(network, point, base, draws, objective)
+    return {
+        name: max((float(np.max(_distance(*pair[name]), initial=0.0)) for pair in pairs), default=0.0)
+        for name in base.gradients
+    }
 
 
 def own_rounding(network: Network, point: Point, base: Analytic, part: Node | Term, draws: int = 4) -> dict[str, Array]:

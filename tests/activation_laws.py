@@ -90,5 +90,9 @@ class ActivationLaws:
             laws.assert_passes(check(*self.net(layer), x=laws.normal(3, 2), trusted=True, checks=ALL))
 
     def test_planted_mistakes_are_caught(self):
+        """By the entries of the input alone: all that the layer hands back ends there."""
+        x = laws.normal(3, 2)
+        entries = tuple(("input", index) for index in np.ndindex(x.shape))
         for layer in self.mistakes:
-            laws.assert_caught(check(*self.net(layer), x=laws.normal(3, 2), checks=["gradient"], trusted=True), layer)
+            report = check(*self.net(layer), x=x, checks=["gradient"], trusted=True, entries=entries)
+            laws.assert_caught(report, layer)

@@ -38,10 +38,9 @@ class SoftmaxLaws:
 
         return loop
 
-    @pytest.mark.parametrize("law", laws.ALL, ids=laws.name)
-    def test_law(self, law):
-        law(self.kind(), laws.normal(3, 4))
-        law(self.kind(dim=1), laws.normal(2, 3, 2))
+    def test_laws(self):
+        laws.hold(self.kind(), laws.normal(3, 4))
+        laws.hold(self.kind(dim=1), laws.normal(2, 3, 2))
 
     @pytest.mark.parametrize("axis", [1, 2, -1, -2])
     def test_is_the_obvious_loop(self, axis):

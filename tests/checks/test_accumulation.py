@@ -26,7 +26,7 @@ ON = ["gradient", "reduction", "per_sample", "accumulation"]
 
 def with_loss(loss: Loss, target: Any = TARGET, **options: Any) -> SpecReport:
     outputs = target.shape[1] if target.ndim > 1 else 3
-    return check(Linear(5), Tanh(), Linear(outputs), x=X, loss=loss, target=target, **{"checks": ON, **options})
+    return check(Linear(2), Tanh(), Linear(outputs), x=X, loss=loss, target=target, **{"checks": ON, **options})
 
 
 def result(report: SpecReport, position: int = 0) -> CheckResult:

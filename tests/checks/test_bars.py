@@ -17,7 +17,7 @@ from gradcheck.layers.log_softmax import LogSoftmax
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses._base import Loss
 
-X = normal(6, 5)
+X = normal(4, 3)
 WIDER = 2.0**-53
 NAME = "linear_1.weight"
 
@@ -123,7 +123,7 @@ def test_saturated_samples_do_not_fail_for_their_rounding(layer: Layer, dtype: s
 @pytest.mark.parametrize("far", [20, 60, 300])
 def test_what_lies_before_saturated_units_does_not_fail_for_their_rounding(far: float, dtype: str) -> None:
     units = plug(np.tanh, lambda x: 1 - np.tanh(x) ** 2)
-    for seed in range(3):
+    for seed in range(2):
         x = far * (5 + normal(3, 4, seed=seed))
         report = check(Linear(4), units, Linear(2), x=x, seed=seed, dtype=dtype, checks=["gradient"])
         assert not report.counts.fail, told(report)

@@ -17,7 +17,7 @@ from gradcheck.losses.cross_entropy import CrossEntropy
 from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
 
-X = normal(5, 3)
+X = normal(3, 3)
 ONLY = ("gradient", "vacuity")
 
 
@@ -61,7 +61,7 @@ def test_mistake_in_what_is_handed_back_fails_every_row_in_front(dtype: str, fac
     lambda dx, g: (dx, {**g, "weight": -g["weight"]}),
     lambda dx, g: (dx, {**g, "weight": 0 * g["weight"]}),
     lambda dx, g: (dx, {**g, "weight": g["weight"][::-1]}),
-    lambda dx, g: (dx, {**g, "weight": g["weight"] / 5}),
+    lambda dx, g: (dx, {**g, "weight": g["weight"] / 3}),
     lambda dx, g: (dx, {**g, "weight": g["weight"] + 1e-7}),
 ])  # fmt: skip
 @pytest.mark.parametrize("method", ["auto", "central"])
@@ -76,7 +76,7 @@ def test_tiny_tensor_with_the_wrong_sign_fails() -> None:
     """A fixed absolute tolerance would pass it."""
     layers: list[Any] = [("a", wrong(lambda dx, g: (dx, {**g, "weight": -g["weight"]}), 2), ("input",))]
     terms = [Term(Mse(), "mean", 1e-12, ("a",), {"target": "target"})]
-    report = judged(graph({"input": X, "target": normal(5, 2)}, layers, terms))
+    report = judged(graph({"input": X, "target": normal(3, 2)}, layers, terms))
     assert blamed(report) == [("a", "a.weight")], told(report)
 
 
@@ -85,11 +85,11 @@ def test_verdicts_do_not_depend_on_the_weight_of_the_loss(dtype: str, smallest: 
     expected = None
     for weight in (1.0, smallest, 1e30, -1e-8):
         layers: list[Any] = [
-            ("a", Linear(4), ("input",)), ("b", Tanh(), ("a",)),
+            ("a", Linear(3), ("input",)), ("b", Tanh(), ("a",)),
             ("c", wrong(change_entry("bias", (0,), 1.02), 2), ("b",)),
         ]  # fmt: skip
         terms = [Term(Mse(), "mean", weight, ("c",), {"target": "target"})]
-        report = judged(graph({"input": X, "target": normal(5, 2)}, layers, terms, dtype=dtype))
+        report = judged(graph({"input": X, "target": normal(3, 2)}, layers, terms, dtype=dtype))
         found = [(r.name, r.verdict, r.counts) for r in report.rows], [c.verdict for c in report.checks]
         expected = expected or found
         assert found == expected, f"weight {weight}: {told(report)}"
@@ -100,7 +100,7 @@ def test_verdicts_do_not_depend_on_the_weight_of_the_loss(dtype: str, smallest: 
 def test_gradient_that_is_lost_to_underflow_is_no_failure(weight: float) -> None:
     layers: list[Any] = [("a", Linear(4), ("input",)), ("b", Tanh(), ("a",)), ("c", Linear(2), ("b",))]
     terms = [Term(Mse(), "mean", weight, ("c",), {"target": "target"})]
-    report = judged(graph({"input": X, "target": normal(5, 2)}, layers, terms, dtype="float32"))
+    report = judged(graph({"input": X, "target": normal(3, 2)}, layers, terms, dtype="float32"))
     assert not errors(report), told(report)
 
 
@@ -144,7 +144,7 @@ def test_target_that_is_the_input_is_held_constant(method: str) -> None:
 
 def test_weight_of_zero_leaves_nothing_to_test_and_fails_nothing() -> None:
     terms = [Term(Mse(), "mean", 0.0, ("a",), {"target": "target"})]
-    data = {"input": X, "target": normal(5, 2)}
+    data = {"input": X, "target": normal(3, 2)}
     report = judged(graph(data, [("a", Linear(2), ("input",))], terms, checks=ONLY))
     assert report.verdict == "pass", told(report)
     assert [code for code, _ in notes(report)] == ["GC601"] * 3
@@ -181,7 +181,7 @@ class ByTheOrderOfTheBatch(WrongLinear):
 @pytest.mark.parametrize("layer", [LastSampleOnly(3), FirstOutputOnly(3), ByTheOrderOfTheBatch(3)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_mistake_about_samples_or_outputs_does_not_pass_for_rounding(layer: Layer, dtype: str) -> None:
-    report = check(Linear(4), Tanh(), layer, Tanh(), x=X, dtype=dtype, checks=ONLY)
+    report = check(Linear(3), Tanh(), layer, Tanh(), x=X, dtype=dtype, checks=ONLY)
     assert {finding.layer for finding in errors(report)} == {"wrong_linear_1"}, told(report)
 
 
@@ -327,7 +327,7 @@ def test_dead_unit_passes_with_zero_and_fails_with_anything_else(method: str) ->
 
 @pytest.mark.parametrize("method", ["auto", "central", "five_point", "richardson", "forward"])
 def test_correct_network_has_no_finding_by_any_method(method: str) -> None:
-    target = np.array([0, 2, 1, 1, 0])
+    target = np.array([0, 2, 1])
     report = check(Linear(4), Tanh(), Linear(3), x=X, loss=CrossEntropy(), target=target, checks=ONLY, method=method)
     assert not report.findings, told(report)
     assert report.counts.fail == 0
@@ -341,7 +341,7 @@ def test_saturated_softmax_is_judged_to_the_last_digits() -> None:
 
 
 def test_single_precision_does_not_fail_a_correct_network_and_fails_a_mistake_of_a_hundredth() -> None:
-    good = check(Linear(6), Tanh(), Linear(5), Relu(), Linear(2), x=X, dtype="float32")
+    good = check(Linear(4), Tanh(), Linear(3), Relu(), Linear(2), x=X, dtype="float32")
     assert not errors(good), told(good)
     assert good.counts.passed >= 0.95 * good.counts.total, told(good)
     bad = with_mistake(change_entry("weight", (2, 0), 1.01), dtype="float32")
@@ -394,6 +394,6 @@ def test_whatever_backward_returns_there_is_a_report() -> None:
         lambda dy: (1e308 * dy * 1e308, {}),
     ):
         with np.errstate(all="ignore"):
-            report = check(Linear(3), double(backward), Linear(2), x=X)
+            report = check(Linear(3), double(backward), Linear(2), x=X, checks=ONLY)
         assert report.verdict == "fail", told(report)
         assert {finding.layer for finding in errors(report)} >= {"double_1"}, told(report)

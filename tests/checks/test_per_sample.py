@@ -125,7 +125,7 @@ class Leaking(Tanh):
 @pytest.mark.parametrize("wrong", [ByTheBatch(2), LastSampleOnly(2)], ids=lambda layer: type(layer).__name__)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_layer_that_does_not_sum_over_its_samples_is_named_with_its_parameter(wrong: Linear, dtype: str) -> None:
-    report = check(Linear(5), Tanh(), wrong, x=X, dtype=dtype)
+    report = check(Linear(2), Tanh(), wrong, x=X, dtype=dtype)
     found = [finding for finding in report.findings if finding.code == "GC301"]
     name = f"{report.network[-1].name}"
     assert [(finding.layer, finding.parameter) for finding in found] == [(name, f"{name}.weight")], told(report)
@@ -136,7 +136,7 @@ def test_layer_that_does_not_sum_over_its_samples_is_named_with_its_parameter(wr
 
 
 def test_layer_that_leaks_between_samples_is_named() -> None:
-    report = check(Linear(5), Leaking(), Linear(2), x=X, checks=ON)
+    report = check(Linear(2), Leaking(), Linear(2), x=X, checks=ON)
     assert "GC301" in {finding.code for finding in errors(report)}, told(report)
     assert {finding.layer for finding in errors(report)} == {"leaking_1"}, told(report)
 
@@ -282,7 +282,7 @@ def test_leak_is_named_with_both_samples(n: int, step: int, dtype: str) -> None:
             dx, gradients = super().backward(dy, cache)
             return dx + 1e-3 * np.roll(dx, step, axis=0), gradients
 
-    report = check(Linear(5), Shifted(), Linear(2), x=normal(n, 3), checks=ON, dtype=dtype)
+    report = check(Linear(2), Shifted(), Linear(2), x=normal(n, 3), checks=ON, dtype=dtype)
     (leak,) = [finding for finding in errors(report) if finding.code == "GC302"]
     assert leak.layer == "shifted_1"
     sample = int(leak.message.partition("except in sample ")[2].partition(",")[0])
@@ -304,7 +304,7 @@ def test_constant_that_is_added_in_backward_is_no_leak() -> None:
 
 
 def test_weights_that_samples_really_got_are_told() -> None:
-    report = check(Linear(5), Tanh(), LastSampleOnly(2), x=X, checks=["per_sample"])
+    report = check(Linear(2), Tanh(), LastSampleOnly(2), x=X, checks=["per_sample"])
     (finding,) = errors(report)
     assert finding.message.endswith("; samples 0 to 3 count 0, 0, 0 and 1 times"), told(report)
     measured = result(report).measured
@@ -320,6 +320,6 @@ def test_samples_that_disagree_are_told() -> None:
             dx, gradients = super().backward(dy, cache)
             return np.where(np.arange(len(dx))[:, None] == (1 if len(dx) > 2 else -1), 2 * dx, dx), gradients
 
-    report = check(Linear(5), Favourite(), Linear(2), x=X, checks=["per_sample"])
+    report = check(Linear(2), Favourite(), Linear(2), x=X, checks=["per_sample"])
     assert result(report).measured["disagreeing"]["samples"] == [1], told(report)
     assert result(report).measured["weights"] == pytest.approx([1, 2, 1, 1])

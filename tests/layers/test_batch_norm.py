@@ -99,8 +99,8 @@ def test_mistake_in_inference_is_named(kind: type[BatchNorm]) -> None:
 @pytest.mark.parametrize("shape", [(4, 3), (1, 2), (2, 3, 2, 2)], ids=str)
 def test_running_statistics_are_constants_and_couple_nothing(shape: tuple[int, ...]) -> None:
     x = laws.normal(*shape)
-    for law in laws.ALL if len(x) > 1 else ():
-        law(INFERENCE, x, **laws.drawn(INFERENCE, x))
+    if len(x) > 1:
+        laws.hold(INFERENCE, x)
     INFERENCE.check(x.shape)
     report = check(INFERENCE, *head(x), x=x)
     laws.assert_passes(report)

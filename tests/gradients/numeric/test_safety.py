@@ -174,7 +174,7 @@ def test_forward_in_single_precision_is_unsafe_and_its_noise_is_no_failure() -> 
 def test_argument_near_the_end_of_the_domain_does_not_fail(method: str) -> None:
     x = np.abs(X) + 0.1
     x[0, 0] = 1e-7
-    report = check(plug(np.log, lambda x: 1 / x), Linear(2), x=x, method=method)
+    report = check(plug(np.log, lambda x: 1 / x), Linear(2), x=x, method=method, checks=["gradient"])
     assert not errors(report), told(report)
     assert row(report, "input").method == ("complex" if method == "auto" else "central")
 

@@ -179,25 +179,6 @@ def test_single_wrong_entry_is_the_only_one_that_is_not_right() -> None:
     np.testing.assert_array_equal(np.argwhere(~judged.right), [[1, 2]])
 
 
-# Black boxes that the usual step misleads -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_oscillation_is_not_taken_for_kinks(dtype: str) -> None:
-    for seed in range(4):
-        layers = Linear(4), plug(np.sin, np.cos), Linear(2)
-        report = check(*layers, x=1e6 * normal(3, 4, seed=seed), seed=seed, dtype=dtype, checks=["gradient"])
-        assert not errors(report), told(report)
-
-
-def test_rounding_of_a_saturated_sigmoid_is_not_taken_for_kinks() -> None:
-    layer = plug(lambda x: (1 + np.tanh(x / 2)) / 2, lambda x: (1 - np.tanh(x / 2) ** 2) / 4)
-    for seed in range(6):
-        report = check(layer, x=40 * normal(3, 4, seed=seed), dtype="float32", seed=seed, checks=["gradient"])
-        assert not errors(report), told(report)
-        assert not report.counts.kink, told(report)
-
-
 # Ties between operands, parameters and samples ------------------------------------------------------------------------
 
 #: What each of two that are tied gets of the upstream gradient, and whether that is a derivative.

@@ -385,7 +385,9 @@ def test_a_reader_that_has_gone_away_is_no_error() -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a device that is always full, here")
 def test_a_full_disk_is_said() -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        done = subprocess.run([GRADCHECK, "validate", "tiny.yaml"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            [GRADCHECK, "validate", "tiny.yaml"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert done.returncode == 2
     assert done.stderr == "gradcheck: stdout cannot be written: No space left on device\n"
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Add, Centred, Gate, double, errors, graph, normal, pair_max, plug, relu_with, told, wrong
-from support import case, check
+from support import case
 
 from gradcheck.alone import Alone
 from gradcheck.evidence import gather

@@ -361,7 +361,7 @@ def test_a_terminal_without_the_characters(run: Run, call: Run, monkeypatch: pyt
     there = run(*twice, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     for encoding, arguments in (("ascii", twice), ("cp1252", twice), ("ascii", ("list", "layers"))):
         for name, descriptor in (("stdout", 1), ("stderr", 2)):
-            monkeypatch.setattr(sys, name, open(descriptor, "w", encoding=encoding, closefd=False))  # noqa: PTH123, SIM115
+            monkeypatch.setattr(sys, name, open(descriptor, "w", encoding=encoding, closefd=False))  # noqa: SIM115
         done = call(*arguments)
         assert done.returncode in (0, 1)
         assert "Traceback" not in done.stderr

@@ -225,9 +225,9 @@ def test_lenet_is_right_by_complex_step_and_by_central_differences() -> None:
         assert row.error_bar <= 1e-7 * np.abs(central.gradients[f"{row.name}/numeric"]).max()
 
 
-@pytest.mark.parametrize("method", ["auto", "central"])
-def test_zero_background_has_kinks_and_no_false_alarm(method: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, report = run(capsys, SPECS / "zero_background.yaml", "--method", method)
+def test_zero_background_has_kinks_and_no_false_alarm(capsys: pytest.CaptureFixture[str]) -> None:
+    """By differences; that the worst of its verdicts is a kink by the complex step, too, is seen above."""
+    code, report = run(capsys, SPECS / "zero_background.yaml", "--method", "central")
     counts = {key: sum(row["counts"][key] for row in rows(report)) for key in ("fail", "inconclusive", "kink")}
     assert code == 0
     assert counts["kink"] > 0

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Add, Centred, Gate, double, errors, graph, normal, pair_max, plug, relu_with, told, wrong
-from support import case, check
+from support import case
 
 from gradcheck.alone import Alone
 from gradcheck.evidence import gather
@@ -177,25 +177,6 @@ def test_single_wrong_entry_is_the_only_one_that_is_not_right() -> None:
     net = case(wrong(one), Tanh(), x=X)
     judged = alone(net).judge(net.network.nodes[0], "wrong_linear_1.weight")
     np.testing.assert_array_equal(np.argwhere(~judged.right), [[1, 2]])
-
-
-# Black boxes that the usual step misleads -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_oscillation_is_not_taken_for_kinks(dtype: str) -> None:
-    for seed in range(4):
-        layers = Linear(4), plug(np.sin, np.cos), Linear(2)
-        report = check(*layers, x=1e6 * normal(3, 4, seed=seed), seed=seed, dtype=dtype, checks=["gradient"])
-        assert not errors(report), told(report)
-
-
-def test_rounding_of_a_saturated_sigmoid_is_not_taken_for_kinks() -> None:
-    layer = plug(lambda x: (1 + np.tanh(x / 2)) / 2, lambda x: (1 - np.tanh(x / 2) ** 2) / 4)
-    for seed in range(6):
-        report = check(layer, x=40 * normal(3, 4, seed=seed), dtype="float32", seed=seed, checks=["gradient"])
-        assert not errors(report), told(report)
-        assert not report.counts.kink, told(report)
 
 
 # Ties between operands, parameters and samples ------------------------------------------------------------------------

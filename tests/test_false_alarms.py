@@ -46,7 +46,7 @@ ANY = (*ELEMENTWISE, Softmax, LogSoftmax)
 
 def images(rng: np.random.Generator, n: int) -> tuple[Any, list[Layer]]:
     """A batch of images, half of them partly zero or without negative pixels, and a convolutional front."""
-    x = rng.standard_normal((n, rng.integers(1, 3), rng.integers(6, 8), rng.integers(5, 7)))
+    x = rng.standard_normal((n, rng.integers(1, 3), rng.integers(5, 7), rng.integers(4, 6)))
     if rng.random() < 0.5:
         x[..., : x.shape[3] // 2] = 0
     if rng.random() < 0.3:

@@ -57,9 +57,19 @@ def parsed(text: str) -> ast.Module:
     return ast.parse(text)
 
 
+def statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement of a file, however deep: what stands in an expression imports nothing."""
+    for block in ("body", "orelse", "handlers", "finalbody", "cases"):
+        inside = getattr(tree, block, ())
+        for node in inside if isinstance(inside, list) else ():
+            if isinstance(node, ast.stmt):
+                yield node
+            yield from statements(node)
+
+
 def imported(tree: ast.Module, package: str = "gradcheck") -> Iterator[str]:
     """Every module that is imported anywhere in a file, as written; of `from a import b` both `a` and `a.b`."""
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -224,6 +234,15 @@ BROKEN = {
     "hidden in a function": (
         upward_imports,
         {"errors.py": "def f():\n    import gradcheck.cli", "cli.py": ""},
+        "errors (floor 0) imports cli (floor 10)",
+    ),
+    "hidden in what is done if all else fails": (
+        upward_imports,
+        {
+            "errors.py": "match 1:\n    case 1:\n        try:\n            pass\n        except KeyError:\n"
+            "            with open('x'):\n                import gradcheck.cli",
+            "cli.py": "",
+        },
         "errors (floor 0) imports cli (floor 10)",
     ),
     "by way of the package": (

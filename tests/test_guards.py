@@ -149,7 +149,7 @@ def test_right_backward_of_a_staircase_is_never_wrong(
         "dtype": dtype,
         "checks": ["gradient"],
     }
-    report = check(Linear(3), plug(forward, slope), Tanh(), Linear(2), **options)
+    report = check(Linear(3, bias=False), plug(forward, slope), Tanh(), Linear(2, bias=False), **options)
     assert report.verdict in ("pass", "inconclusive"), told(report)
     assert row(report, "input").method == "central"
 
@@ -158,7 +158,9 @@ def test_right_backward_of_a_staircase_is_never_wrong(
 @pytest.mark.parametrize(("method", "factor"), [("auto", 0.0), ("central", -1.0)], ids=["detached", "sign"])
 def test_wrong_backward_of_a_staircase_never_passes(forward: Any, slope: Any, method: str, factor: float) -> None:
     layer: Layer = plug(forward, lambda x: factor * slope(x))
-    report = check(Linear(3), layer, Tanh(), Linear(2), x=normal(4, 3), method=method, checks=["gradient"])
+    report = check(
+        Linear(3, bias=False), layer, Tanh(), Linear(2, bias=False), x=normal(4, 3), method=method, checks=["gradient"]
+    )
     if forward is not _quantised:  # whose steps are too wide for the sizes of these gradients
         assert report.verdict == "fail", told(report)
     assert {found.layer for found in errors(report)} <= {"plug_1"}, told(report)

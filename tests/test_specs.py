@@ -78,6 +78,9 @@ def test_good_spec_passes(spec: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert all(row["checked"] == sum(row["counts"].values()) for row in rows(report))
     assert all(row["checked"] == (0 if row["frozen"] else row["entries"]) for row in rows(report))
     assert any(row["frozen"] for row in rows(report)) == spec.stem.startswith("gan_")
+    if spec.stem == "lenet_digits":
+        assert {row["method"] for row in rows(report)} == {"complex"}
+        assert max(row["max_rel_error"] for row in rows(report)) < 1e-9
 
 
 @pytest.mark.parametrize("spec", [path for path in GOOD if path.stem.startswith("gan_")], ids=lambda path: path.stem)
@@ -212,22 +215,18 @@ def test_error_that_flows_back_is_prediction_minus_target(name: str, divisor: in
     np.testing.assert_allclose(analytic.gradients["linear_1"], (prediction - target) / divisor, rtol=1e-13, atol=1e-15)
 
 
-def test_lenet_is_right_by_complex_step_and_by_central_differences() -> None:
+def test_lenet_is_right_by_central_differences_as_by_the_complex_step() -> None:
     path = SPECS / "lenet_digits.yaml"
-    text = path.read_text(encoding="utf-8")
-    exact = run_spec(str(path), text, Catalogue(), Overrides()).report
-    assert {row.method for row in exact.rows} == {"complex"}
-    assert max(row.max_rel_error for row in exact.rows) < 1e-9
-    central = run_spec(str(path), text, Catalogue(), Overrides(method="central"))
+    central = run_spec(str(path), path.read_text(encoding="utf-8"), Catalogue(), Overrides(method="central"))
     assert central.report.verdict == "pass"
     for row in central.report.rows:
         assert row.method == "central"
         assert row.error_bar <= 1e-7 * np.abs(central.gradients[f"{row.name}/numeric"]).max()
 
 
-@pytest.mark.parametrize("method", ["auto", "central"])
-def test_zero_background_has_kinks_and_no_false_alarm(method: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, report = run(capsys, SPECS / "zero_background.yaml", "--method", method)
+def test_zero_background_has_kinks_and_no_false_alarm(capsys: pytest.CaptureFixture[str]) -> None:
+    """By differences; that the worst of its verdicts is a kink by the complex step, too, is seen above."""
+    code, report = run(capsys, SPECS / "zero_background.yaml", "--method", "central")
     counts = {key: sum(row["counts"][key] for row in rows(report)) for key in ("fail", "inconclusive", "kink")}
     assert code == 0
     assert counts["kink"] > 0

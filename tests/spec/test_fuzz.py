@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +56,15 @@ def plain(text: str) -> Any:
     return root.plain()
 
 
-junk = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-3, 3),
-    st.sampled_from([10**6, 2**63, -(10**30), 0.5, -1e300, float("inf"), float("nan")]),
-    st.sampled_from(
-        ["", "linear", "relu", "input", "linear_1", "relu_1.0", "a.b", "loss", "../x.npz", "x\x00y", "mse"]
-    ),
-    st.sampled_from([[], {}, [[]], [1, [2]], [[1, 2], [3, 4]], {"name": 3}, {"shape": [2]}, ["relu", "relu"]]),
+JUNK: tuple[tuple[Any, ...], ...] = (
+    (None,),
+    (False, True),
+    (-3, -2, -1, 0, 1, 2, 3),
+    (10**6, 2**63, -(10**30), 0.5, -1e300, float("inf"), float("nan")),
+    ("", "linear", "relu", "input", "linear_1", "relu_1.0", "a.b", "loss", "../x.npz", "x\x00y", "mse"),
+    ([], {}, [[]], [1, [2]], [[1, 2], [3, 4]], {"name": 3}, {"shape": [2]}, ["relu", "relu"]),
 )
+junk = st.one_of(*map(st.sampled_from, JUNK))
 names = st.sampled_from(
     ["shape", "values", "file", "classes", "fill", "inputs", "target", "name", "linear", "conv2d", "x", "per_sample"]
 )
@@ -130,8 +130,7 @@ def test_any_values(value: Any) -> None:
 
 
 @pytest.mark.parametrize("section", ["data", "network", "loss", "checks", "parameters", "name", "seed", "dtype"])
-@lean
-@given(junk)
-def test_any_value_of_a_section(section: str, value: Any) -> None:
-    spec = {**plain(TEXTS[0]), section: value}
-    must_answer(json.dumps(spec).replace("Infinity", ".inf").replace("NaN", ".nan"))
+def test_any_value_of_a_section(section: str) -> None:
+    spec = plain(TEXTS[0])
+    for value in chain.from_iterable(JUNK):
+        must_answer(json.dumps({**spec, section: value}).replace("Infinity", ".inf").replace("NaN", ".nan"))

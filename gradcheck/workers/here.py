@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from gradcheck.errors import NothingSelected
 from gradcheck.workers import tasks
-from gradcheck.workers.run import Result, Run
+from gradcheck.workers.run import Orders, Result, Run
+from gradcheck.workers.tasks import Job, Plan
 
 #: A worker is ready after so many seconds; they start where they gain more than twice that.
 STARTING = 0.75
@@ -34,7 +35,16 @@ def here(run: Run) -> Iterator[tuple[int, Result]]:
             _sweep(run, index)
         except _Elsewhere:
             return
+        if _pays(run, _waiting(run, index)):
+            return
         yield run.ended(index, tasks.judge(state.job, state.answers, run.limit(state), run.orders.dump))
+
+
+def whole(job: Job, dump: bool) -> tuple[Plan, Result]:
+    """The whole of one job, which a worker does by itself: it prepares the spec once for all that follows."""
+    run = Run([job], Orders(dump=dump), lambda *shown: None)
+    ((_, result),) = here(run)
+    return run.states[0].plan or Plan((), None, ""), result
 
 
 def _sweep(run: Run, index: int) -> None:
@@ -54,11 +64,17 @@ def _sweep(run: Run, index: int) -> None:
 
 def _is_enough(run: Run, index: int, done_in_all: int, done: int, seconds: float) -> bool:
     """Whether workers would finish the rest so much earlier that it is worth starting them."""
-    crew = run.orders.crew
-    if crew is None or crew.count < 2 or seconds < _WATCHED or not done:
+    if seconds < _WATCHED or not done:
         return False
-    remaining = (run.known - done_in_all) * seconds / done
-    if index:
-        waiting = len(run.states) - index - 1
-        remaining += waiting * (time.time() - run.started) / (index + 1)
-    return remaining * (1 - 1 / crew.count) > 2 * STARTING
+    return _pays(run, (run.known - done_in_all) * seconds / done + _waiting(run, index))
+
+
+def _waiting(run: Run, index: int) -> float:
+    """About how long the specs behind this one will take, at least: as long as those until now have taken already."""
+    return (len(run.states) - index - 1) * (time.time() - run.started) / (index + 1)
+
+
+def _pays(run: Run, remaining: float) -> bool:
+    """Whether workers save more than twice what it takes to start them, where so many seconds of work are left."""
+    crew = run.orders.crew
+    return crew is not None and crew.count > 1 and remaining * (1 - 1 / crew.count) > 2 * STARTING

@@ -14,6 +14,7 @@ from gradcheck.endings import Death, died
 from gradcheck.errors import NothingSelected
 from gradcheck.pipeline import Outcome
 from gradcheck.workers import tasks
+from gradcheck.workers.here import whole
 from gradcheck.workers.run import Crew, Result, Run, State
 from gradcheck.workers.tasks import Part
 
@@ -23,7 +24,7 @@ _LOOK = 0.2
 _AHEAD = 2
 #: How long a task may run after time has run out, in seconds: those that look at the clock stop long before.
 _GRACE = 10.0
-_JUDGE, _SWEEP, _PLAN = range(3)
+_JUDGE, _SWEEP, _PLAN, _WHOLE = range(4)
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,17 @@ class _Task:
 
 
 class Spread:
-    """The queue of what can be done, and what is under way."""
+    """The queue of what can be done, and what is under way.
+
+    apart  the jobs that a worker has died of: they are done part by part, so that it is known of which
+    """
 
     def __init__(self, run: Run, crew: Crew) -> None:
         self.run, self.crew = run, crew
         self.queue: list[tuple[int, int, int, int, _Task]] = []
         self.numbers = itertools.count()
         self.under_way: dict[Future[Any], _Task] = {}
+        self.apart: set[int] = set()
 
     def finish(self) -> Iterator[tuple[int, Result]]:
         """Do what is left -> the place of each job and what it leaves, as they are finished."""
@@ -79,6 +84,8 @@ class Spread:
             task = row[-1]
             if self.run.states[task.index].over:
                 continue
+            if task.kind == _PLAN and self._are_plenty(task.index):
+                task = _Task(_WHOLE, task.index)
             try:
                 self.under_way[self.crew.submit(*self._call(task))] = task
             except Exception as error:
@@ -89,8 +96,19 @@ class Spread:
                     self.crew.stop()
                 return
 
+    def _are_plenty(self, index: int) -> bool:
+        """Whether a job is one of so many that each worker is best left to jobs of its own.
+
+        Not where time may run out, which is looked at between the parts, nor where a worker died of one.
+        """
+        begun = {task.index for task in self.under_way.values()}
+        left = sum(not state.over and not state.plan and k not in begun for k, state in enumerate(self.run.states))
+        return left >= self.crew.count and self.run.deadline is None and index not in self.apart
+
     def _call(self, task: _Task) -> tuple[Any, ...]:
         state = self.run.states[task.index]
+        if task.kind == _WHOLE:
+            return whole, state.job, self.run.orders.dump
         if task.kind == _PLAN:
             return tasks.plan, state.job
         if task.kind == _SWEEP:
@@ -100,7 +118,10 @@ class Spread:
     def _note(self, task: _Task, result: Any) -> Iterator[tuple[int, Result]]:
         """Note what a task has found, and queue what follows from it."""
         state = self.run.states[task.index]
-        if task.kind == _JUDGE:
+        if task.kind == _WHOLE:
+            state.plan, result = result
+            self.run.entries_done += sum(part.entries for part in state.plan.parts)
+        if task.kind in (_JUDGE, _WHOLE):
             yield self.run.ended(task.index, result)
             return
         if task.kind == _PLAN:
@@ -137,6 +158,10 @@ class Spread:
         for task in sorted(suspects, key=lambda task: task.index):
             state = self.run.states[task.index]
             if state.over:
+                continue
+            if task.kind == _WHOLE:
+                self.apart.add(task.index)
+                self._next(task.index)
                 continue
             try:
                 alive, result = self.crew.alone(*self._call(task))

@@ -64,6 +64,11 @@ def is_sweep(task: Callable[..., Any], *arguments: Any) -> bool:
     return task is tasks.sweep and arguments[1].name == "head.bias"
 
 
+def has_that_sweep(task: Callable[..., Any], *arguments: Any) -> bool:
+    """That of the tensor, or the whole of a job that has it."""
+    return is_sweep(task, *arguments) or (task is here.whole and "head" in arguments[0].text)
+
+
 def test_a_short_run_stays_here(job_of: JobOf) -> None:
     crew = Crew()
     assert documents(results([job_of(), job_of(seed=2)], Orders(crew))) == documents(
@@ -84,12 +89,33 @@ def test_a_long_run_goes_to_the_workers_in_the_middle_of_a_sweep(
     assert documents(found) == documents(results(jobs))
 
 
+def test_workers_that_have_plenty_of_jobs_do_each_as_a_whole(job_of: JobOf) -> None:
+    jobs = [job_of(seed=seed) for seed in range(1, 6)]
+    for max_time, wholes in ((None, 4), (1e4, 0)):
+        crew = Crew()
+        found = results(jobs, Orders(crew, isolated=True, max_time=max_time))
+        assert crew.done.count("whole") == wholes
+        assert documents(found) == documents(results(jobs))
+
+
+def test_workers_start_before_the_first_job_is_judged_where_many_are_waiting(
+    job_of: JobOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(here, "STARTING", 0.0)
+    crew = Crew()
+    jobs = [job_of(seed=seed) for seed in range(1, 4)]
+    found = results(jobs, Orders(crew))
+    assert "judge" in crew.done
+    assert documents(found) == documents(results(jobs))
+
+
 def test_how_much_is_enough(job_of: JobOf) -> None:
     """Workers are started for what they gain: the rest of this spec, and those to come as long as the last ones."""
     from gradcheck.workers.run import Run
 
     run = Run([job_of(), job_of(), job_of()], Orders(Crew()), lambda *shown: None)
     run.states[0].plan = tasks.Plan((tasks.Part(0, "a", 0, 1000),), 0, "")
+    run.started = time.time()
     assert not here._is_enough(run, 0, 100, 100, 0.3)  # 2.7 s left, of which workers save 1.35 s
     assert here._is_enough(run, 0, 100, 100, 0.4)
     assert not here._is_enough(run, 0, 100, 100, 0.09)  # too soon to say
@@ -102,10 +128,11 @@ def test_how_much_is_enough(job_of: JobOf) -> None:
 
 @pytest.mark.parametrize("deadly", [False, True])
 def test_what_was_under_way_is_repeated_alone(deadly: bool, job_of: JobOf) -> None:
-    crew = Crew(is_sweep, deadly)
+    crew = Crew(has_that_sweep, deadly)
     jobs = [job_of(), job_of(text=TINY.replace("tiny", "other").replace("head", "tail"), path="other.yaml")]
     first, second = results(jobs, Orders(crew, isolated=True))
-    assert crew.alone_with[0] == "sweep"
+    assert "whole" not in crew.alone_with
+    assert "sweep" in crew.alone_with
     assert len(crew.alone_with) <= 2 * crew.count
     assert codes(first) == ([("GC902", "head", "head.bias")] if deadly else [])
     assert documents([second]) == documents(results(jobs[1:]))

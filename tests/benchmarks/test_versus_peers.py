@@ -281,7 +281,7 @@ def test_a_long_run_is_as_many_specs_as_it_takes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(commands, "race", lambda racing, rounds: next(times, racing))
     found: Any = commands.workers_on_many(tmp_path, "a.yaml", 5, True)
     copies = sorted(tmp_path.iterdir())
-    assert len(copies) == 5
+    assert len(copies) == 7
     assert spec_case(copies[2]).seed == 3
     for contestant, count in zip(found.timings, "12", strict=True):
         contestant.run()

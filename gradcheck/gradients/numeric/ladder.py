@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,8 +61,7 @@ class Question:
     noise: Array
 
 
-@dataclass(frozen=True)
-class Rungs:
+class Rungs(msgspec.Struct, frozen=True):
     """A scheme at R steps for E entries.
 
     steps      falling (R,)

@@ -31,7 +31,7 @@ class Columns(msgspec.Struct, frozen=True):
     def of(self, array: Array) -> Array:
         """Of an array with the same blocks those that differ: (K, N, ..., w, ...)."""
         if array.ndim == 2 and self.axis == self.width == 1:
-            columns: Array = array.T[self.index][:, :, None]
+            columns: Array = array.T.take(self.index, 0)[:, :, None]
             return columns
         cut = array.reshape(self._cut_shape(array.shape))
         order = (self.axis, *range(self.axis), *range(self.axis + 1, cut.ndim))

@@ -244,15 +244,20 @@ class _Climb:
         return single and len(moves) <= self.stage.chunk(self.name)
 
     def _evaluated_once(self, moves: Moves, steps: Array, tick: Callable[[int], None] | None) -> Rungs:
-        """What `run` says of these, without what is done for parts of them."""
+        """What `run` says of these, without what is done for parts of them.
+
+        Sums are divided by the step, not what is added up: for a power of two that is the same to the last bit.
+        """
         step = float(steps[0])
-        derivative = perturbed_observables(self.stage, moves, 1j * step) / step
+        moved = perturbed_observables(self.stage, moves, 1j * step)
         if tick is not None:
             tick(len(moves))
         objective, none = self.question.objective, np.zeros((1, len(moves)))
-        reduced = {key: derivative @ weights for key, weights in self.question.others.items()}
-        magnitude = np.abs(derivative) @ np.abs(objective)
-        return Rungs(steps, (derivative @ objective)[None], none, none > 0, magnitude, reduced)
+        reduced = {key: moved.dot(weights) / step for key, weights in self.question.others.items()}
+        magnitude = np.abs(moved).dot(np.abs(objective)) / step
+        return Rungs(
+            steps, (moved.dot(objective) / step)[None], none, np.zeros(none.shape, dtype=bool), magnitude, reduced
+        )
 
     def _order(self, moving: Array, entries: Array) -> Array:
         """Where the entries stand among the features that move, in all samples at once: flat positions in (K, N)."""

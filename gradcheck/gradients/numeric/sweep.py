@@ -378,8 +378,11 @@ def _side_by_side(columns: Sequence[Array]) -> Array:
 def _contracted(change: Change, sensitivity: Array) -> Array:
     """Σ over the entries of each sample of its tangent times what that does: (K, N)."""
     if isinstance(change, Columns):
-        products = (change.moves * change.of(sensitivity)).reshape(*change.moves.shape[:2], -1)
-        return products[:, :, 0] if products.shape[2] == 1 else np.add.reduce(products, 2)
+        products: Array = change.moves * change.of(sensitivity)
+        if products.shape[2:] == (1,):
+            return products[:, :, 0]
+        products = products.reshape(*products.shape[:2], -1)
+        return np.add.reduce(products, 2)
     samples = len(sensitivity)
     tangents = change.reshape(len(change), samples, -1).swapaxes(0, 1)
     sums: Array = (tangents @ sensitivity.reshape(samples, -1, 1))[:, :, 0].T

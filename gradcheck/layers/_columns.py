@@ -30,7 +30,7 @@ class Columns(msgspec.Struct, frozen=True):
 
     def of(self, array: Array) -> Array:
         """Of an array with the same blocks those that differ: (K, N, ..., w, ...)."""
-        if array.ndim == 2 and self.axis == self.width == 1:
+        if array.ndim == 2 and self.axis == 1 == self.moves.shape[2]:
             columns: Array = array.T.take(self.index, 0)[:, :, None]
             return columns
         cut = array.reshape(self._cut_shape(array.shape))

@@ -29,6 +29,8 @@ class Moves(msgspec.Struct, frozen=True):
     def index(self) -> tuple[Array, ...]:
         """The entries as `numpy.nonzero` gives them."""
         shape = self.shape[1:] if self.fused else self.shape
+        if len(shape) == 1:
+            return (self.entries,)
         return np.unravel_index(self.entries, shape) if shape else ()
 
     def units(self) -> Array:

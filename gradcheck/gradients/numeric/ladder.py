@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -59,6 +60,11 @@ class Question:
     objective: Array
     others: Mapping[Any, Array]
     noise: Array
+
+    @cached_property
+    def sizes(self) -> Array:
+        """Of the weights of the objective: (columns,)."""
+        return np.abs(self.objective)
 
 
 class Rungs(msgspec.Struct, frozen=True):
@@ -254,7 +260,7 @@ class _Climb:
             tick(len(moves))
         objective, none = self.question.objective, np.zeros((1, len(moves)))
         reduced = {key: moved.dot(weights) / step for key, weights in self.question.others.items()}
-        magnitude = np.abs(moved).dot(np.abs(objective)) / step
+        magnitude = np.abs(moved).dot(self.question.sizes) / step
         return Rungs(
             steps, (moved.dot(objective) / step)[None], none, np.zeros(none.shape, dtype=bool), magnitude, reduced
         )
@@ -274,7 +280,7 @@ class _Climb:
         for k, step in enumerate(steps.tolist()):
             derivative = self._derivative(moves, step, seen, kink[k])
             values[k] = self._weighted(derivative, objective)
-        last[0] = self._weighted(np.abs(derivative), np.abs(objective))
+        last[0] = self._weighted(np.abs(derivative), self.question.sizes)
         for k, weights in enumerate(others.values(), start=1):
             last[k] = self._weighted(derivative, weights)
         return values, kink, last

@@ -381,8 +381,8 @@ def _contracted(change: Change, sensitivity: Array) -> Array:
         products: Array = change.moves * change.of(sensitivity)
         if products.shape[2:] == (1,):
             return products[:, :, 0]
-        products = products.reshape(*products.shape[:2], -1)
-        return np.add.reduce(products, 2)
+        added: Array = np.add.reduce(products.reshape(*products.shape[:2], -1), 2)
+        return added
     samples = len(sensitivity)
     tangents = change.reshape(len(change), samples, -1).swapaxes(0, 1)
     sums: Array = (tangents @ sensitivity.reshape(samples, -1, 1))[:, :, 0].T

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec.structs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -245,7 +246,7 @@ def _credible(rungs: Rungs) -> Rungs:
     values, noise = rungs.values, rungs.noise
     still = (values == 0) & (np.abs(values) > noise).any(axis=0)
     rows = {"steps": rungs.steps, "values": values, "noise": noise, "kink": rungs.kink | still}
-    return replace(rungs, **{name: row[::_THINNED] for name, row in rows.items()})
+    return msgspec.structs.replace(rungs, **{name: row[::_THINNED] for name, row in rows.items()})
 
 
 def _relative_steps(scheme: Scheme) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec.structs
 import numpy as np
 import pytest
 from core_nets import Reducing, normal, plug, relu_with
@@ -249,7 +250,7 @@ def test_steps_that_see_nothing_where_longer_ones_do_are_not_credible() -> None:
     values, noise = np.array([[1.0], [1], [1], [0], [0], [0]]), np.full((6, 1), 0.1)
     rungs = Rungs(steps, values, noise, noise > 1, magnitude=np.ones(1), reduced={})
     assert _credible(rungs).kink[:, 0].tolist() == [False, True]
-    noisy = replace(rungs, noise=np.full((6, 1), 2.0))
+    noisy = msgspec.structs.replace(rungs, noise=np.full((6, 1), 2.0))
     assert not _credible(noisy).kink.any()
 
 

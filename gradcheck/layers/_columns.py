@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(msgspec.Struct, frozen=True):
     """By how much K copies of an array (N, ..., F, ...) differ from it, where each does so in one block of an axis.
 
     axis    which axis of the array; it is cut into F / w blocks of width w
@@ -31,8 +30,8 @@ class Columns:
 
     def of(self, array: Array) -> Array:
         """Of an array with the same blocks those that differ: (K, N, ..., w, ...)."""
-        if array.ndim == 2 and self.axis == self.width == 1:
-            columns: Array = array.T[self.index][:, :, None]
+        if array.ndim == 2 and self.axis == 1 == self.moves.shape[2]:
+            columns: Array = array.T.take(self.index, 0)[:, :, None]
             return columns
         cut = array.reshape(self._cut_shape(array.shape))
         order = (self.axis, *range(self.axis), *range(self.axis + 1, cut.ndim))

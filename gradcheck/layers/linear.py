@@ -63,8 +63,10 @@ class Linear(Layer):
 
     def perturbed(self, name: str, entries: tuple[Array, ...], steps: Array, x: Array, **parameters: Any) -> Columns:
         """W[i, j] + δ moves column j of y by δ x[..., i]; b[j] + δ moves it by δ."""
-        weighs = name == "weight"
-        factors = x.transpose(-1, *range(x.ndim - 1))[entries[0]] if weighs else np.ones((1, *x.shape[:-1]))
+        if name == "weight":
+            factors = (x.T if x.ndim == 2 else x.transpose(-1, *range(x.ndim - 1))).take(entries[0], axis=0)
+        else:
+            factors = np.ones((1, *x.shape[:-1]))
         moves = steps.reshape(-1, *[1] * (x.ndim - 1)) * factors
         return Columns(x.ndim - 1, entries[-1], moves[..., None])
 

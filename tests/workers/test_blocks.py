@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+import msgspec.structs
 import numpy as np
 import pytest
 from core_nets import Centred, relu_with
@@ -70,6 +69,6 @@ def test_an_estimate_is_made_of_what_the_sweep_gives() -> None:
 
     def doubled(*asked: object) -> Rungs:
         rungs = climb(*asked)  # type: ignore[arg-type]
-        return replace(rungs, values=2 * rungs.values)
+        return msgspec.structs.replace(rungs, values=2 * rungs.values)
 
     assert np.array_equal(scene.estimate("input", doubled).value, 2 * plain.value)

@@ -56,10 +56,13 @@ def sensitivities(losses: Callable[[Mapping[str, Array], int], Array], name: str
         moved = _moved(array, h, together, first, min(first + size, features + 1))
         rows.append(losses({name: moved}, len(moved)))
     found = np.concatenate(rows) if len(rows) > 1 else rows[0]
-    alone = found[:-1].imag.T.reshape(-1, *array.shape)
-    shares = (alone * together).reshape(found.shape[1], -1)
-    add_up = np.abs(np.add.reduce(shares, 1) - found[-1].imag) <= _ADDING_UP * np.add.reduce(np.abs(shares), 1)
-    return alone * (COMPLEX_STEP / h) if add_up.all() and _stays(found[:-1], found[-1], h) else None
+    alone, base = found[:-1], found[-1]
+    slopes = alone.imag.T.reshape(-1, *array.shape)
+    shares = (slopes * together).reshape(len(base), -1)
+    apart = np.abs(np.add.reduce(shares, 1) - base.imag)
+    np.abs(shares, out=shares)
+    add_up = _all(apart <= _ADDING_UP * np.add.reduce(shares, 1))
+    return slopes * (COMPLEX_STEP / h) if add_up and _stays(alone, base, h) else None
 
 
 @lru_cache(maxsize=8)
@@ -73,15 +76,22 @@ def _together(count: int) -> Array:
 def _moved(array: Array, h: float, together: Array, first: int, last: int) -> Array:
     """x + i h t, t moving one feature of all samples alone, and behind all of them the tangents called `together`."""
     samples, features = len(array), array[0].size
-    moved = np.zeros((last - first, samples, features), dtype=complex)
-    moved.real = array.reshape(samples, features)
-    alone = np.arange(first, min(last, features))
-    moved.imag[alone - first, :, alone] = h
+    moved = np.empty((last - first, samples, features), dtype=complex)
+    moved.real, tangents = array.reshape(samples, features), moved.imag
+    tangents[...] = np.eye(last - first, features, first)[:, None] * h
     if last > features:
-        moved.imag[-1] = h * together.reshape(samples, features)
+        np.multiply(together.reshape(samples, features), h, out=tangents[-1])
     return moved.reshape(-1, *array.shape)
 
 
 def _stays(stepped: Array, base: Array, h: float) -> bool:
     """Whether f(x + i h) is that of a function smooth at x: finite, with one real part but for rounding and h²."""
-    return is_finite(stepped) and bool((np.abs(stepped.real - base.real) <= _ROUNDED * np.abs(base.real) + h).all())
+    base = base.real
+    apart, allowed = np.abs(stepped.real - base), _ROUNDED * np.abs(base)
+    allowed += h
+    return is_finite(stepped) and _all(apart <= allowed)
+
+
+def _all(flags: Array) -> bool:
+    """Whether all are true, for less than `numpy.all` takes to be called."""
+    return bool(np.count_nonzero(flags) == flags.size)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Moves:
+class Moves(msgspec.Struct, frozen=True):
     """What is perturbed: for copy k, entry entries[k] of the array `name`.
 
     fused  the entries are features of one sample (an index without the batch axis), moved in all samples at once
@@ -30,6 +29,8 @@ class Moves:
     def index(self) -> tuple[Array, ...]:
         """The entries as `numpy.nonzero` gives them."""
         shape = self.shape[1:] if self.fused else self.shape
+        if len(shape) == 1:
+            return (self.entries,)
         return np.unravel_index(self.entries, shape) if shape else ()
 
     def units(self) -> Array:

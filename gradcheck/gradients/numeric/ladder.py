@@ -20,8 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,9 +61,13 @@ class Question:
     others: Mapping[Any, Array]
     noise: Array
 
+    @cached_property
+    def sizes(self) -> Array:
+        """Of the weights of the objective: (columns,)."""
+        return np.abs(self.objective)
 
-@dataclass(frozen=True)
-class Rungs:
+
+class Rungs(msgspec.Struct, frozen=True):
     """A scheme at R steps for E entries.
 
     steps      falling (R,)
@@ -244,15 +250,20 @@ class _Climb:
         return single and len(moves) <= self.stage.chunk(self.name)
 
     def _evaluated_once(self, moves: Moves, steps: Array, tick: Callable[[int], None] | None) -> Rungs:
-        """What `run` says of these, without what is done for parts of them."""
+        """What `run` says of these, without what is done for parts of them.
+
+        Sums are divided by the step, not what is added up: for a power of two that is the same to the last bit.
+        """
         step = float(steps[0])
-        derivative = perturbed_observables(self.stage, moves, 1j * step) / step
+        moved = perturbed_observables(self.stage, moves, 1j * step)
         if tick is not None:
             tick(len(moves))
         objective, none = self.question.objective, np.zeros((1, len(moves)))
-        reduced = {key: derivative @ weights for key, weights in self.question.others.items()}
-        magnitude = np.abs(derivative) @ np.abs(objective)
-        return Rungs(steps, (derivative @ objective)[None], none, none > 0, magnitude, reduced)
+        reduced = {key: moved.dot(weights) / step for key, weights in self.question.others.items()}
+        magnitude = np.abs(moved).dot(self.question.sizes) / step
+        return Rungs(
+            steps, (moved.dot(objective) / step)[None], none, np.zeros(none.shape, dtype=bool), magnitude, reduced
+        )
 
     def _order(self, moving: Array, entries: Array) -> Array:
         """Where the entries stand among the features that move, in all samples at once: flat positions in (K, N)."""
@@ -269,7 +280,7 @@ class _Climb:
         for k, step in enumerate(steps.tolist()):
             derivative = self._derivative(moves, step, seen, kink[k])
             values[k] = self._weighted(derivative, objective)
-        last[0] = self._weighted(np.abs(derivative), np.abs(objective))
+        last[0] = self._weighted(np.abs(derivative), self.question.sizes)
         for k, weights in enumerate(others.values(), start=1):
             last[k] = self._weighted(derivative, weights)
         return values, kink, last

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import Any
 
+import msgspec.structs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -233,7 +234,7 @@ def _greatest_cancelled(local: Local, moving: Moves) -> list[float] | None:
     count = max(1, _WIDE // max(1, outputs))
     if len(moving) <= count or not local.complex_safe:
         return None
-    some = replace(moving, entries=moving.entries[np.linspace(0, len(moving) - 1, count).astype(int)])
+    some = msgspec.structs.replace(moving, entries=moving.entries[np.linspace(0, len(moving) - 1, count).astype(int)])
     h = step_for(SCHEMES["complex"], local.arrays[moving.name])
     greatest = [0.0] * len(local.upstream)
     for moves in some.chunks(max(1, CHUNK // max(1, outputs))):

@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec.structs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -119,7 +120,8 @@ def rounded(array: Array, rungs: Rungs) -> Rungs:
     """
     greatest = float(np.max(np.abs(array), initial=0.0))
     usual = np.max(np.where(np.isfinite(rungs.values), np.abs(rungs.values), 0.0), axis=1, keepdims=True)
-    return replace(rungs, noise=rungs.noise + _DEVIATIONS * _UNIT * greatest * usual / rungs.steps[:, None])
+    rounding = _DEVIATIONS * _UNIT * greatest * usual / rungs.steps[:, None]
+    return msgspec.structs.replace(rungs, noise=rungs.noise + rounding)
 
 
 @dataclass(frozen=True)

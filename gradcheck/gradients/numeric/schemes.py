@@ -10,6 +10,7 @@ nothing: it has neither truncation nor cancellation, whatever h (Squire & Trapp 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +46,9 @@ class Scheme:
 
     def relative_step(self) -> float:
         """Step at an argument of size 1: u^(1/(p+1)) rounded to a power of two."""
-        if self.is_complex:
+        if self.order == 0:
             return COMPLEX_STEP
-        unit = float(np.finfo(np.float64).eps)
-        return float(2.0 ** np.round(np.log2(unit) / (self.order + 1)))
+        return 2.0 ** round(math.log2(sys.float_info.epsilon) / (self.order + 1))
 
     def noise_gain(self) -> float:
         """‖w‖₂: how much independent noise of the evaluations grows, before it is divided by h."""
@@ -65,10 +65,9 @@ class Scheme:
 
 def scale_of(array: Array) -> float:
     """Root mean square of an array; 1 where all entries are 0. Squares neither overflow nor vanish."""
-    flat = array.reshape(-1)
-    total = float(np.dot(flat, flat)) if array.dtype.char == "d" else 0.0
+    total = float(np.vdot(array, array)) if array.dtype.char == "d" else 0.0
     if _SQUARES[0] < total < _SQUARES[1]:
-        return math.sqrt(total / flat.size)
+        return math.sqrt(total / array.size)
     greatest = float(np.max(np.abs(array), initial=0.0))
     return greatest * float(np.sqrt(np.mean(np.square(array / greatest)))) if greatest else 1.0
 
@@ -78,8 +77,10 @@ def step_for(scheme: Scheme, array: Array) -> float:
 
     A complex step need only be tiny beside the array, so it does not grow with it.
     """
-    scale, step = scale_of(array), scheme.relative_step()
-    return step if scheme.is_complex and scale > 1 else step * 2.0 ** round(math.log2(scale))
+    scale = scale_of(array)
+    if scheme.order == 0 and scale > 1:
+        return COMPLEX_STEP
+    return scheme.relative_step() * 2.0 ** round(math.log2(scale))
 
 
 SCHEMES = {

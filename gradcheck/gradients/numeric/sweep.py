@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
@@ -377,8 +378,11 @@ def _side_by_side(columns: Sequence[Array]) -> Array:
 def _contracted(change: Change, sensitivity: Array) -> Array:
     """Σ over the entries of each sample of its tangent times what that does: (K, N)."""
     if isinstance(change, Columns):
-        products = (change.moves * change.of(sensitivity)).reshape(*change.moves.shape[:2], -1)
-        return products[:, :, 0] if products.shape[2] == 1 else np.add.reduce(products, 2)
+        products: Array = change.moves * change.of(sensitivity)
+        if products.shape[2:] == (1,):
+            return products[:, :, 0]
+        added: Array = np.add.reduce(products.reshape(*products.shape[:2], -1), 2)
+        return added
     samples = len(sensitivity)
     tangents = change.reshape(len(change), samples, -1).swapaxes(0, 1)
     sums: Array = (tangents @ sensitivity.reshape(samples, -1, 1))[:, :, 0].T

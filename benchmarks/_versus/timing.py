@@ -94,10 +94,15 @@ def _calls(run: Callable[[], Any]) -> int:
 
 
 def _sample(run: Callable[[], Any], calls: int) -> float:
-    """Seconds of one call. The garbage of others is collected beforehand, and nobody's meanwhile."""
+    """Seconds of one call. The garbage of others is collected beforehand, and nobody's meanwhile.
+
+    What is called repeatedly is called once more before, for what the one before has left in the caches of the machine.
+    """
     gc.collect()
     gc.disable()
     try:
+        if calls > 1:
+            run()
         started = perf_counter()
         for _ in range(calls):
             run()

@@ -98,6 +98,20 @@ def test_workers_that_have_plenty_of_jobs_do_each_as_a_whole(job_of: JobOf) -> N
         assert documents(found) == documents(results(jobs))
 
 
+def test_a_job_that_a_worker_died_of_is_taken_apart(job_of: JobOf) -> None:
+    tried: list[str] = []
+
+    def kills(task: Callable[..., Any], *arguments: Any) -> bool:
+        fatal = task is here.whole and arguments[0].path == "fatal.yaml" and len(tried) < 3
+        tried.extend([task.__name__] * fatal)
+        return fatal
+
+    jobs = [job_of(path="fatal.yaml"), *(job_of(seed=seed) for seed in range(1, 5))]
+    found = results(jobs, Orders(Crew(kills), isolated=True))
+    assert tried == ["whole"]
+    assert documents(found) == documents(results(jobs))
+
+
 def test_workers_start_before_the_first_job_is_judged_where_many_are_waiting(
     job_of: JobOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

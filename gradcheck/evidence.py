@@ -42,6 +42,9 @@ Found = TypeVar("Found")
 RESOLUTION = {"float64": 1e-6, "float32": 1e-3}
 #: Relative to a tensor: longer than every step of a difference, short enough to stay where the network is.
 _LONG_STEP = 2.0**-8
+#: Roundings of its greatest entry that a gradient is usually off by, at most.
+_USUAL_ROUNDING = 16
+_UNIT = float(np.finfo(np.float64).eps) / 2
 #: The mantissa of a power of two.
 _POWER_OF_TWO = 0.5
 Progress = Callable[[int, int, str], None]
@@ -173,6 +176,10 @@ class Evidence:
         s = self.spread[name].greatest
         return s if found is None else np.where(found.kink & ~found.inside, 0.0, s)
 
+    def greatest_rounding(self, name: str) -> float:
+        """The greatest s of a tensor."""
+        return self.once(("rounding", name), lambda: float(np.max(self.rounding(name), initial=0.0)))
+
     def under(self, objective: Objective) -> tuple[Analytic, dict[str, float]]:
         """The backward pass for another objective, and the greatest rounding of each of its gradients, by name.
 
@@ -204,7 +211,34 @@ class Evidence:
         if divisor is not None and objective.reduction == "batch_mean" and np.frexp(over_losses)[0] != _POWER_OF_TWO:
             _, rounding = self.under(replace(objective, reduction="mean"))
             return {name: over_losses / divisor * greatest for name, greatest in rounding.items()}
-        return greatest_rounding(network, point, found, objective)
+        linear = self._rounding_if_linear(objective, found, divisor)
+        return greatest_rounding(network, point, found, objective) if linear is None else linear
+
+    def _rounding_if_linear(
+        self, objective: Objective, found: Analytic, divisor: float | None
+    ) -> dict[str, float] | None:
+        """The same from the declared objective's gradient G in the wider precision, which is D / (w D') times as great:
+
+            s = max|g - G D / (w D')| + u max|G D / (w D')|
+
+        as G is kept in float64. None where that is not known, or is more than rounding usually is: a backward that is
+        not linear in its upstream gradient has no such factor.
+        """
+        (only, *others) = self.case.network.terms
+        declared = self._divisor(objective.term, only.reduction)
+        narrow = any(s.unit >= found.units[name] for name, s in self.spread.items())
+        if divisor is None or declared is None or others or not only.weight or narrow:
+            return None
+        factor = np.longdouble(declared) / (np.longdouble(only.weight) * divisor)
+        rounding = {}
+        for name, s in self.spread.items():
+            expected = factor * s.value
+            size = float(np.max(np.abs(expected), initial=0.0))
+            off = float(np.max(np.abs(found.gradients[name] - expected), initial=0.0))
+            if not off <= _USUAL_ROUNDING * found.units[name] * size:
+                return None
+            rounding[name] = off + _UNIT * size
+        return rounding
 
     def _divisor(self, position: int | None, reduction: str | None) -> float | None:
         """D of an elementwise term; None where its reduction is applied inside of it, or is no division."""

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from gradcheck.checks._apart import grows, identical, where_apart
-from gradcheck.checks._base import contraction_bound
+from gradcheck.checks._apart import Slack, grows, identical, where_apart
 from gradcheck.checks._callee import OPERATIONS, Answer, Callee, Given, Upstream, greatest
 from gradcheck.checks._contents import changed, contents
 from gradcheck.errors import LayerFailure
@@ -28,9 +27,6 @@ Gradients = Mapping[str, Array]
 _TIMES = 5
 #: Factors of the upstream gradient: small and great ones, all powers of two, so that nothing is rounded by them.
 _FACTORS = (2.0, -1.0, 2.0**10, 2.0**-10)
-#: Beyond so many terms blocked sums no longer round as if they were added one by one, in parts of 1/u.
-_BLOCKED = 2.0**-7
-_INNER_TERMS = 64
 _DRAWS = 4
 _SHOWN = 3
 
@@ -260,7 +256,8 @@ class Asked:
         own = self.forward()
         g, h = self.upstream, self.callee.upstream(own, 2)
         of_g, of_h = ({name: one.astype(np.float64) for name, one in self._ask(own, dy).items()} for dy in (g, h))
-        slack = self._rounding(own, ((g, of_g), (h, of_h)))
+        terms, at = sum(np.size(one) for one in g), ((g, of_g), (h, of_h))
+        slack = Slack(self.callee, terms, (of_g, of_h), lambda: self._spread(own, at))
         if any(greatest(one) for one in of_g.values()) and all(np.array_equal(of_g[name], of_h[name]) for name in of_g):
             return Breach("GC504", "backward gives the same whatever the upstream gradient is: it ignores it")
         together = tuple(one + other for one, other in zip(g, h, strict=True))
@@ -270,15 +267,14 @@ class Asked:
             for name, gradient in self._ask(own, upstream).items():
                 expected = of_first * of_g[name] + of_second * of_h[name]
                 judged = np.where(np.isfinite(gradient), gradient, expected) if of_first > 1 else gradient
-                slack_here = (abs(of_first) + of_second) * slack[name] + _least(gradient)
-                apart = where_apart(name, expected, judged, slack_here, "should be", "is")
+                apart = slack.apart(name, expected, judged, abs(of_first) + of_second, _least(gradient))
                 if apart:
                     clipped = of_first > 1 and greatest(gradient) < of_first * greatest(of_g[name]) / 2
                     hint = " (great ones are cut off: clipping)" if clipped else ""
                     return Breach("GC504", f"backward is not linear in the upstream gradient g: {words}{hint}; {apart}")
         return self._layouts(own, slack)
 
-    def _layouts(self, own: Answer, slack: Mapping[str, float]) -> Breach | None:
+    def _layouts(self, own: Answer, slack: Slack) -> Breach | None:
         """The same upstream gradient, laid out otherwise in memory."""
         if not self.pure or not all(np.ndim(g) for g in self.upstream):
             return None
@@ -293,7 +289,7 @@ class Asked:
             except LayerFailure as failure:
                 return Breach("GC504", f"{said(failure)} where the upstream gradient is {words}, and nowhere else")
             for name, gradient in found.items():
-                apart = where_apart(name, expected[name], gradient, slack[name], "should be", "is")
+                apart = slack.apart(name, expected[name], gradient)
                 if apart:
                     return Breach(
                         "GC504",
@@ -301,8 +297,8 @@ class Asked:
                     )
         return None
 
-    def _rounding(self, own: Answer, at: Sequence[tuple[Upstream, Gradients]]) -> dict[str, float]:
-        """γ_K max|B| + 10 s: the bound of an identity, s the greatest change when g or the cache moves by one ulp."""
+    def _spread(self, own: Answer, at: Sequence[tuple[Upstream, Gradients]]) -> dict[str, float]:
+        """s by gradient: its greatest change when the upstream gradient or the cache moves by one ulp."""
         spread = dict.fromkeys(at[0][1], 0.0)
         for seed in range(_DRAWS):
             upstream, gradients = at[seed % 2]
@@ -310,14 +306,7 @@ class Asked:
             for name, found in self._moved(own, near, seed).items():
                 change = found.astype(np.float64) - gradients[name]
                 spread[name] = max(spread[name], greatest(change))
-        terms = sum(np.size(g) for g in self.upstream)
-        bounds = {}
-        for name, s in spread.items():
-            unit = self.callee.unit
-            gamma = contraction_bound(int(min(terms, _BLOCKED / unit)) + _INNER_TERMS, unit)
-            size = max(greatest(gradients[name]) for _, gradients in at)
-            bounds[name] = 2 * gamma * size + 10 * s + self.callee.underflow
-        return bounds
+        return spread
 
     def _moved(self, own: Answer, near: Upstream, seed: int) -> Gradients:
         """Backward where the upstream gradient has moved, and the cache too if it may."""

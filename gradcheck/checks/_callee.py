@@ -144,7 +144,8 @@ class Callee:
 
 def greatest(array: Any) -> float:
     """max|x| over what is finite."""
-    return float(np.max(np.abs(_finite(array)), initial=0.0))
+    size = float(np.max(np.abs(array), initial=0.0))
+    return size if math.isfinite(size) else float(np.max(np.abs(_finite(array)), initial=0.0))
 
 
 def _finite(array: Any) -> Array:

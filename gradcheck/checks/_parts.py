@@ -146,7 +146,7 @@ def bound(
     rounding  that of the batch's gradient, times its divisor
     """
     measured = max(parts.rounding[name], rounding)
-    spread = max(float(np.max(evidence.rounding(name), initial=0.0)) * scale(evidence), measured)
+    spread = max(evidence.greatest_rounding(name) * scale(evidence), measured)
     gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
     found: Array = gamma * parts.magnitude(name, weights) + 10 * spread + evidence.underflow
     return found

@@ -214,29 +214,33 @@ def _recipes(evidence: Evidence, term: Term, cut: Parts) -> dict[str, Any]:
     samples = evidence.case.point.batch_size
     best = right(len(cut.sizes), whole)
     usual = wrong(divisors, whole, samples, term.reduction) if divisors else []
+    batch = _of_batch(evidence, term, cut)
     return {
         "divisors": divisors,
         "divisor": whole,
-        "right": {"recipe": best.name, "formula": best.formula, "error": _error(evidence, term, cut, best)},
+        "right": {"recipe": best.name, "formula": best.formula, "error": _error(batch, cut, best)},
         "wrong": [
-            {"recipe": recipe.name, "formula": recipe.formula, "error": _error(evidence, term, cut, recipe),
+            {"recipe": recipe.name, "formula": recipe.formula, "error": _error(batch, cut, recipe),
              "mistake": recipe.mistake}
             for recipe in usual
         ],
     }  # fmt: skip
 
 
-def _error(evidence: Evidence, term: Term, cut: Parts, recipe: Recipe) -> float:
-    """‖recipe - batch‖ / ‖batch‖, over all parameters; over the inputs where there are none."""
+def _of_batch(evidence: Evidence, term: Term, cut: Parts) -> dict[str, Array]:
+    """The batch's gradients of all parameters, under the reduction of the case; of the inputs where there are none."""
     position = evidence.case.network.terms.index(term)
     reduction = "sum" if term.reduction == "none" else term.reduction
     batch = cut.batch if reduction == "sum" else evidence.under(Objective(position, reduction))[0]
     point = evidence.case.point
-    off = size = 0.0
-    for name in point.differentiable(point.parameters) or point.differentiable(point.inputs):
-        whole = evidence.seen(name, batch.gradients[name])
-        off += float(np.sum((cut.gradient(name, recipe.factors) - whole) ** 2))
-        size += float(np.sum(whole**2))
+    names = point.differentiable(point.parameters) or point.differentiable(point.inputs)
+    return {name: evidence.seen(name, batch.gradients[name]) for name in names}
+
+
+def _error(batch: Mapping[str, Array], cut: Parts, recipe: Recipe) -> float:
+    """‖recipe - batch‖ / ‖batch‖."""
+    off = sum(float(np.sum((cut.gradient(name, recipe.factors) - whole) ** 2)) for name, whole in batch.items())
+    size = sum(float(np.sum(whole**2)) for whole in batch.values())
     return float(np.sqrt(off / size)) if size else 0.0
 
 

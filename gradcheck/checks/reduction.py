@@ -258,7 +258,7 @@ def _bound(evidence: Evidence, position: int, name: str, rounding: float) -> Arr
     """γ_K Σ|gᵢ| + 10 s for the sum-reduced term; s the tensor's greatest, because each side rounds in its own way."""
     gamma = contraction_bound(evidence.case.point.batch_size + _INNER_TERMS, evidence.unit)
     scale = _scale(evidence, position)
-    s = max(scale * float(np.max(evidence.rounding(name), initial=0.0)), rounding)
+    s = max(scale * evidence.greatest_rounding(name), rounding)
     bound: Array = gamma * scale * evidence.estimates[name].magnitude + 10 * s
     return bound
 

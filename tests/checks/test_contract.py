@@ -92,9 +92,20 @@ class Narrow(Layer):
         return (dy * (1 - np.tanh(cache) ** 2)).astype(np.float16), {}
 
 
+class Cancelling(Layer):
+    """Nearly all of what it adds up cancels, so that it rounds far more than a sum of its upstream gradient does."""
+
+    def forward(self, x: Array) -> Any:
+        return x, None
+
+    def backward(self, dy: Array, cache: Any) -> Any:
+        large = dy * dy.dtype.type(1e4 * np.pi)
+        return (large + dy) - large, {}
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("layer", [
-    Linear(3), Tanh(), Centred(), Normalised(), MaskFromConstants(), StraightThrough(), Memo(), Narrow(),
+    Linear(3), Tanh(), Centred(), Normalised(), MaskFromConstants(), StraightThrough(), Memo(), Narrow(), Cancelling(),
 ], ids=lambda layer: type(layer).__name__)  # fmt: skip
 def test_correct_layer_keeps_the_contract(layer: Layer, dtype: str) -> None:
     for seed in range(2):

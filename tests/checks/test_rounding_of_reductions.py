@@ -10,10 +10,13 @@ import pytest
 from core_nets import graph, told
 
 from gradcheck.checks._base import to_sum
+from gradcheck.evidence import gather
 from gradcheck.gradients.analytic import Objective, gradient, greatest_rounding
+from gradcheck.layers._base import Layer
 from gradcheck.layers.gelu import Gelu
 from gradcheck.layers.linear import Linear
 from gradcheck.losses.cosine_embedding import CosineEmbedding
+from gradcheck.losses.mse import Mse
 from gradcheck.network import Term
 from gradcheck.pipeline import check_case
 from gradcheck.spec.case import Case
@@ -53,6 +56,37 @@ def test_rounding_is_measured_where_a_layer_does_not_answer_in_a_wider_precision
             greatest_rounding(case.network, case.point, base, SUM)["input"] / np.abs(base.gradients["input"]).max()
         )
     assert all(2**-54 < rounding < 2**-46 for rounding in found), found
+
+
+class Counted(Layer):
+    """tanh, which counts how often it is asked in a wider precision; or answers in the usual one all the same."""
+
+    def __init__(self, refuses: bool) -> None:
+        self.refuses, self.wide = refuses, 0
+
+    def forward(self, x: Any) -> Any:
+        self.wide += x.dtype == np.longdouble
+        return np.tanh(x.astype(np.float64) if self.refuses else x), x
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        slope = 1 - np.tanh(cache) ** 2
+        return (dy * slope).astype(np.float64 if self.refuses else dy.dtype), {}
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_the_wider_precision_of_the_declared_reduction_tells_the_rounding_of_others(refuses: bool) -> None:
+    counted = Counted(refuses)
+    layers: list[Any] = [("a", Linear(5), ("input",)), ("b", counted, ("a",)), ("c", Linear(3), ("b",))]
+    data = {"input": np.random.default_rng(0).standard_normal((7, 4)), "target": np.ones((7, 3))}
+    case = graph(data, layers, [Term(Mse(), "mean", 0.37, ("c",), {"target": "target"})])
+    evidence = gather(case, "", lambda done, total, name: None)
+    before = counted.wide
+    base, found = evidence.under(SUM)
+    assert counted.wide == before or refuses
+    measured = greatest_rounding(case.network, case.point, base, SUM)
+    for name, rounding in measured.items():
+        least = np.abs(base.gradients[name]).max() * 2**-53
+        assert rounding <= found[name] <= (rounding if refuses else rounding + 2 * least), name
 
 
 def test_each_loss_counts_about_as_much_as_any_other_under_none() -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from gradcheck._cli_sources import STDIN
 from gradcheck.errors import UsageError
@@ -32,8 +33,7 @@ class Known(NamedTuple):
     code: str
 
 
-@dataclass
-class Baseline:
+class Baseline(Struct):
     """The file, and what a run has to say about it.
 
     path    where it lies

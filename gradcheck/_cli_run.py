@@ -8,9 +8,10 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from msgspec import Struct, field
 
 from gradcheck import __version__
 from gradcheck._cli_baseline import Baseline
@@ -34,8 +35,7 @@ _FOR_PEOPLE = ("full", "concise", "markdown")
 GITHUB = "github"
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """What the command line asks for.
 
     overrides  what `spec.read.Overrides` takes
@@ -61,8 +61,7 @@ class Request:
     only_failures: bool = False
 
 
-@dataclass
-class _Finished:
+class _Finished(Struct):
     """What is there so far, by the spec's place in the command: it is kept when a run is interrupted."""
 
     by_place: dict[int, SpecReport] = field(default_factory=dict)

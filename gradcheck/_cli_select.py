@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck.findings import Finding, SpecReport
 from gradcheck.silencing import without
@@ -19,8 +21,7 @@ _WORST_FIRST = (EXIT_REFUSED, EXIT_FINDINGS, EXIT_NOTHING, EXIT_OK)
 FAIL_ON = ("error", "inconclusive", "never")
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """--select and --ignore: prefixes of codes. The longer one wins; of two equal ones --ignore does."""
 
     select: tuple[str, ...] = ()

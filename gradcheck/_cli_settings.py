@@ -11,11 +11,11 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from gradcheck._cli_streams import say
 from gradcheck.errors import UsageError
@@ -31,8 +31,7 @@ _PATHS = ("plugins", "reports", "dump", "baseline")
 _TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """What an option is set to, as click takes it, and where: `GRADCHECK_SEED`, `pyproject.toml:12`."""
 
     value: Any

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from gradcheck import __version__
 from gradcheck._cli_select import EXIT_FINDINGS, EXIT_OK
@@ -28,8 +29,7 @@ Exit codes:
   130  interrupted"""
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """What the command line asks for. `overrides` is what `spec.read.Overrides` takes."""
 
     spec: str

@@ -8,9 +8,10 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
+
+from msgspec import Struct
 
 from gradcheck import checks as _checks
 from gradcheck import diagnosis as _diagnosis
@@ -27,8 +28,7 @@ PYTORCH = "2.13"
 DIAGNOSED = "gradient"
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """A layer or a loss in words.
 
     options   as a spec writes them

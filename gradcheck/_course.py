@@ -7,11 +7,11 @@ the same way on every machine.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import floor, log10
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric.cost import seconds_of_sweep
@@ -29,8 +29,7 @@ USUAL = 8
 _REAL = 1 / 3
 
 
-@dataclass(frozen=True)
-class Course:
+class Course(Struct, frozen=True):
     """The way that a case goes.
 
     directions  how many of each tensor; 0 where entries are looked at one by one

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from gradcheck.gradients.analytic import Analytic
 from gradcheck.gradients.numeric.sweep import Stage
@@ -14,8 +13,7 @@ from gradcheck.spec.case import Case
 _UNDERFLOW = 2.0**20
 
 
-@dataclass(frozen=True)
-class Ground:
+class Ground(Struct, frozen=True):
     """A case, its network at its point in float64, and one backward pass in the case's precision."""
 
     case: Case

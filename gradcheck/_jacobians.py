@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,8 +16,7 @@ Array = NDArray[Any]
 MOST, _COLUMNS, CALLS = 2**21, 2**12, 768
 
 
-@dataclass(frozen=True, eq=False)
-class Jacobians(Sides):
+class Jacobians(Sides, frozen=True, eq=False, dict=True):
     """Both Jacobians of a layer, or of a term of the loss, by one of its operands."""
 
     @cached_property

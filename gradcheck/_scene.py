@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck._course import SWEPT, Course, course
@@ -35,8 +36,7 @@ _DEVIATIONS = 8
 Sweep = Callable[..., Rungs]
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """What every sweep of a case needs. It is the same wherever and however often it is prepared.
 
     schemes  by name of what is to be differentiated by, the scheme, and why if it is not the complex step

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.alone import Alone
@@ -28,8 +29,7 @@ _ROUNDINGS = 2.0**10
 _UNIT = float(np.finfo(np.float64).eps) / 2
 
 
-@dataclass(frozen=True, eq=False)
-class Sides:
+class Sides(Struct, frozen=True, eq=False, dict=True):
     """A part, its arrays, an upstream gradient, and the operand that its backward has wrong.
 
     entries  flat indices of the operand's entries that are looked at; None for all

@@ -11,10 +11,11 @@ where several entries share a kink (a tie) also in the direction in which they m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.gradients.analytic import Analytic, own_rounding
@@ -32,8 +33,7 @@ _ALONG = 64
 _AFFORDABLE = 2**31
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """One operand of one layer: which entries its backward has right, and the interval that says so.
 
     right     entries whose value lies inside the interval (operand's shape)
@@ -62,8 +62,7 @@ class Judgement:
         return bool(self.right.all()) and self.together
 
 
-@dataclass(frozen=True)
-class Accused:
+class Accused(Struct, frozen=True):
     """A layer that a finding calls guilty.
 
     finding  the finding's id
@@ -76,8 +75,7 @@ class Accused:
     operand: str
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """One operand, entry by entry.
 
     rounding  what the layer's backward may round

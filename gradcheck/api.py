@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck import __version__, _cli_select
@@ -30,7 +31,7 @@ from gradcheck.report import full
 from gradcheck.silencing import code_prefix
 from gradcheck.sources import source_of
 from gradcheck.spec._problems import did_you_mean
-from gradcheck.spec.case import Case, GradientPlan
+from gradcheck.spec.case import CHECKS, Case, GradientPlan
 
 __unittest = True  # unittest leaves frames of this module out of a traceback
 Array = NDArray[Any]
@@ -70,8 +71,7 @@ def _signs(y: Array) -> Array:
     return c.astype(y.real.dtype)
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """What every check takes by name.
 
     parameters  the values of parameters, by name: `weight`, in a network `linear_1.weight`; the others are drawn
@@ -193,14 +193,14 @@ def _require(report: Report) -> None:
 
 def _split(given: Mapping[str, Any]) -> tuple[Options, str, dict[str, Any]]:
     """What every check takes, the reduction, and what the loss takes by name."""
-    known = {item.name for item in fields(Options)}
+    known = set(Options.__struct_fields__)
     chosen = _options({name: value for name, value in given.items() if name in known})
     data = {name: value for name, value in given.items() if name not in known and name != "reduction"}
     return chosen, given.get("reduction", "mean"), data
 
 
 def _options(given: Mapping[str, Any]) -> Options:
-    known = [item.name for item in fields(Options)]
+    known = Options.__struct_fields__
     for unknown in given.keys() - set(known):
         hint = did_you_mean(unknown, known) or f"; there are {', '.join(known)}"
         raise UsageError(f"there is no option `{unknown}`{hint}")
@@ -311,7 +311,7 @@ def _case(
     trusted = catalogue.is_builtin(type(loss))
     assembly.add_term(Term(loss, reduction, 1.0, outputs, {name: name for name in taken}, trusted=trusted))
     network, point = assembly.network()
-    on = tuple(name for name in Case.checks if name in (options.checks or checks))
+    on = tuple(name for name in CHECKS if name in (options.checks or checks))
     plan = GradientPlan(options.method, options.step, options.rtol, directions=options.directions)
     return Case(_NOWHERE, "", options.seed, options.dtype, network, point, on, plan)
 

@@ -15,11 +15,11 @@ but |a - n| ≤ bar can be asked. An entry without a derivative has no part in t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.findings import Counts, Row, Worst, worst_verdict
@@ -30,16 +30,14 @@ PASS, KINK, INCONCLUSIVE, FAIL = range(4)
 _NAMES = ("pass", "kink", "inconclusive", "fail")
 
 
-@dataclass(frozen=True)
-class Second:
+class Second(Struct, frozen=True):
     """Another estimate of the same entries: value and error bar."""
 
     numeric: Array
     bar: Array
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(Struct, frozen=True, dict=True):
     """One tensor, entry by entry. All arrays have its shape.
 
     error       of the numeric side alone

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gradcheck.findings import CheckResult, Finding, SpecReport
 
@@ -54,8 +55,7 @@ Allow more time, use more workers (`--jobs`), or make the check smaller: a few s
 }
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """A run that took longer than it was allowed to.
 
     seconds    how long it was allowed to take
@@ -66,8 +66,7 @@ class Limit:
     unreached: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Death:
+class Death(Struct, frozen=True):
     """What was under evaluation when a worker died of it, twice.
 
     task    in words: `the sweep of linear_1.weight`

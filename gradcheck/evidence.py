@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck._course import SWEPT, Course
@@ -50,8 +51,7 @@ _POWER_OF_TWO = 0.5
 Progress = Callable[[int, int, str], None]
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """What the checks judge.
 
     stage      the network at its point in float64
@@ -80,7 +80,7 @@ class Evidence:
     replay: str
     course: Course = SWEPT
     probe: Probe | None = None
-    _known: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[Hashable, Any] = field(default_factory=dict)
 
     @property
     def ground(self) -> Ground:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 SCHEMA_VERSION = 1
 
@@ -81,8 +82,7 @@ def worst_verdict(verdicts: list[str], default: str = "pass") -> str:
     return min(verdicts, key=VERDICTS.index, default=default)
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(Struct, frozen=True):
     """A place in a spec. Lines and columns count from 1."""
 
     path: str
@@ -90,16 +90,14 @@ class Location:
     column: int
 
 
-@dataclass(frozen=True)
-class Source(Location):
+class Source(Location, frozen=True):
     """A stretch of a file, such as the first line of a `backward`; `end_column` is behind the last character."""
 
     end_line: int
     end_column: int
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """Entries by verdict; they add up to the entries that were checked."""
 
     passed: int = 0
@@ -121,8 +119,7 @@ class Counts:
         )
 
 
-@dataclass(frozen=True)
-class Worst:
+class Worst(Struct, frozen=True):
     """The entry with the greatest |analytic - numeric| / error_bar."""
 
     index: tuple[int, ...]
@@ -131,8 +128,7 @@ class Worst:
     error_bar: float
 
 
-@dataclass(frozen=True)
-class Kink:
+class Kink(Struct, frozen=True):
     """Evidence for an entry at a kink: one unit that has no derivative there.
 
     index     the entry
@@ -159,8 +155,7 @@ class Kink:
     others: int = 0
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """One parameter, or one input: its entries, compared.
 
     The errors, the bar and the worst entry are those of the entries that have a derivative: at a kink the numeric value
@@ -198,8 +193,7 @@ class Row:
         return bool(self.checked or self.directions)
 
 
-@dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Struct, frozen=True):
     """One check of one spec. `measured` is the check's own plain data (numbers, strings, lists, dicts)."""
 
     check: str
@@ -209,8 +203,7 @@ class CheckResult:
     measured: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """A known mistake, recognised because it predicts the wrong values; `explains` is the share it predicts."""
 
     name: str
@@ -218,8 +211,7 @@ class Diagnosis:
     formula: str
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One entry as evidence: both numbers, the error bar, and how many bars they are apart."""
 
     index: tuple[int, ...] | None
@@ -229,8 +221,7 @@ class Entry:
     ratio: float
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something to act on, or (severity note) to know."""
 
     id: str
@@ -270,8 +261,7 @@ def fingerprint(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True)
-class Silenced:
+class Silenced(Struct, frozen=True):
     """A finding that does not count, who says so (`spec` or `baseline`), and why."""
 
     finding: Finding
@@ -279,8 +269,7 @@ class Silenced:
     reason: str
 
 
-@dataclass(frozen=True)
-class LayerRow:
+class LayerRow(Struct, frozen=True):
     """One line of the table that shows the network. Shapes include the batch axis.
 
     parameters  how many numbers the layer learns that no line above has
@@ -295,8 +284,7 @@ class LayerRow:
     shared: int = 0
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """One reason why a spec was not run."""
 
     path: str
@@ -305,8 +293,7 @@ class Refusal:
     message: str
 
 
-@dataclass(frozen=True)
-class SpecReport:
+class SpecReport(Struct, frozen=True):
     """All that was found about one spec; of a refused one only `errors`."""
 
     path: str
@@ -344,8 +331,7 @@ class SpecReport:
         return sum(row.directions["drawn"] for row in self.rows if row.directions)
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Struct, frozen=True):
     """One run.
 
     only_failures  formats for people leave out what passed; counts stay those of everything

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
 from numpy.typing import NDArray
 
 from gradcheck.calling import arguments, belongs_to, guarded, pair, positional_names
@@ -20,8 +21,7 @@ Array = NDArray[Any]
 _FROZEN = "frozen"
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Struct, frozen=True):
     """One layer in its place. `parameters` and `constants` map the names forward uses to names in the point.
 
     `shapes` are those of one sample's outputs. A node that is not `trusted` comes from a plugin: what it does wrong is
@@ -44,7 +44,7 @@ class Node:
     transposed: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "written", self.written or self.name)
+        force_setattr(self, "written", self.written or self.name)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -129,8 +129,7 @@ class Node:
             return self.layer.branches(*inputs, **keywords)
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(Struct, frozen=True):
     """One term of the loss: weight × reduction(loss(predictions, data))."""
 
     loss: Loss
@@ -223,8 +222,7 @@ class Term:
         return divisor
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(Struct, frozen=True):
     """Every number that a network is evaluated at, by name, in float64 (rounded to the spec's dtype beforehand).
 
     arrays      data, parameters (`head.weight`) and constants (`bn.running_mean`)
@@ -276,8 +274,7 @@ class Point:
         return tuple(name for name in names if self.arrays[name].dtype.kind == "f")
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """One forward pass: the point's arrays with all activations, and what every backward needs."""
 
     arrays: Mapping[str, Array]
@@ -286,8 +283,7 @@ class Trace:
     loss_caches: tuple[Any, ...]
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(Struct, frozen=True):
     """Layers in an order in which every input comes before its use, then the terms of the loss."""
 
     nodes: tuple[Node, ...]

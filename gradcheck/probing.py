@@ -7,12 +7,14 @@ a random contraction (never a plain sum: a normalised layer hides behind it), an
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.losses._base import Loss
@@ -30,7 +32,7 @@ _FAR = 50.0
 _SLOPES = ("slope", "alpha")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Contraction(Loss):
     """The output itself; its reduction `none` contracts it with a random vector.
 
@@ -48,8 +50,7 @@ class Contraction(Loss):
         return upstream
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """A layer, or a term of the loss, in a network of its own.
 
     name   of the probe, in words: `ties`, `|x| = 50`
@@ -168,12 +169,12 @@ def _variants(node: Node, arrays: Mapping[str, Array]) -> Iterator[tuple[str, An
             zero = arrays[parameter].copy()
             zero.flat[0] = 0.0
             yield f"{parameter}[0] = 0", layer, {**arrays, parameter: zero}
-    for name in [option.name for option in fields(layer)] if is_dataclass(layer) else []:
+    for name in [option.name for option in dataclasses.fields(layer)] if dataclasses.is_dataclass(layer) else []:
         if isinstance(getattr(layer, name), float) and any(word in name for word in _SLOPES):
             for special in (0.0, -0.5):
                 with suppress(Exception):
                     both = dict(next(changed for _, changed in _numbers(node.inputs, arrays, ())))
-                    yield f"{name} = {special:g}", replace(layer, **{name: special}), both  # type: ignore[type-var]
+                    yield f"{name} = {special:g}", dataclasses.replace(cast("Any", layer), **{name: special}), both
 
 
 def _numbers(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck.errors import UsageError
 from gradcheck.findings import CODES, Finding, Location, Silenced, SpecReport, check_about, worst_verdict
@@ -35,8 +37,7 @@ Take the entry out of the spec, or write what the finding says: its code, and it
 }
 
 
-@dataclass(frozen=True)
-class Ignore:
+class Ignore(Struct, frozen=True):
     """One entry of a spec's `ignore`.
 
     code    a code or the beginning of codes

@@ -6,7 +6,7 @@ side; between them lies the plateau.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 #: A slope farther than this from what is expected has a reason.
 ODD = 0.3
@@ -14,8 +14,7 @@ ODD = 0.3
 COMPLEX_STEP, LADDER, ONE_STEP = "complex_step", "ladder", "one_step"
 
 
-@dataclass(frozen=True)
-class StepPoint:
+class StepPoint(Struct, frozen=True):
     """The scheme at one step.
 
     error  |value - reference|
@@ -30,8 +29,7 @@ class StepPoint:
     kink: bool
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """What the errors are measured from. `error` is its own; infinite where nothing vouches for it (`one_step`).
 
     reason  why it is not the complex step; empty if it is
@@ -43,8 +41,7 @@ class Reference:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Slope:
+class Slope(Struct, frozen=True):
     """d log error / d log h on one side of the plateau; `measured` is None where that cannot be said, for the `reason`.
 
     points    how many steps it is fitted to, between the steps `shortest` and `longest`
@@ -65,8 +62,7 @@ class Slope:
         return self.measured is not None and abs(self.measured - self.expected) <= ODD
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """The step to take for this entry by this scheme, what it gives, and the error bar of that.
 
     settled  whether the steps around it bear it out; if not, the step is the scheme's usual one
@@ -78,8 +74,7 @@ class Choice:
     settled: bool
 
 
-@dataclass(frozen=True)
-class Default:
+class Default(Struct, frozen=True):
     """What `gradcheck run` takes for the whole tensor, and what that gives for this entry."""
 
     scheme: str
@@ -89,8 +84,7 @@ class Default:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class StepSweep:
+class StepSweep(Struct, frozen=True):
     """One entry of one spec by one scheme at many steps.
 
     at           the entry's own value

@@ -13,11 +13,12 @@ Both sides are chosen by what is predicted there, and slopes are medians over al
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec.structs
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.errors import UsageError
@@ -99,8 +100,7 @@ class _NamingWatch(KinkWatch):
         return int(self.met[:, self.sample].sum())
 
 
-@dataclass(frozen=True)
-class _Measured:
+class _Measured(Struct, frozen=True):
     """The points as arrays, steps falling; `step`, `value`, `error`, `noise`, `kink` are those of `StepPoint`."""
 
     step: Array

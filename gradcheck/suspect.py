@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck._jacobians import CALLS, MOST, Jacobians
@@ -39,8 +39,7 @@ _PLAUSIBLE = 1e-4
 _TOGETHER = 16
 
 
-@dataclass(frozen=True, eq=False)
-class Suspect(Jacobians):
+class Suspect(Jacobians, frozen=True, eq=False, dict=True):
     """A part, its arrays, an upstream gradient, and the operand that its backward has wrong."""
 
     @staticmethod

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gradcheck._cli_select import Selection, exit_code, worst_exit
 from gradcheck.errors import UsageError

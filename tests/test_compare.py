@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gradcheck.compare import FAIL, INCONCLUSIVE, KINK, PASS, Comparison, Second, excess, row, untested, verdicts
 from gradcheck.evidence import RESOLUTION

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import laws
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gradcheck.findings import Counts, Finding, Row, SpecReport
 from gradcheck.layers._base import Layer

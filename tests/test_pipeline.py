@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from core_nets import Centred, blamed, errors, normal, plug, relu_with, row, told, wrong
+from msgspec.structs import replace
 from support import ALL, case, check
 
 from gradcheck.catalogue import Catalogue

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from core_nets import normal, wrong
+from msgspec.structs import replace
 from support import case
 
 import gradcheck.pipeline

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec.structs
 import numpy as np
 import pytest
 from core_nets import Reducing, normal, plug, relu_with
+from msgspec.structs import replace
 from support import case
 
 from gradcheck.errors import UsageError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from _trust.nets import SMALL, Net, draw_net
 from _trust.planting import _overridden
 from _trust.recipes import NoRecipe, Units
+from msgspec.structs import replace
 
 from _diagnosis import mutants
 from gradcheck.errors import LayerFailure

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from msgspec import structs
+
 from _trust.nets import LARGE, Net, Profile, draw_net
 from _trust.recipes import NoRecipe, Units
 from gradcheck.pipeline import run_case
@@ -58,7 +60,7 @@ def asked(net: Net, dtype: str) -> Said:
     """One net in one precision."""
     said = Said(net.index, dtype, net.layers, f"{net.loss} {net.reduction}")
     try:
-        report = run_case(replace(net.case(dtype), checks=CHECKS), "").report
+        report = run_case(structs.replace(net.case(dtype), checks=CHECKS), "").report
     except Exception as error:  # whatever escapes is a defect of gradcheck, which is what is measured here
         where = traceback.extract_tb(error.__traceback__)[-1]
         return replace(said, against=(f"{type(error).__name__} at {where.name}:{where.lineno}: {error}",))

@@ -5,10 +5,11 @@ The changed layer or loss is of a subclass that overrides one method, so everyth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.layers._base import Layer

@@ -16,6 +16,7 @@ from _trust.nets import SMALL, Net, Profile, draw_net
 from _trust.planting import Mistake, plant
 from _trust.pool import Pool
 from _trust.recipes import DATA_NAMES, NoRecipe, Sizes, Units, draw_unit, reads_integers
+from msgspec import structs
 from rich.console import Console
 
 import gradcheck.evidence
@@ -278,7 +279,7 @@ def test_an_error_bar_that_does_not_cover_the_error_shows_up_as_a_false_alarm(mo
     def careless(honest: Any) -> Any:
         def estimate(*arguments: Any, **options: Any) -> Any:
             found = honest(*arguments, **options)
-            return replace(found, value=found.value * (1 + 1e-9))
+            return structs.replace(found, value=found.value * (1 + 1e-9))
 
         return estimate
 

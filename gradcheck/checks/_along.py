@@ -6,10 +6,10 @@ layers behind it along random directions of what they are given.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.alone import Alone, Judgement
@@ -58,8 +58,7 @@ def direction(evidence: Evidence, name: str, k: int) -> Array:
     return signs
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """A layer, about one of its operands.
 
     met    whether it has a kink where it is

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.alone import Alone
@@ -26,8 +26,7 @@ _ASKED = 32
 _ROUNDED = 64
 
 
-@dataclass(frozen=True)
-class AtKinks:
+class AtKinks(Struct, frozen=True):
     """Entries at a kink for which every layer on the path passed alone, and those for which one did not.
 
     unseen  those whose kink lies in a layer that does not say where its kinks are: the rounding that was measured there

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from gradcheck.alone import Accused
@@ -17,8 +17,7 @@ from gradcheck.network import Node, Term
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """Results, findings and rows of one check.
 
     gradients  arrays for `--dump`, by name

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.alone import Accused, Alone, Judgement
@@ -30,8 +31,7 @@ _CERTAIN = 16
 _DIAGNOSED = ("GC100", "GC114")
 
 
-@dataclass(frozen=True)
-class Culprit:
+class Culprit(Struct, frozen=True):
     """A layer (or `loss`) that is wrong by itself, and the finding that says so.
 
     layer    its name, or that of the one of its places that was judged: all that are wrong alike share a finding

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
@@ -31,8 +32,7 @@ _DRAWS = 4
 _SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Breach:
+class Breach(Struct, frozen=True):
     """A broken part of the contract.
 
     rest   what was broken, as the end of a sentence that begins with the part's name

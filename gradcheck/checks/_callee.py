@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck._ground import Ground
@@ -27,8 +27,7 @@ _DIGITS = 2.0**8
 OPERATIONS = 2.0**10
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(Struct, frozen=True):
     """What one forward gets: inputs by position, parameters, constants and data by name. The arrays are copies."""
 
     inputs: tuple[Array, ...]
@@ -39,8 +38,7 @@ class Given:
         return Given(tuple(map(np.copy, self.inputs)), {name: _copied(given) for name, given in self.keywords.items()})
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What one forward has returned."""
 
     outputs: tuple[Any, ...]

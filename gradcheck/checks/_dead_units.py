@@ -26,11 +26,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.checks._influence import carried, differs, given_else, small_moves, small_step
@@ -43,8 +44,7 @@ Array = NDArray[Any]
 _WAKING = (1.0, 2.0**5, 2.0**10)
 
 
-@dataclass(frozen=True)
-class DeadUnits:
+class DeadUnits(Struct, frozen=True):
     """The dead units of one output of a layer, and what was not tested because of them.
 
     axis   the axis of the output that counts the units; 1 where a sample has one number only
@@ -63,8 +63,7 @@ class DeadUnits:
         return self.units.reshape(-1, *[1] * (output.ndim - 1 - self.axis)) if output.ndim > 1 else self.units
 
 
-@dataclass(frozen=True)
-class _Slices:
+class _Slices(Struct, frozen=True):
     """Some slices of a tensor along one axis."""
 
     axis: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.checks._base import entry_name
@@ -20,8 +20,7 @@ Array = NDArray[Any]
 _ASKED = 64
 
 
-@dataclass(frozen=True)
-class Leak:
+class Leak(Struct, frozen=True):
     """A sample's upstream gradient that reaches another sample's input.
 
     index  the entry of the input's gradient that should be zero

@@ -6,10 +6,10 @@ A pair is recognised by the forward passes that the layers and the loss inherit,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.checks._base import number
@@ -22,8 +22,7 @@ Array = NDArray[Any]
 _ROUNDED = 4
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """A loss and what may stand in front of it, by their names: a run loads no layer that its spec does not have.
 
     layers      between the pre-activation z and the loss, in order
@@ -58,8 +57,7 @@ PAIRS = (
 )
 
 
-@dataclass(frozen=True)
-class Recognised:
+class Recognised(Struct, frozen=True):
     """A term of the loss that ends in a pair.
 
     array   the name of the pre-activation z
@@ -73,8 +71,7 @@ class Recognised:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class OutputError:
+class OutputError(Struct, frozen=True):
     """g = scale (p − y) at the pre-activation; all three broadcast to its shape.
 
     formula  in words, with the names of the spec

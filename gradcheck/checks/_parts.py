@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.checks._base import contraction_bound, nearest_to_loss, to_sum, unusable
@@ -23,8 +23,7 @@ _INNER_TERMS = 64
 Wrong = dict[str, tuple[Array, Array, Array]]
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """One part of the batch by itself.
 
     gradients      in float64; of tensors that were probed along directions their slopes, so that no more is kept

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gradcheck._ground import Ground
 from gradcheck.checks._breaches import Asked, Breach, said
@@ -16,8 +17,7 @@ from gradcheck.network import Node, Term
 CHECK = "contract"
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """What one part was found to have broken, and what it could not be asked."""
 
     breaches: tuple[Breach, ...]

@@ -7,11 +7,11 @@ micro-batch and D that of the whole batch, each recipe is a factor for every gâ‚
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Struct, frozen=True):
     """A way to put micro-batches together.
 
     formula  of the gradient

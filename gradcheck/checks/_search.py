@@ -8,10 +8,10 @@ mistakes that cancel along one direction are found along another.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from gradcheck.alone import Alone
@@ -32,8 +32,7 @@ _AT_A_TIME = 4
 _NEARLY_ALL = 0.5
 
 
-@dataclass(frozen=True)
-class Wrong:
+class Wrong(Struct, frozen=True):
     """What is wrong in a tensor.
 
     entries      those that were named, as evidence; one that stands for all where the mistake is dense

@@ -8,10 +8,11 @@ to tell anything, is asked for in a wider precision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.compare import Comparison, Second
@@ -30,8 +31,7 @@ _DEFAULT_OTHER_STEP = 0.29
 _SECOND_STEP = 0.83
 
 
-@dataclass(frozen=True)
-class SecondLook:
+class SecondLook(Struct, frozen=True):
     """What is known after it.
 
     comparison  with the sharper numeric values and their bars

@@ -23,10 +23,10 @@ vector-Jacobian product of its own forward. Write the formula above its backward
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.checks._base import Outcome

@@ -25,11 +25,11 @@ Sum over the batch axis in backward wherever forward broadcasts over it. Divide 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.checks._base import (

@@ -24,10 +24,11 @@ Sum first and divide once, by the number of losses that were summed. Let `diviso
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.checks._base import (
@@ -66,8 +67,7 @@ _ONE_RATIO = 2.0**12
 _LOST = 1e-6
 
 
-@dataclass(frozen=True)
-class Ratio:
+class Ratio(Struct, frozen=True):
     """sum / mean over all entries: the common factor, how far single entries are from it, and whether it is D.
 
     layer  the layer nearest to the loss at which the factor is lost

@@ -11,12 +11,13 @@ import math
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 import gradcheck.diagnosis
@@ -38,8 +39,7 @@ _SAME = 1e-12
 _PROBE = 2
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(Struct, frozen=True):
     """A diagnosis, in code and words; `share` is what it explains."""
 
     code: str
@@ -49,8 +49,7 @@ class Named:
     share: float
 
 
-@dataclass(frozen=True)
-class Opinion:
+class Opinion(Struct, frozen=True):
     """What was found out about one suspect.
 
     named     names that fit, the simplest first

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.suspect import Suspect
@@ -27,8 +27,7 @@ def factor(suspect: Suspect, values: Array) -> float:
     return float(a @ v) / total if total else math.nan
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(Struct, frozen=True):
     """A number that a factor may be made of.
 
     words    `N, the batch size`
@@ -39,8 +38,7 @@ class Size:
     value: float
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What a factor may be: `N`, `1 / (N × D)`. `value` of other data is that of the same names there.
 
     cost   how far-fetched it is

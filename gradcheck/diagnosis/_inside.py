@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from gradcheck.alone import Alone
@@ -37,8 +37,7 @@ Tried = tuple[Mistake, str, str, str]
 Asked = Callable[[Site, Seen], Iterator[Tried]]
 
 
-@dataclass
-class _Known:
+class _Known(Struct):
     """What is known about a layer from its other operands: mistakes that were found, and how often none was."""
 
     found: list[tuple[Asked, Tried]] = field(default_factory=list)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.suspect import Suspect
@@ -18,8 +18,7 @@ _BARS = 4
 _ENOUGH = 12
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(Struct, frozen=True):
     """The gradient that a mistake would give.
 
     values   of the operand's shape; NaN where nothing is predicted

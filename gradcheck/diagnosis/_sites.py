@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import linecache
 import sys
-from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
+
+from msgspec import Struct
 
 #: Where the walk through the callers ends: what calls a forward.
 _END = "gradcheck/network.py"
@@ -14,8 +15,7 @@ _NUMPY = "/numpy/"
 _WIDTH = 60
 
 
-@dataclass(frozen=True, eq=False)
-class Site:
+class Site(Struct, frozen=True, eq=False):
     """One operation in the source of a forward: whatever calls it from there is the same site.
 
     operation  `multiply`, `matmul`, `add.reduce`

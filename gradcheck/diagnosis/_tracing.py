@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.diagnosis._sites import Site, site_of
@@ -33,8 +33,7 @@ _ONE_BY_ONE = frozenset(
 ) | {"clip", "where"}
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """An operation of one number each: what went into it, by how much that moves, and where it is."""
 
     base: Array
@@ -42,8 +41,7 @@ class Step:
     site: Site
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """One call of an operation.
 
     bases    the operands where nothing moves
@@ -60,8 +58,7 @@ class Call:
     round: int
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What the calls of a site have in common.
 
     moving   operands that have a derivative
@@ -84,8 +81,7 @@ class Seen:
     rounds: int
 
 
-@dataclass(frozen=True)
-class Mistake:
+class Mistake(Struct, frozen=True):
     """Another slope at a site, or at every one where `site` is None.
 
     operands  a call -> how its operands move instead, by number
@@ -297,8 +293,7 @@ def _deeply(change: Callable[[Any], Any], x: Any) -> Any:
 Forward = Callable[[Any], Sequence[Array]]
 
 
-@dataclass(frozen=True, eq=False)
-class Machine:
+class Machine(Struct, frozen=True, eq=False):
     """A forward at some arrays, to be run with one mistake after the other.
 
     forward  arrays by name -> outputs

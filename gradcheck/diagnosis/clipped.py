@@ -20,9 +20,9 @@ Return the gradient as it is. Clip in the optimiser, where all gradients are kno
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from gradcheck.diagnosis._fit import factor, number
 from gradcheck.diagnosis._prediction import Prediction, fits

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
@@ -23,8 +24,7 @@ from gradcheck.network import Network, Node, Point, Term, Trace
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Analytic:
+class Analytic(Struct, frozen=True):
     """One backward pass.
 
     gradients      by name of the parameter, the input or the activation; of the array's shape
@@ -48,8 +48,7 @@ class Analytic:
         return max(self.units.values())
 
 
-@dataclass(frozen=True)
-class Objective:
+class Objective(Struct, frozen=True):
     """Which scalar is differentiated: every term as declared, or one term under a reduction of choice.
 
     term       position of the term; None: all terms, each with its weight
@@ -75,8 +74,7 @@ def gradient(network: Network, point: Point, objective: Objective = DECLARED) ->
     return _backward(network, point, trace, objective, seed=None)
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """s, the rounding of one analytic gradient, measured in two ways; of the gradient's shape.
 
     moved  its greatest change when all inputs, parameters and upstream gradients move by one unit in the last place, or

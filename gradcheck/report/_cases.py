@@ -6,7 +6,8 @@ Test runners count, select and repeat them by name. There is no bracket in a nam
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gradcheck.findings import CheckResult, Finding, Row, SpecReport, check_about
 from gradcheck.report import _words as words
@@ -19,8 +20,7 @@ SPEC = "spec"
 PASS, FAIL, ERROR, SKIP = "pass", "fail", "error", "skip"
 
 
-@dataclass(frozen=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """One test.
 
     name     `gradient::head.weight`, `layers`, `reduction`

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck.findings import Finding, Location, Report, Row, Source, SpecReport, fingerprint
 from gradcheck.report import _words as words
@@ -14,8 +16,7 @@ REFUSED, INCONCLUSIVE = "refused", "inconclusive"
 STDIN = "-"
 
 
-@dataclass(frozen=True)
-class Issue:
+class Issue(Struct, frozen=True):
     """Something to act on, or to know.
 
     severity     error, warning or note

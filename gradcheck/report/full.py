@@ -10,9 +10,10 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import TextIO
 
+from msgspec import Struct
+from msgspec.structs import replace
 from rich.box import SIMPLE_HEAD, Box
 from rich.console import Console
 from rich.padding import Padding
@@ -86,8 +87,7 @@ def _console(stream: TextIO) -> Console:
     return Console(file=stream, width=width, force_terminal=coloured)
 
 
-@dataclass(frozen=True)
-class _Page:
+class _Page(Struct, frozen=True):
     """Where a report is printed, and the few forms that it is printed in."""
 
     console: Console

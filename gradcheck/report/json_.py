@@ -7,8 +7,9 @@ ASCII are escaped, so that the bytes do not depend on the encoding of the termin
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any, TextIO
+
+from msgspec.structs import asdict
 
 from gradcheck.findings import SCHEMA_VERSION, Counts, Finding, Report, Row, SpecReport
 from gradcheck.report._plain import plain

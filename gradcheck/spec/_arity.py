@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from gradcheck.calling import guarded
 from gradcheck.layers._base import Layer, Shape
@@ -16,8 +16,7 @@ from gradcheck.spec._problems import counted
 _MANY = 1000
 
 
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(Struct, frozen=True):
     """What a layer draws for inputs of given shapes: its parameters with their shapes, and its constants."""
 
     parameters: Mapping[str, Shape] = field(default_factory=dict)

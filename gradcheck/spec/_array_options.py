@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.spec._arrays import ArrayProblem, Recipe
@@ -41,8 +41,7 @@ def read_array(name: str, role: str, node: Node, spec_path: str, problems: Probl
     return Recipe(name, role, written.options, source, given, place)
 
 
-@dataclass(frozen=True)
-class _Written:
+class _Written(Struct, frozen=True):
     """An array as it is written: options that are right one by one."""
 
     name: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.spec._fills import FILLS
@@ -28,8 +28,7 @@ class ArrayProblem(Exception):  # noqa: N818 - the caller adds the place and mak
     """Numbers that cannot be used; the message is a whole sentence."""
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Struct, frozen=True):
     """One array of a spec.
 
     role     `inputs`, `targets` or `sample_weight`

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from gradcheck.assembly import Assembly
 from gradcheck.errors import LayerFailure, ShapeError
@@ -18,8 +18,7 @@ from gradcheck.spec._problems import Place, counted
 from gradcheck.spec._units import Reading
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Where the names in `inputs` are looked up: the network, or one use of a module.
 
     prefix   what stands before the names of its layers: `tower_1.`

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from gradcheck.spec._array_options import read_array
@@ -19,8 +19,7 @@ from gradcheck.spec._yaml import Node
 _DEFAULT_NAMES = {"inputs": "input", "targets": "target"}
 
 
-@dataclass
-class Arrays:
+class Arrays(Struct):
     """The data of a spec.
 
     inputs     names, in the spec's order

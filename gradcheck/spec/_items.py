@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from gradcheck.spec._data import Arrays, check_name
 from gradcheck.spec._grammar import MODULE, ItemOptions, UseOptions
@@ -18,8 +19,7 @@ from gradcheck.spec._yaml import Node
 _OUTPUT = re.compile(r"(.+)\.(\d+)")
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where an input comes from: an array or a layer by name, all of its outputs or the one of that number."""
 
     name: str
@@ -27,8 +27,7 @@ class Source:
     output: int | None = None
 
 
-@dataclass
-class Module:
+class Module(Struct):
     """A sub-network by name.
 
     inputs   what its inputs are called inside
@@ -45,8 +44,7 @@ class Module:
     used: bool = False
 
 
-@dataclass
-class Item:
+class Item(Struct):
     """A layer in its place, or a use of a module, whose unit has the module's name for a type.
 
     `unit` is None where it is malformed, `sources` where one of them is a problem.
@@ -59,14 +57,14 @@ class Item:
     module: Module | None = None
 
 
-@dataclass
-class Graph:
+class Graph(Struct):
     """Data, layers, and what uses what.
 
     arrays   what the layers can take beside each other: the data, or the inputs of the module
     sound    whether everything that is written could be resolved; only then is something that nobody uses a problem
     module   the module's name; empty for the network
     modules  where the modules of the spec are written: in the network no layer has the name of one
+    used     names of what anything takes so far
     """
 
     arrays: Arrays
@@ -75,9 +73,7 @@ class Graph:
     sound: bool = True
     module: str = ""
     modules: Mapping[str, Place] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.used: set[str] = set()
+    used: set[str] = field(default_factory=set)
 
     def resolve(self, written: Any, node: Node, user: str, before: int | None = None) -> tuple[Source, ...] | None:
         """The sources that `inputs` names, for the layer at position `before` or for a loss."""

@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from gradcheck.spec._hints import Anything, Hint, Mismatch, parse
 from gradcheck.spec._problems import Place, Problems, did_you_mean, quoted, show, similar_to
 from gradcheck.spec._yaml import Node
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(Struct, frozen=True):
     """One field of a class, as a spec may give it. `extra` is added to its JSON Schema."""
 
     name: str
@@ -63,8 +62,7 @@ def _extra(hint: Any) -> dict[str, Any]:
     return extra
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """Who has the options, for the sentences about them: "`linear` has no option ..."; "a spec has no key ..."."""
 
     subject: str

@@ -6,9 +6,10 @@ Names are held against those of the layers while the network is put together, an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
+
+from msgspec import Struct, field
 
 from gradcheck.spec._grammar import Parameters
 from gradcheck.spec._options import Owner, convert_each, options_of, read_keys
@@ -18,8 +19,7 @@ from gradcheck.spec._weights import Weights, read_weights
 from gradcheck.spec._yaml import Node
 
 
-@dataclass(frozen=True)
-class Globs:
+class Globs(Struct, frozen=True):
     """Patterns of names (`head.*`) with their places, as one of the options has them."""
 
     option: str
@@ -30,8 +30,7 @@ class Globs:
         return frozenset(name for name in names if any(fnmatchcase(name, glob) for glob, _ in self.patterns))
 
 
-@dataclass
-class ParameterPlan:
+class ParameterPlan(Struct):
     """What the section says.
 
     weights  None where the spec gives none, or they cannot be read

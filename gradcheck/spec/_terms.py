@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from gradcheck.losses._base import ELEMENTWISE_REDUCTIONS
 from gradcheck.network import Term
@@ -20,8 +21,7 @@ from gradcheck.spec._yaml import Node
 _NO_PREDICTIONS = ("target", "sample_weight", "reduction")
 
 
-@dataclass
-class LossItem:
+class LossItem(Struct):
     """One term of the loss as it is written. `sources` is None where one of them is a problem."""
 
     name: str

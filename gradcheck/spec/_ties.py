@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gradcheck.spec._problems import Place, Problems, meant, show
 from gradcheck.spec._yaml import Node
@@ -13,8 +14,7 @@ Shape = tuple[int, ...]
 _TRANSPOSE = ".T"
 
 
-@dataclass(frozen=True)
-class Tie:
+class Tie(Struct, frozen=True):
     """A parameter that is another one, or its transpose, as it is written: `head.weight: embedding.weight.T`."""
 
     name: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 
 from gradcheck.catalogue import Catalogue
 from gradcheck.errors import LayerFailure, ShapeError
@@ -20,8 +20,7 @@ _NOUNS = {"layers": "layer", "losses": "loss"}
 _LARGEST_OPTION = 100_000
 
 
-@dataclass
-class Reading:
+class Reading(Struct):
     """What every part of the reader shares.
 
     runs      whether user code may be called: true to run a spec, false to validate it
@@ -45,8 +44,7 @@ class Reading:
         self.notes.append(f"{self.path}:{place.line}:{place.column}: {message}")
 
 
-@dataclass
-class Unit:
+class Unit(Struct):
     """A layer or a loss of a spec.
 
     reserved   the options that every layer or loss has, where they are given and right

@@ -8,9 +8,9 @@ number, `no` is text, `017` is seventeen). Tags, merge keys and second documents
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 from ruamel.yaml import YAML
 from ruamel.yaml.events import (
     AliasEvent,
@@ -37,8 +37,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"(?P<sign>[-+]?)\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """One value and where it stands.
 
     value   None, bool, int, float, str, a list of nodes, or a dict of nodes
@@ -83,8 +82,7 @@ def compose(text: str, problems: Problems) -> Node | None:
     return tree.root
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A list or mapping that is still being read; of a mapping, `key` is the key whose value comes next."""
 
     node: Node

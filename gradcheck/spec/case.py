@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gradcheck.findings import Location
 from gradcheck.network import Network, Point
 from gradcheck.silencing import Ignore
 
+#: The checks in their order; all of them are on unless a spec switches them off.
+CHECKS = ("contract", "gradient", "reduction", "output_error", "per_sample", "accumulation", "vacuity")
 
-@dataclass(frozen=True)
-class GradientPlan:
+
+class GradientPlan(Struct, frozen=True):
     """How the gradient is checked. `step` and `rtol` are None and 0 unless asked for.
 
     directions  how many of each tensor; 0 for every entry, None to choose by the size of the network
@@ -28,8 +31,7 @@ class GradientPlan:
     probe: bool = False
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Struct, frozen=True):
     """One spec, ready to run.
 
     checks     the names of the checks that are on, in order
@@ -45,9 +47,7 @@ class Case:
     dtype: str
     network: Network
     point: Point
-    checks: tuple[str, ...] = (
-        "contract", "gradient", "reduction", "output_error", "per_sample", "accumulation", "vacuity",
-    )  # fmt: skip
+    checks: tuple[str, ...] = CHECKS
     gradient: GradientPlan = GradientPlan()
     locations: Mapping[str, Location] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()

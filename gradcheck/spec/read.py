@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck.catalogue import Catalogue
 from gradcheck.errors import LayerFailure, NothingSelected, Problem, SpecError, UsageError
@@ -36,8 +38,7 @@ _ENTRY = re.compile(r"(?P<name>.+?)\s*\[\s*(?P<index>\d+(\s*,\s*\d+)*)?\s*,?\s*\
 _SPEC = Owner("a spec", "key")
 
 
-@dataclass(frozen=True)
-class Overrides:
+class Overrides(Struct, frozen=True):
     """What the command line says, which wins over the spec. Entries are written `head.weight[3, 5]`."""
 
     seed: int | None = None
@@ -48,6 +49,9 @@ class Overrides:
     directions: int | str | None = None
     max_memory: float | None = None
     probe: bool | None = None
+
+
+_NOTHING = Overrides()
 
 
 class PluginFailure(Exception):  # noqa: N818 - a finding about user code
@@ -76,7 +80,7 @@ class PluginFailure(Exception):  # noqa: N818 - a finding about user code
         self.ignores = ignores
 
 
-def read_case(path: str, text: str, catalogue: Catalogue, overrides: Overrides = Overrides()) -> Case:
+def read_case(path: str, text: str, catalogue: Catalogue, overrides: Overrides = _NOTHING) -> Case:
     """Read a spec that is to be run.
 
     path       what the user typed; files resolve beside it, for "-" (standard input) in the current folder
@@ -113,8 +117,7 @@ def validate(path: str, text: str, catalogue: Catalogue) -> tuple[list[Problem],
     return reading.problems.sorted(), reading.notes
 
 
-@dataclass(frozen=True)
-class _Draft:
+class _Draft(Struct, frozen=True):
     """What was understood of a spec. `written` are the layers' own names, by those of their places."""
 
     name: str

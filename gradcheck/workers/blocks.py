@@ -7,10 +7,10 @@ so is every product of matrices.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck._scene import Scene
@@ -23,8 +23,7 @@ Array = NDArray[Any]
 MOST = 32
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """What a sweep of all entries of a tensor is asked for."""
 
     entries: Array

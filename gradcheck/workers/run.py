@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct, field
 
 from gradcheck.endings import Limit, never_begun
 from gradcheck.errors import NothingSelected, UsageError
@@ -43,8 +44,7 @@ class Crew(Protocol):
         """End the workers, or what they do for us."""
 
 
-@dataclass(frozen=True)
-class Orders:
+class Orders(Struct, frozen=True):
     """How a run is to be done.
 
     crew      the workers; None where everything is done here
@@ -59,8 +59,7 @@ class Orders:
     dump: bool = False
 
 
-@dataclass
-class State:
+class State(Struct):
     """How far a job has got."""
 
     job: Job

@@ -7,8 +7,9 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gradcheck.endings import Death, died
 from gradcheck.errors import NothingSelected
@@ -27,8 +28,7 @@ _GRACE = 10.0
 _JUDGE, _SWEEP, _PLAN, _WHOLE = range(4)
 
 
-@dataclass(frozen=True)
-class _Task:
+class _Task(Struct, frozen=True):
     kind: int
     index: int
     part: Part | None = None

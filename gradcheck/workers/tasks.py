@@ -12,13 +12,14 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gradcheck import pipeline
 from gradcheck._scene import Scene
@@ -37,8 +38,7 @@ _KEPT = 4
 _ONE_AT_A_TIME = RLock()
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True):
     """One spec to be run, as plain data. Relative paths, plugins included, start at `folder`."""
 
     path: str
@@ -48,8 +48,7 @@ class Job:
     folder: str
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """A block of the sweep of one tensor.
 
     order    the tensor's place in the report
@@ -63,8 +62,7 @@ class Part:
     entries: int
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The parts of a job; none where there is nothing to sweep, because the spec is refused or a plugin fails.
 
     digest  of all numbers at the point: workers that see other files have another one
@@ -75,8 +73,7 @@ class Plan:
     digest: str
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a sweep found.
 
     found     None where a plugin failed on the way, which is met again by whoever judges

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from core_nets import errors, normal, plug, row, told
+from msgspec.structs import replace
 from support import case, check
 
 from gradcheck.checks._bars import analytic_error

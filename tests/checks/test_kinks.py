@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 from core_nets import Add, errors, graph, normal, pair_max, plug, relu_with, row, told
+from msgspec.structs import asdict
 from support import case, check, judged
 
 from gradcheck.checks._kinks import evidence_at_kinks

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from core_nets import Add, Declared, Reducing, double, errors, graph, normal, told, verdict, wrong
+from msgspec.structs import replace
 from support import check, judged
 
 from gradcheck.findings import CheckResult, SpecReport

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from core_nets import graph, told
+from msgspec.structs import replace
 
 from gradcheck.checks._base import to_sum
 from gradcheck.evidence import gather

@@ -44,7 +44,7 @@ def test_a_small_mistake_behind_a_steep_forward_is_found(r: float) -> None:
 
 def test_without_the_ladder_the_same_forward_could_not_be_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     def blind(evidence: Evidence, name: str, entries: Any) -> Any:
-        from dataclasses import replace
+        from msgspec.structs import replace
 
         return tuple(
             replace(p, settled=np.zeros_like(p.settled), error=np.full_like(p.error, np.inf))

@@ -6,11 +6,11 @@ import io
 import math
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from msgspec.structs import replace
 
 from gradcheck.findings import (
     CheckResult,

@@ -6,9 +6,9 @@ import io
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gradcheck.findings import Counts, Finding, LayerRow, Report, Row, Silenced, Source, SpecReport
 from gradcheck.report import full

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
+from msgspec.structs import replace
 from published import schema
 
 from gradcheck.findings import CheckResult, Finding, Report, Silenced, SpecReport

@@ -14,10 +14,10 @@ neither.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
@@ -40,8 +40,7 @@ _ABOVE, _ROUNDING = 32, _UNIT / _POINTS
 _SMALL = 1e-2
 
 
-@dataclass(frozen=True)
-class Circle:
+class Circle(Struct, frozen=True):
     """One output on a circle; all arrays have its shape.
 
     slope      |c₁| / r

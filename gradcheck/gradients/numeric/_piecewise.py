@@ -8,10 +8,10 @@ one-sided slopes are looked at with shorter steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric.ladder import RATIO, Plateau, Rungs, plateau
@@ -76,8 +76,7 @@ def smooth_part(dy: Array, slope: Array, error: Array) -> dict[str, Array]:
     }
 
 
-@dataclass(frozen=True)
-class Shorter:
+class Shorter(Struct, frozen=True):
     """One output of a black box at shorter steps.
 
     y       its values at the point

@@ -14,10 +14,10 @@ axis, as a mistake that is dense in a row or a column is sparse among the rows o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -31,8 +31,7 @@ Measure = Callable[[Sequence[Callable[[Array], Array]]], Sequence[float]]
 _Part = tuple[int, int, float]
 
 
-@dataclass(frozen=True)
-class Search:
+class Search(Struct, frozen=True):
     """What halving has found.
 
     wrong        flat indices, or slices of an axis

@@ -9,11 +9,11 @@ couple.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
@@ -29,8 +29,7 @@ _OTHER_BLOCKING = 1e-9
 _FACTORS = (0.5, 1.0), (1.0, 2.0)
 
 
-@dataclass(frozen=True)
-class _Noise:
+class _Noise(Struct, frozen=True):
     """What is added to the numbers of the other batch, in parts of their scale.
 
     sides  for the smaller and for the greater values: -1 towards 0 and through it, 1 away from it, 0 none

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import shake_128
 from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric.rays import Ray
@@ -19,8 +19,7 @@ Array = NDArray[Any]
 _BLOCK = 2**16
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(Struct, frozen=True):
     """Directions drawn from a seed: draw k of a tensor depends on the seed, its name and k alone."""
 
     count: int

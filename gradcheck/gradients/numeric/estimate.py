@@ -22,11 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
@@ -51,8 +52,7 @@ SHORTER = (2.0**-10, 2.0**-20)
 _WITHIN_A_PIECE = (2.0**-8, 2.0**-16)
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """The numeric gradient of one tensor, by one scheme. All arrays have the tensor's shape.
 
     step       the usual step

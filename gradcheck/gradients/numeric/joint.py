@@ -7,11 +7,12 @@ a direction d over inputs and parameters, Σₑ dₑ vₑ lies where the vector-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
@@ -28,8 +29,7 @@ _TOLD = 1e-2
 _BESIDE, _SIGNS = 24, 6
 
 
-@dataclass(frozen=True)
-class _Ray(Local):
+class _Ray(Local, frozen=True, dict=True):
     """t -> f(x + t d); its noise is that of f at x.
 
     deviation  that noise
@@ -58,8 +58,7 @@ def directions(arrays: Mapping[str, Array], moving: Mapping[str, Array]) -> Iter
         yield signed
 
 
-@dataclass(frozen=True)
-class Along:
+class Along(Struct, frozen=True):
     """A layer along a direction: in every sample by itself (N, 1), or in the whole batch (1,).
 
     value     what its backward says, Σₑ dₑ vₑ
@@ -180,8 +179,7 @@ def _widened(local: Local, direction: Mapping[str, Array], ray: _Ray, found: Int
     return replace(found, low=low, high=high)
 
 
-@dataclass(frozen=True)
-class _Span:
+class _Span(Struct, frozen=True):
     """What each output contributes at least and at most."""
 
     low: Array

@@ -12,10 +12,10 @@ on a border: every perturbation that moves it at all has met a kink, however sho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.gradients._pieces import all_pieces
@@ -110,8 +110,7 @@ class KinkWatch:
         self.met |= left.reshape(copies.count, copies.batch_size, -1).any(axis=2)
 
 
-@dataclass(frozen=True)
-class _Units:
+class _Units(Struct, frozen=True):
     """Units of a layer, and on which piece each is at the point; base and undecided are broadcast over the copies."""
 
     is_complex: bool

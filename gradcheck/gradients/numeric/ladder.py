@@ -19,12 +19,12 @@ of two lies between the steps, and a ladder without a plateau has no value.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric.entries import Moves
@@ -48,8 +48,7 @@ LEAST_ORDER = 1
 _EXTRAPOLATED = 2
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(Struct, frozen=True, dict=True):
     """What is asked of a sweep: the weights of the objective, and of everything else that is linear in the same losses.
 
     objective  (columns,)
@@ -105,8 +104,7 @@ def side_by_side(parts: Sequence[Rungs], order: Array | None = None) -> Rungs:
     )
 
 
-@dataclass(frozen=True)
-class Plateau:
+class Plateau(Struct, frozen=True):
     """The best rung of each entry. All arrays (E,).
 
     rung     its place among the steps

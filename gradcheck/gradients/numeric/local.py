@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import Any
 
 import msgspec.structs
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric._copies import Copies
@@ -36,8 +37,7 @@ _WIDE = 2**18
 _BESIDE, _TOLD = 64, 1e-2
 
 
-@dataclass(frozen=True)
-class Local:
+class Local(Struct, frozen=True, dict=True):
     """A layer, or a term of the loss, cut out of its network.
 
     forward      arrays by name -> outputs
@@ -71,8 +71,7 @@ class Local:
         return np.asarray(self.forward({**self.arrays, **moving})[output])
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(Struct, frozen=True):
     """Where the vector-Jacobian product lies: between low - bar and high + bar. All arrays have the operand's shape.
 
     size  Σₒ |dyₒ ∂yₒ/∂e|: what rounding errors are proportional to

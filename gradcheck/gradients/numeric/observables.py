@@ -8,10 +8,10 @@ reduction is then one vector of weights, so that one sweep serves all checks.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.gradients.numeric._copies import Copies
@@ -21,8 +21,7 @@ Array = NDArray[Any]
 PER_SAMPLE = "per_sample"
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Struct, frozen=True):
     """Some columns of the observables.
 
     term       position of the term that they belong to

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec.structs
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
@@ -49,8 +50,7 @@ _MOVED = 1
 _TINY = 2.0**-200
 
 
-@dataclass(frozen=True)
-class Slope:
+class Slope(Struct, frozen=True):
     """Along one direction, in which tensors move together.
 
     numeric    from forward
@@ -124,8 +124,7 @@ def rounded(array: Array, rungs: Rungs) -> Rungs:
     return msgspec.structs.replace(rungs, noise=rungs.noise + rounding)
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """The directions of a case, and what its bars are made of.
 
     magnitude  of a tensor by name, Σ|g v| of what backward says
@@ -135,7 +134,7 @@ class Probe:
     draws: Draws
     magnitude: Callable[[str], float]
     nearby: Callable[[], Stage]
-    _kept: list[Stage] = field(default_factory=list, repr=False, compare=False)
+    _kept: list[Stage] = field(default_factory=list)
 
     def forget(self) -> None:
         """Let go of the moved network, which takes as much memory as the network does."""

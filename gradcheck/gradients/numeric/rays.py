@@ -10,10 +10,10 @@ offset of the scheme, whatever the size of the tensor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
@@ -32,8 +32,7 @@ _DEVIATIONS = 6
 _TOGETHER = 64
 
 
-@dataclass(frozen=True)
-class Ray:
+class Ray(Struct, frozen=True):
     """The direction v in which tensors move: by name their signs, 1, -1, and 0 where an entry stays."""
 
     moves: Mapping[str, Array]
@@ -45,8 +44,7 @@ class Ray:
         return signs
 
 
-@dataclass(frozen=True)
-class _Changed:
+class _Changed(Struct, frozen=True):
     """An activation on some of the rays; on the others it is as it was.
 
     rays    which ones, ascending
@@ -195,8 +193,7 @@ def _one_evaluated(stage: Stage, ray: Ray, step: complex) -> Array:
     return stage.observables.evaluate(stage.copies(1), changed, stage.coupled)
 
 
-@dataclass(frozen=True)
-class _Moving:
+class _Moving(Struct, frozen=True):
     """The rays that change the outputs of one layer.
 
     alive  those that change one of its inputs

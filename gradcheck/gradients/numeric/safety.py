@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
@@ -94,8 +94,7 @@ def _reason(forward: Forward, names: Sequence[str], arrays: Mapping[str, Array],
     return ""
 
 
-@dataclass(frozen=True)
-class _Real:
+class _Real(Struct, frozen=True):
     """Real evaluations along a direction, by a step that stays in the domain of the forward.
 
     outputs  by offset, counted in steps: on both sides -2, -1, 1, 2, on one side ±1, ±2, ±4

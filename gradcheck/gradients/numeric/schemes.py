@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -25,8 +25,7 @@ COMPLEX_STEP = 2.0**-100
 _SQUARES = (2.0**-800, 2.0**800)
 
 
-@dataclass(frozen=True)
-class Scheme:
+class Scheme(Struct, frozen=True):
     """One row. `order` is the power of h in the truncation error; 0 for the complex step, which has none."""
 
     name: str

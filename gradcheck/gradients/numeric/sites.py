@@ -14,12 +14,12 @@ layers included; a black box there is moved along straight lines instead, in bot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gradcheck.errors import LayerFailure
@@ -41,8 +41,7 @@ _STAYS = 0.75
 _SMALLEST_GAP = 1e-3
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(Struct, frozen=True):
     """A unit that has no derivative where the entry is.
 
     layer    the layer, or the term of the loss, that the unit belongs to
@@ -61,8 +60,7 @@ class Site:
     slopes: tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Sites:
+class Sites(Struct, frozen=True):
     """Where one entry meets kinks: the first few units of every layer, from the entry to the loss; how many in all.
 
     told  whether it could be told
@@ -102,8 +100,7 @@ def _sites(line: _Line, on_border: bool) -> Sites:
     return Sites(line.step, tuple(found), count)
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """A layer, or a term of the loss.
 
     operands  what it takes that can move
@@ -149,8 +146,7 @@ def _of_term(term: Term, still: Mapping[str, Array]) -> _Part:
     )
 
 
-@dataclass(frozen=True)
-class _Sample:
+class _Sample(Struct, frozen=True):
     """The network with the entry at one place: every array, and the outputs of each part by its name."""
 
     arrays: Mapping[str, Array]

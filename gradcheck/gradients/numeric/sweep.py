@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
@@ -41,8 +42,7 @@ CHUNK = 2**16
 MEMORY, _BYTES, _TEMPORARIES = 1e9, 16, 6
 
 
-@dataclass(frozen=True)
-class Passage:
+class Passage(Struct, frozen=True):
     """How a change of one array passes a layer.
 
     owned    the layer has the array itself, as a parameter, or as an input that all samples share

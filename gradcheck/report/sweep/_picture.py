@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gradcheck.step_sweep import StepPoint, StepSweep
 
@@ -21,8 +22,7 @@ _LEAST_DECADES = 4
 _ROUND = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-@dataclass(frozen=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """The characters of a picture. Slopes look alike in both sets: \\ falls to the right and / rises."""
 
     point: str
@@ -47,8 +47,7 @@ UNICODE = Marks("●", "▲", "!", "◆", "┼", "┊", "━", "┤", "│", "�
 ASCII = Marks("o", "k", "!", "#", "+", ":", "=", "+", "|", "+", "-", "+")
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(Struct, frozen=True):
     """A logarithmic axis from 10^low to 10^high: every `stride` decades take so many `cells`."""
 
     low: int

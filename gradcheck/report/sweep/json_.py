@@ -6,8 +6,9 @@ Non-finite numbers are the strings "nan", "inf" and "-inf"; what could not be me
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any, TextIO
+
+from msgspec.structs import asdict
 
 from gradcheck.findings import SCHEMA_VERSION
 from gradcheck.report._plain import plain

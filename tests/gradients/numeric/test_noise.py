@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from core_nets import blamed, errors, graph, normal, plug, row, stage_of, told, wrong
+from msgspec.structs import replace
 from support import case, check
 
 from gradcheck.errors import LayerFailure

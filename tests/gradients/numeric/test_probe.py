@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from core_nets import normal, plug
+from msgspec.structs import replace
 from support import case
 
 from gradcheck._scene import prepare

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from itertools import product
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from core_nets import Add, Centred, Declared, Gate, Normalised, graph, normal, stage_of
+from msgspec.structs import replace
 from support import case
 
 from gradcheck.assembly import Assembly
@@ -204,7 +205,7 @@ steps = pytest.mark.parametrize(("step", "thorough"), STEPS.values(), ids=STEPS)
 
 
 def stage_for(net: Case, thorough: bool) -> Stage:
-    return replace(stage_of(net), thorough=thorough)
+    return dataclasses.replace(stage_of(net), thorough=thorough)
 
 
 def plain(network: Network, point: Point, name: str, index: tuple[int, ...], step: complex) -> Any:
@@ -253,7 +254,7 @@ def perturbable(stage: Stage) -> list[str]:
 def test_perturbed_copies_are_plain_forward_passes(net: str) -> None:
     whole = stage_of(NETS[net]())
     for (step, thorough), name in product(STEPS.values(), perturbable(whole)):
-        stage = replace(whole, thorough=thorough)
+        stage = dataclasses.replace(whole, thorough=thorough)
         shape = stage.arrays[name].shape
         entries = np.arange(stage.arrays[name].size)
         found = perturbed_observables(stage, Moves(name, entries, shape, fused=False), np.full(len(entries), step))
@@ -266,7 +267,7 @@ def test_a_feature_moved_in_all_samples_at_once_is_each_sample_moved_alone(net: 
     samples = whole.point.batch_size
     names = [name for name in whole.point.differentiable(whole.point.inputs) if whole.sample_by_sample(name)]
     for (step, thorough), name in product(STEPS.values(), names):
-        stage = replace(whole, thorough=thorough)
+        stage = dataclasses.replace(whole, thorough=thorough)
         shape = stage.arrays[name].shape
         features = np.arange(int(np.prod(shape[1:])))
         found = perturbed_observables(stage, Moves(name, features, shape, fused=True), np.full(len(features), step))
@@ -355,7 +356,7 @@ class Slow(Layer):
 @steps
 @pytest.mark.parametrize("layers", [(Linear(300), Softmax()), (Slow(), Tanh())], ids=["ours", "theirs"])
 def test_copies_stay_in_the_memory_that_is_allowed(layers: Any, step: complex, thorough: bool) -> None:
-    stage = replace(stage_for(case(*layers, Linear(2), x=normal(8, 40)), thorough), memory=2e6)
+    stage = dataclasses.replace(stage_for(case(*layers, Linear(2), x=normal(8, 40)), thorough), memory=2e6)
     name = stage.point.parameters[0]
     assert 1 < stage.chunk(name) < CHUNK // 2400
     moves = next(Moves(name, np.arange(8000), stage.arrays[name].shape, fused=False).chunks(stage.chunk(name)))
@@ -368,7 +369,7 @@ def test_copies_stay_in_the_memory_that_is_allowed(layers: Any, step: complex, t
 
 
 def test_a_copy_that_is_too_large_for_the_memory_is_said_to_be() -> None:
-    stage = replace(stage_of(case(Linear(300), Softmax(), x=normal(8, 40))), memory=1e5)
+    stage = dataclasses.replace(stage_of(case(Linear(300), Softmax(), x=normal(8, 40))), memory=1e5)
     assert stage.copy_size("linear_1.weight") > 1e5
     assert stage.chunk("linear_1.weight") == 1
 

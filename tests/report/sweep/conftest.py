@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from types import ModuleType
 
 import pytest
+from msgspec.structs import replace
 
 from gradcheck.step_sweep import COMPLEX_STEP, Choice, Default, Reference, Slope, StepPoint, StepSweep
 

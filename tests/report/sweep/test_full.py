@@ -6,9 +6,9 @@ import io
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gradcheck.report.sweep import full
 from gradcheck.step_sweep import Slope, StepSweep

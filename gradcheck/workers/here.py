@@ -11,7 +11,7 @@ from gradcheck.workers.run import Orders, Result, Run
 from gradcheck.workers.tasks import Job, Plan
 
 #: A worker is ready after so many seconds; they start where they gain more than twice that.
-STARTING = 0.75
+STARTING = 0.6
 #: How long a sweep is watched before its rate is believed, in seconds.
 _WATCHED = 0.1
 

@@ -130,8 +130,8 @@ def test_how_much_is_enough(job_of: JobOf) -> None:
     run = Run([job_of(), job_of(), job_of()], Orders(Crew()), lambda *shown: None)
     run.states[0].plan = tasks.Plan((tasks.Part(0, "a", 0, 1000),), 0, "")
     run.started = time.time()
-    assert not here._is_enough(run, 0, 100, 100, 0.3)  # 2.7 s left, of which workers save 1.35 s
-    assert here._is_enough(run, 0, 100, 100, 0.4)
+    assert not here._is_enough(run, 0, 100, 100, 0.25)  # 2.25 s left, of which workers save 1.13 s
+    assert here._is_enough(run, 0, 100, 100, 0.3)
     assert not here._is_enough(run, 0, 100, 100, 0.09)  # too soon to say
     assert not here._is_enough(run, 1, 1000, 500, 0.3)
     run.started = time.time() - 8

@@ -40,7 +40,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             for command in commands
         ]
         try:
-            _wait_for_workers(port)
+            _wait_for_workers(f"dask://127.0.0.1:{port}")
             yield f"dask://127.0.0.1:{port}"
         finally:
             for process in reversed(processes):
@@ -57,12 +57,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait_for_workers(port: int) -> None:
+def _wait_for_workers(address: str) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         time.sleep(0.2)
         try:
-            crew = Cluster(f"dask://127.0.0.1:{port}")
+            crew = Cluster(address)
         except UsageError:
             continue
         crew.close()
@@ -95,6 +95,7 @@ def test_a_task_that_kills_its_workers_ends_its_spec_alone(address: str, job_of:
 
 
 def test_workers_with_other_versions_are_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _wait_for_workers(address)  # one that another test has killed may not be back yet
     monkeypatch.setattr(cluster, "__version__", "99.0")
     with pytest.raises(UsageError, match=r"a worker has gradcheck .*, this process has 99\.0 and"):
         Cluster(address)

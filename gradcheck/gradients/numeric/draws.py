@@ -19,6 +19,10 @@ Array = NDArray[Any]
 _BLOCK = 2**16
 
 
+#: 1 and -1 for the bits of every byte, the highest first: (256, 8).
+_SIGNS = 2 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).view(np.int8) - 1
+
+
 class Draws(Struct, frozen=True):
     """Directions drawn from a seed: draw k of a tensor depends on the seed, its name and k alone."""
 
@@ -39,10 +43,7 @@ class Draws(Struct, frozen=True):
     def _signs(self, name: str, draw: int, count: int) -> Array:
         """1 and -1, as the bits of a hash say: the same on every machine."""
         drawn = shake_128(f"{self.seed} {draw} {name}".encode()).digest(-(-count // 8))
-        bits = np.unpackbits(np.frombuffer(drawn, dtype=np.uint8), count=count)
-        signs: Array = 2 * bits.view(np.int8)
-        signs -= 1
-        return signs
+        return _SIGNS.take(np.frombuffer(drawn, dtype=np.uint8), axis=0).reshape(-1)[:count]
 
     def rays(self, name: str, shape: tuple[int, ...], draws: Sequence[int] | Array | None = None) -> list[Ray]:
         """Some of the directions of a tensor, by default all."""
@@ -63,7 +64,7 @@ def size(gradient: Array) -> float:
     """Σ|g| in float64."""
     flat = gradient.reshape(-1)
     if flat.size <= _BLOCK:
-        return float(np.add.reduce(np.abs(flat), dtype=np.float64))
+        return float(np.add.reduce(np.abs(flat.astype(np.float64, copy=False))))
     blocks = (np.abs(flat[start : start + _BLOCK]) for start in range(0, flat.size, _BLOCK))
     return float(sum(float(np.sum(block, dtype=np.float64)) for block in blocks))
 

@@ -164,7 +164,7 @@ def _evaluated(stage: Stage, rays: Sequence[Ray], step: complex, watch: KinkWatc
         if name in stage.samples or name in stage.seen:
             own = tuple(k for k, ray in enumerate(rays) if name in ray.moves)
             changed[name] = _Changed(own, np.stack([_moved(stage, rays[k], name, step) for k in own]))
-    for node in stage.network.affected(names):
+    for node in stage.affected(names):
         moving = _moving(stage, node, changed, rays)
         if watch is not None and moving.alive:
             _see(stage, watch, node, changed, moving.alive, met, Plain(stage.arrays, isinstance(step, complex)))
@@ -185,7 +185,7 @@ def _one_evaluated(stage: Stage, ray: Ray, step: complex) -> Array:
     arrays = dict(stage.arrays)
     moving = {name: _moved(stage, ray, name, step) for name in ray.moves}
     arrays.update(moving)
-    for node in stage.network.affected(ray.moves):
+    for node in stage.affected(ray.moves):
         outputs = dict(zip(node.outputs, node.apply(arrays)[0], strict=True))
         arrays.update(outputs)
         moving.update(outputs)

@@ -10,7 +10,7 @@ raises lies outside of its domain, and its values are NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,6 +87,7 @@ class Stage:
         self._passages: dict[str, tuple[Passage, ...]] = {}
         self._owners: dict[str, Passage | None] = {}
         self._chunks: dict[str, int] = {}
+        self._affected: dict[tuple[str, ...], tuple[Node, ...]] = {}
         self._forget()
 
     def _forget(self) -> None:
@@ -106,6 +107,13 @@ class Stage:
             other.point, other.arrays = point, self.network.activations(point)
         other._forget()
         return other
+
+    def affected(self, names: Iterable[str]) -> tuple[Node, ...]:
+        """The layers whose output can change when the named arrays change, in order."""
+        key = tuple(names)
+        if key not in self._affected:
+            self._affected[key] = self.network.affected(key)
+        return self._affected[key]
 
     def beside(self, change: Callable[[Point], Point]) -> Stage:
         """A thorough stage at a point that the function makes of this one; the same for the same function."""

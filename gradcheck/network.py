@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -205,18 +206,23 @@ class Term(Struct, frozen=True):
         self, method: Callable[..., Any], reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
     ) -> Any:
         """Call a method that takes by name what forward takes, `reduction` and `losses_shape`."""
-        offered: dict[str, Any] = {name: arrays[key] for name, key in self.data.items()}
-        names = positional_names(self.loss.forward)
-        offered |= dict(zip(names, (arrays[p] for p in self.predictions), strict=False))
-        offered |= {"reduction": reduction, "losses_shape": losses_shape}
-        return method(**{name: offered[name] for name in arguments(method) if name in offered})
+        taken = arguments(method)
+        told: dict[str, Any] = {name: arrays[key] for name, key in self.data.items() if name in taken}
+        for name, key in zip(positional_names(self.loss.forward), self.predictions, strict=False):
+            if name in taken:
+                told[name] = arrays[key]
+        if "reduction" in taken:
+            told["reduction"] = reduction
+        if "losses_shape" in taken:
+            told["losses_shape"] = losses_shape
+        return method(**told)
 
     def _declared_divisor(
         self, declared: Callable[..., Any], reduction: str, arrays: Mapping[str, Array], losses_shape: tuple[int, ...]
     ) -> float:
         with guarded(self.name, "divisor", self.trusted):
             divisor = float(self._told(declared, reduction, arrays, losses_shape))
-        if not (np.isfinite(divisor) and divisor > 0):
+        if not 0 < divisor < math.inf:
             message = f"{self.name}: divisor returned {divisor:g} for `{reduction}`; expected a positive number"
             raise LayerFailure("GC202", self.name, "divisor", message)
         return divisor

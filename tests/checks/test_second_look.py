@@ -4,15 +4,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from core_nets import errors, normal, plug, row, told, wrong
+from core_nets import errors, graph, normal, plug, row, told, wrong
 from support import case, check, judged
 
 from gradcheck.checks import _second_look
 from gradcheck.evidence import Evidence, gather
 from gradcheck.layers._base import Layer
 from gradcheck.layers.linear import Linear
+from gradcheck.layers.softplus import Softplus
+from gradcheck.layers.sqrt import Sqrt
 from gradcheck.layers.tanh import Tanh
 from gradcheck.losses.mse import Mse
+from gradcheck.network import Term
+from gradcheck.pipeline import check_case
 
 X = normal(4, 3)
 
@@ -33,6 +37,16 @@ def test_a_forward_without_complex_numbers_is_settled_by_the_ladder() -> None:
     for found in report.rows:
         assert found.detectable is not None
         assert found.detectable < 1e-6
+
+
+def test_some_entries_alone_are_held_against_the_greatest_of_their_tensor() -> None:
+    """The root of a number below 1e-50 has no slope along a complex step: too little to be told beside the others."""
+    layers: list[Any] = [("a", Linear(2), ("input",)), ("b", Softplus(), ("a",)), ("c", Sqrt(), ("b",))]
+    values = {"a.weight": np.eye(2), "a.bias": np.array([2.0, -150.0])}
+    data = {"input": normal(3, 2), "target": np.ones((3, 2))}
+    term = Term(Mse(), "mean", 1.0, ("c",), {"target": "target"})
+    report = check_case(graph(data, layers, [term], parameters=values, method="central"))
+    assert not errors(report), told(report)
 
 
 @pytest.mark.parametrize("r", [1e-5, 1e-2])

@@ -108,11 +108,13 @@ def estimate(
     entries: Array | None = None,
     tick: Callable[[int], None] | None = None,
     sweep: Callable[..., Rungs] = climb,
+    greatest: float = 0.0,
 ) -> Estimate:
     """Differentiate by every entry of the named array, or by some (flat indices).
 
     tick is called now and then with the number of entries that are done.
     sweep takes the place of `climb` for the one long evaluation, that of all entries at the usual step.
+    greatest is that of all entries, where it is known already and only some are asked for.
     """
     array = stage.arrays[name]
     if step is None:
@@ -120,7 +122,7 @@ def estimate(
     flat = np.arange(array.size) if entries is None else np.unique(entries)
     found = _at(stage, name, scheme, question, step, flat, watch, tick, sweep)
     if scheme.is_complex:
-        return _with_rounding(stage, name, question, found)
+        return _with_rounding(stage, name, question, found, greatest)
     found = _one_sided(stage, name, question, watch, found)
     for factor in SHORTER:
         outside = np.flatnonzero(found.checked & ~np.isfinite(found.value + found.error))
@@ -204,13 +206,13 @@ def _spaced(size: int, count: int) -> Array:
     return np.unique(np.linspace(0, size - 1, min(count, size)).astype(int))
 
 
-def _with_rounding(stage: Stage, name: str, question: Question, found: Estimate) -> Estimate:
-    """The error of a complex step, with its rounding measured on some entries."""
+def _with_rounding(stage: Stage, name: str, question: Question, found: Estimate, greatest: float) -> Estimate:
+    """The error of a complex step, with its rounding measured on some entries; the greatest may be none of them."""
     flat = np.abs(found.value).reshape(-1)
     sampled = np.union1d(_spaced(flat.size, _SAMPLED), np.argsort(flat)[-2:])
     sampled = sampled[(found.checked & ~found.kink).reshape(-1)[sampled]]
     change = max(_nearby(stage, name, question, found, sampled), default=0.0)
-    greatest = float(np.max(flat, initial=0.0))
+    greatest = float(np.max(flat, initial=greatest))
     error = 16 * _UNIT * found.magnitude + 64 * _UNIT * greatest + 10 * change + found.underflow
     return replace(found, error=error)
 

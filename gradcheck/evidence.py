@@ -270,8 +270,7 @@ class Evidence(Struct, frozen=True):
         question = self.asked
         if self.probe is not None:
             return self.probe.estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries)
-        sizes = np.abs(self.estimates[name].value)
-        greatest = float(np.max(sizes[np.isfinite(sizes)], initial=0.0))
+        greatest = self.estimates[name].greatest
         return estimate(self.stage, name, SCHEMES[scheme], question, self.watch, step, entries, greatest=greatest)
 
     def in_wider_precision(self, name: str, entries: Array) -> Estimate | None:

@@ -76,6 +76,12 @@ class Estimate(Struct, frozen=True):
     checked: Array
 
     @property
+    def greatest(self) -> float:
+        """The greatest size of the entries that are finite."""
+        sizes = np.abs(self.value)
+        return float(np.max(sizes[np.isfinite(sizes)], initial=0.0))
+
+    @property
     def underflow(self) -> float:
         """Below this a derivative may have vanished in Im f = h g."""
         return _UNDERFLOW / self.step if SCHEMES[self.scheme].is_complex else 0.0
@@ -284,8 +290,7 @@ def estimate_in_wider_precision(
         rungs = at(wide)
         changes = [np.abs(at(near).values[-1] - rungs.values[-1]) for near in _near(wide)]
         s = np.where(rungs.magnitude > 0, np.max(changes), 0.0)
-        greatest = float(np.max(np.abs(found.value), initial=0.0))
-        error = 16 * _UNIT * rungs.magnitude + 64 * _UNIT * greatest + 10 * s + _UNDERFLOW / h
+        error = 16 * _UNIT * rungs.magnitude + 64 * _UNIT * found.greatest + 10 * s + _UNDERFLOW / h
         return _spread_out(stage, name, scheme, h, entries, rungs, error)
     return None
 
